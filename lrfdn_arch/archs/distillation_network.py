@@ -1,0 +1,70 @@
+"""The frame LRFDN and RFDN share: distillation blocks in a row, all of them fused at the end."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lrfdn_arch.archs.padding import pad_to_minimum
+
+
+class FeatureDistillationNetwork(nn.Module):
+    """Shallow features, blocks in a row, fusion of all block outputs, pixel shuffle.
+
+    Args:
+        blocks: modules that map (N, num_feat, H, W) to the same shape, at least one.
+        activation: follows the fusing convolution.
+        num_in_ch: channels of the input image.
+        num_out_ch: channels of the output image.
+        num_feat: channels of the features.
+        upscale: any whole factor from 1.
+        img_range: images in [0, 1] are multiplied by it on the way in and divided on the way out.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[nn.Module],
+        activation: nn.Module,
+        *,
+        num_in_ch: int,
+        num_out_ch: int,
+        num_feat: int,
+        upscale: int,
+        img_range: float,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if not blocks:
+            raise ValueError(f"{name} needs num_block of at least 1, got 0")
+        if upscale < 1:
+            raise ValueError(f"{name} needs upscale of at least 1, got {upscale}")
+        if img_range <= 0:
+            raise ValueError(f"{name} needs img_range above 0, got {img_range}")
+        self.upscale = upscale
+        self.img_range = img_range
+        self.num_block = len(blocks)
+        self.fea_conv = nn.Conv2d(num_in_ch, num_feat, kernel_size=3, padding=1)
+        for number, block in enumerate(blocks, start=1):
+            self.add_module(f"B{number}", block)  # B1, B2, ...: the released weights' names
+        fuse = nn.Conv2d(self.num_block * num_feat, num_feat, kernel_size=1)
+        self.c = nn.Sequential(fuse, activation)
+        self.LR_conv = nn.Conv2d(num_feat, num_feat, kernel_size=3, padding=1)
+        to_pixels = nn.Conv2d(num_feat, num_out_ch * upscale**2, kernel_size=3, padding=1)
+        self.upsampler = nn.Sequential(to_pixels, nn.PixelShuffle(upscale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Upscale (N, num_in_ch, H, W) in [0, 1] to (N, num_out_ch, H*upscale, W*upscale).
+
+        The result is not clamped. Any H, W >= 1 works: below 15 the image is padded by
+        replication and the result cropped.
+        """
+        height, width = x.shape[-2:]
+        fea = self.fea_conv(pad_to_minimum(x) * self.img_range)  # (N, C, H, W)
+        features, outputs = fea, []
+        for number in range(1, self.num_block + 1):
+            features = self.get_submodule(f"B{number}")(features)
+            outputs.append(features)
+        fused = self.c(torch.cat(outputs, dim=1))  # (N, C, H, W)
+        lr = self.LR_conv(fused) + fea
+        out = self.upsampler(lr) / self.img_range  # (N, num_out_ch, H*s, W*s)
+        return out[..., : height * self.upscale, : width * self.upscale]

@@ -1,0 +1,1 @@
+"""Reading image data: exact bicubic, LMDB stores, the paired dataset, the sampler."""

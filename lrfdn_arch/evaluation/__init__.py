@@ -1,0 +1,1 @@
+"""Protocols, metrics and counters that judge a network."""

@@ -1,0 +1,1 @@
+"""The registered training model: what one step is."""
