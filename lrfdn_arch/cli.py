@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from lrfdn_arch import __version__, entry
 
@@ -11,14 +12,57 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser; every subcommand sets ``run``, a function of the parsed arguments."""
     parser = argparse.ArgumentParser(prog="lrfdn", description="LRFDN and RFDN super-resolution.")
     parser.add_argument("--version", action="version", version=f"lrfdn {__version__}")
-    parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_complexity(commands)
     return parser
+
+
+def _add_complexity(commands: Any) -> None:
+    parser = commands.add_parser(
+        "complexity", help="count parameters, FLOPs, activations and convolutions of networks"
+    )
+    parser.add_argument(
+        "networks",
+        nargs="*",
+        default=["RFDN", "LRFDN"],
+        metavar="NETWORK",
+        help="names in BasicSR's ARCH registry (default: RFDN LRFDN)",
+    )
+    parser.add_argument("--size", type=int, nargs=3, default=(3, 256, 256), metavar=("C", "H", "W"))
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a constructor argument, e.g. --set upscale=2",
+    )
+    parser.add_argument("--format", choices=("github", "simple", "latex", "csv"), default="github")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=_complexity)
+
+
+def _complexity(arguments: argparse.Namespace) -> None:
+    from lrfdn_arch.evaluation.complexity_table import complexity_report
+
+    style = "json" if arguments.json else arguments.format
+    settings = dict(_assignment(text) for text in arguments.set)
+    print(complexity_report(arguments.networks, tuple(arguments.size), settings, style))
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    import yaml
+
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ValueError(f"--set {text}: expected NAME=VALUE, e.g. --set upscale=2")
+    return name, yaml.safe_load(value)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one ``lrfdn`` command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    return arguments.run(arguments)
+    return arguments.run(arguments) or 0
 
 
 def console() -> None:

@@ -1,0 +1,127 @@
+"""What a network costs: parameters, FLOPs by two counters, activations, convolutions.
+
+The 2023 counter is the one of the NTIRE 2023 Efficient SR kit and of the factsheet's Table 1; from
+2024 on the challenge uses fvcore. They disagree by construction and are never mixed.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+_ACTIVATIONS = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6)
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Plain counts of one network at one input size, one image.
+
+    Attributes:
+        network: name of the network's class.
+        input_size: (channels, height, width).
+        params: all parameters.
+        flops_2023: the 2023 kit's counter, see :func:`flops_2023`.
+        flops_fvcore: fvcore's ``FlopCountAnalysis``, the counter of 2024 and later.
+        activations: elements of the outputs of all Conv2d and ConvTranspose2d calls.
+        convolutions: number of those calls.
+    """
+
+    network: str
+    input_size: tuple[int, int, int]
+    params: int
+    flops_2023: int
+    flops_fvcore: int
+    activations: int
+    convolutions: int
+
+
+def count(network: nn.Module, input_size: Sequence[int] = (3, 256, 256)) -> Complexity:
+    """Count what ``network`` costs for one image of ``input_size`` (channels, height, width).
+
+    The network is run twice on zeros, on its own device and dtype, in evaluation mode; its mode is
+    restored afterwards.
+    """
+    channels, height, width = input_size
+    parameter = next(network.parameters())
+    lq = torch.zeros(1, channels, height, width, device=parameter.device, dtype=parameter.dtype)
+    was_training = network.training
+    network.eval()
+    try:
+        counter = _run_with_counters(network, lq)
+        return Complexity(
+            network=type(network).__name__,
+            input_size=(channels, height, width),
+            params=sum(p.numel() for p in network.parameters()),
+            flops_2023=counter.flops,
+            flops_fvcore=_flops_fvcore(network, lq),
+            activations=counter.activations,
+            convolutions=counter.convolutions,
+        )
+    finally:
+        network.train(was_training)
+
+
+def flops_2023(module: nn.Module, inputs: Tensor, output: Tensor) -> int:
+    """Count one call of ``module`` as the 2023 kit does.
+
+    A convolution counts its multiply-accumulates per output position (a transposed one too), bias
+    not counted; a linear layer its multiply-accumulates; BatchNorm2d two per element where affine,
+    else one; the modules ReLU, PReLU, ELU, LeakyReLU and ReLU6 one per output element. Everything
+    else counts nothing: GELU, functional calls, pooling, resizing, additions.
+    """
+    if isinstance(module, _CONVOLUTIONS):
+        per_position = prod(module.kernel_size) * module.in_channels * module.out_channels
+        positions = output.shape[0] * prod(output.shape[2:])
+        return per_position // module.groups * positions
+    if isinstance(module, nn.Linear):
+        return inputs.numel() * module.out_features
+    if isinstance(module, nn.BatchNorm2d):
+        return output.numel() * (2 if module.affine else 1)
+    if isinstance(module, _ACTIVATIONS):
+        return output.numel()
+    return 0
+
+
+class _Counter:
+    """A forward hook that adds up what it sees."""
+
+    def __init__(self) -> None:
+        self.flops = 0
+        self.activations = 0
+        self.convolutions = 0
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        self.flops += flops_2023(module, inputs[0], output)
+        if isinstance(module, _CONVOLUTIONS):
+            self.activations += output.numel()
+            self.convolutions += 1
+
+
+def _run_with_counters(network: nn.Module, lq: Tensor) -> _Counter:
+    counter = _Counter()
+    counted = (*_CONVOLUTIONS, *_ACTIVATIONS, nn.Linear, nn.BatchNorm2d)
+    hooks = [m.register_forward_hook(counter) for m in network.modules() if isinstance(m, counted)]
+    try:
+        with torch.no_grad():
+            network(lq)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return counter
+
+
+def _flops_fvcore(network: nn.Module, lq: Tensor) -> int:
+    # It traces with torch.jit, whose deprecation is not the user's concern, and warns of every
+    # operator it counts as zero, which is its documented behaviour.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.jit")
+        from fvcore.nn import FlopCountAnalysis
+
+        analysis = FlopCountAnalysis(network, lq)
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        return int(analysis.tracer_warnings("none").total())

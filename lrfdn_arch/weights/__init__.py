@@ -1,0 +1,6 @@
+"""Weights files: reading them safely, telling what is in them, loading them strictly."""
+
+from lrfdn_arch.weights.identify import Identity, identify
+from lrfdn_arch.weights.loading import load_into, read_state_dict
+
+__all__ = ["Identity", "identify", "load_into", "read_state_dict"]

@@ -1,0 +1,127 @@
+"""Weights files of BasicSR, plain state dicts and safetensors, read without running their code."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lrfdn_arch.weights.identify import identify
+
+# What a training checkpoint holds: raw weights, and their exponential moving average.
+RAW, EMA = "params", "params_ema"
+# Left on names by DistributedDataParallel and torch.compile.
+_WRAPPER_PREFIXES = ("module.", "_orig_mod.")
+
+
+def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
+    """Read the weights in ``path`` onto the CPU.
+
+    Args:
+        path: a ``.safetensors`` file, or what ``torch.save`` made: BasicSR's ``params`` and
+            ``params_ema``, or a plain state dict, as the challenge's released weights are.
+        key: which of a checkpoint's weights; by default ``params_ema`` where there are any, else
+            ``params``. A plain state dict has only the one and ignores it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, wants to run code, holds no weights, or not those asked for.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no weights file at {path}. Check the path (path: pretrain_network_g in an option "
+            "file); released weights must be fetched first, trained ones are in "
+            "experiments/NAME/models"
+        )
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    state = _choose(content, key, path)
+    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path} holds no network weights (a mapping from names to tensors)")
+    return {_without_prefix(name): value for name, value in state.items()}
+
+
+def load_into(network: nn.Module, path: str | Path, key: str | None = None) -> None:
+    """Load the weights in ``path`` into ``network``, every name and shape equal.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: as :func:`read_state_dict`, or the weights are another network's; the message
+            says what differs and what the file seems to hold. The network is then unchanged.
+    """
+    state = read_state_dict(path, key)
+    differences = _differences(network.state_dict(), state)
+    if differences:
+        identity = identify(state)
+        seems = f"\n  the file seems to hold {identity}" if identity else ""
+        raise ValueError(
+            f"{path} does not fit {type(network).__name__} as it was built:\n  "
+            + "\n  ".join(differences)
+            + seems
+            + "\n  give the file of this network, or change network_g (type, num_feat, num_block, "
+            "upscale) to the file's"
+        )
+    network.load_state_dict(state)
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no whole safetensors file ({error})") from error
+
+
+def _read_torch(path: Path) -> Mapping[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} was refused: it is no torch file, or it holds more than tensors and would run "
+            "code when read. Save a plain state dict, torch.save(network.state_dict(), path), in "
+            "an environment where you trust the file, and use that"
+        ) from error
+    except (RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} is damaged or no torch file ({_first_line(error)})") from error
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path} holds a {type(content).__name__}, expected a state dict")
+    return content
+
+
+def _choose(content: Mapping[str, Any], key: str | None, path: Path) -> Mapping[str, Any]:
+    available = [name for name in (EMA, RAW) if isinstance(content.get(name), Mapping)]
+    if not available:
+        return content
+    if key is not None and key not in available:
+        raise ValueError(f"{path} has no {key!r}; it has {' and '.join(available)}")
+    return content[key or available[0]]
+
+
+def _without_prefix(name: str) -> str:
+    for prefix in _WRAPPER_PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    missing = [name for name in expected if name not in found]
+    unexpected = [name for name in found if name not in expected]
+    shapes = [
+        f"{name} expected {tuple(expected[name].shape)}, found {tuple(found[name].shape)}"
+        for name in expected
+        if name in found and expected[name].shape != found[name].shape
+    ]
+    kinds = (("missing", missing), ("not expected", unexpected), ("of another shape", shapes))
+    return [f"{len(names)} {kind}: {_first_few(names)}" for kind, names in kinds if names]
+
+
+def _first_few(names: list[str], limit: int = 3) -> str:
+    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,93 @@
+"""The counters give Table 1 of the factsheet, digit for digit, and agree with fvcore."""
+
+import json
+
+import pytest
+import torch
+from fvcore.nn import FlopCountAnalysis
+from torch import nn
+
+from lrfdn_arch.archs import LRFDN, RFDN
+from lrfdn_arch.cli import main
+from lrfdn_arch.evaluation.complexity import count
+
+# Factsheet, Table 1 (rounded there), with the digits the 2023 kit itself prints.
+TABLE_1 = {
+    # network: (parameters, FLOPs in G, activations, convolutions)
+    RFDN: (433_448, 27.102623, 112_034_240, 64),
+    LRFDN: (198_032, 11.231835, 86_182_080, 56),
+}
+
+
+@pytest.mark.parametrize("network", TABLE_1)
+def test_the_counts_at_256_are_table_1(network: type[LRFDN | RFDN]) -> None:
+    c = count(network())
+    counts = (c.params, round(c.flops_2023 / 1e9, 6), c.activations, c.convolutions)
+    assert counts == TABLE_1[network]
+
+
+def test_convolutions_agree_with_fvcore_where_both_count_the_same() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(6, 8, 3, stride=2, groups=2), nn.GELU(), nn.Conv2d(8, 4, 1, dilation=2)
+    )
+    lq = torch.zeros(1, 6, 31, 40)
+    assert count(network, (6, 31, 40)).flops_2023 == FlopCountAnalysis(network, lq).total()
+
+
+@pytest.mark.parametrize(
+    ("layer", "flops"),
+    [
+        (nn.ReLU(), 4 * 8 * 8),
+        (nn.GELU(), 0),
+        (nn.BatchNorm2d(4), 2 * 4 * 8 * 8),
+        (nn.BatchNorm2d(4, affine=False), 4 * 8 * 8),
+        (nn.ConvTranspose2d(4, 4, 2, stride=2), 2 * 2 * 4 * 4 * 16 * 16),
+        (nn.MaxPool2d(2), 0),
+    ],
+)
+def test_each_layer_counts_as_in_the_2023_kit(layer: nn.Module, flops: int) -> None:
+    first = nn.Conv2d(4, 4, 1)
+    alone = count(first, (4, 8, 8)).flops_2023
+    assert count(nn.Sequential(first, layer), (4, 8, 8)).flops_2023 - alone == flops
+
+
+def test_counting_leaves_the_network_as_it_was() -> None:
+    network = LRFDN(num_feat=8, num_block=1).train()
+    count(network, (3, 16, 16))
+    assert network.training
+    assert all(not module._forward_hooks for module in network.modules())
+
+
+def test_the_command_prints_a_table_with_both_counters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["complexity"]) == 0
+    header, _, rfdn, lrfdn = capsys.readouterr().out.strip().splitlines()
+    assert "2023 kit" in header
+    assert "fvcore" in header
+    assert "27.102623" in rfdn
+    assert "11.231835" in lrfdn
+
+
+def test_the_command_prints_json_for_any_size_and_argument(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["complexity", "LRFDN", "--size", "3", "16", "24", "--set", "num_feat=8", "--json"]
+    assert main([*command, "--set", "upscale=2"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    expected = count(LRFDN(num_feat=8, upscale=2), (3, 16, 24))
+    assert result["params"] == expected.params
+    assert result["flops_2023"] == expected.flops_2023
+    assert result["input_size"] == [3, 16, 24]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["LRFDN", "--set", "num_feet=8"], r"num_feet.*Its arguments: .*num_feat"),
+        (["LRFDN", "--set", "num_feat=12"], r"divisible by 8, got 12"),
+        (["LRFDN", "--set", "num_feat"], r"expected NAME=VALUE"),
+        (["LRFDN", "--size", "1", "16", "16"], r"LRFDN does not take an input of \(1, 16, 16\)"),
+    ],
+)
+def test_mistakes_are_named(arguments: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        main(["complexity", *arguments])
