@@ -23,6 +23,13 @@ $(STAMP): pyproject.toml setup.py Makefile
 	$(BIN)/uv pip install --python $(BIN)/python --editable ".[dev]"
 	@touch $@
 
+# The picture and the runs' folders are described in the README.
+demo: setup
+	$(BIN)/lrfdn prepare photos --out datasets/photos
+	$(BIN)/python train.py -opt options/train/LRFDN/train_LRFDN_x4_demo.yml
+	$(BIN)/python test.py -opt options/test/LRFDN/test_LRFDN_x4_demo.yml
+	$(BIN)/lrfdn versus-bicubic -opt options/test/LRFDN/test_LRFDN_x4_demo.yml --out results/demo.png
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,0 +1,293 @@
+"""Option files: what is accepted, what is reported, and what BasicSR gets."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from lrfdn_arch.options import OptionsError, Placement, TrainOptions, load_options, to_basicsr
+from lrfdn_arch.options import TestOptions as OptionsForTest
+
+GOOD = """\
+name: run
+model_type: LRFDNModel
+scale: 4
+num_gpu: 0
+manual_seed: 3
+datasets:
+  train:
+    name: photos
+    type: PairedLMDBDataset
+    dataroot_gt: gt.lmdb
+    dataroot_lq: lq.lmdb
+    gt_size: 96
+    batch_size_per_gpu: 8
+  val: {name: a, type: PairedImageDataset, dataroot_gt: a, dataroot_lq: b, io_backend: {type: disk}}
+  val_2: {name: b, type: PairedImageDataset, dataroot_gt: a, dataroot_lq: b}
+network_g: {type: LRFDN, num_feat: 16, num_block: 1}
+train:
+  total_iter: 100
+  warmup_iter: 10
+  ema_decay: 0.99
+  optim_g: {type: Adam, lr: 1e-4, betas: [0.9, 0.99]}
+  scheduler: {type: CosineAnnealingRestartLR, periods: [100], eta_min: 1e-7}
+  pixel_opt: {type: L1Loss, loss_weight: 1.0, reduction: mean}
+val:
+  val_freq: !!float 5e1
+  metrics: {psnr: {type: calculate_psnr, crop_border: 4}}
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def _write(text: str = GOOD, *replacements: tuple[str, str]) -> Path:
+        for old, new in replacements:
+            assert old in text, f"{old!r} is not in the example"
+            text = text.replace(old, new)
+        file = tmp_path / "options.yml"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return _write
+
+
+def faults_of(file: Path, *overrides: str, kind=TrainOptions) -> str:
+    with pytest.raises(OptionsError) as caught:
+        load_options(file, kind, overrides)
+    return str(caught.value)
+
+
+def test_a_good_file_is_typed(write):
+    options = load_options(write(), TrainOptions)
+    assert options.train.optim_g.lr == 1e-4
+    assert options.val is not None and options.val.val_freq == 50
+    assert options.phases("val") == ["val", "val_2"]
+    assert options.network_g.arguments() == {"num_feat": 16, "num_block": 1}
+
+
+@pytest.mark.parametrize(
+    "text", ["1e-4", "1E-4", "1.e-4", "!!float 1e-4", "0.0001", ".1e-3", "+1e-4"]
+)
+def test_every_way_to_write_a_small_number_is_a_number(write, text):
+    options = load_options(write(GOOD, ("lr: 1e-4", f"lr: {text}")), TrainOptions)
+    assert options.train.optim_g.lr == pytest.approx(1e-4)
+
+
+def test_options_are_frozen(write):
+    options = load_options(write(), TrainOptions)
+    with pytest.raises(ValidationError):
+        options.train.total_iter = 5  # type: ignore[misc]
+
+
+def test_all_faults_come_at_once_with_line_path_expected_and_found(write):
+    file = write(
+        GOOD,
+        ("manual_seed", "manual_sed"),
+        ("gt_size: 96", "gt_sise: 96"),
+        ("batch_size_per_gpu: 8", 'batch_size_per_gpu: "8"'),
+        ("  val_2:", "  valid:"),
+        ("num_feat: 16", "num_fea: 16"),
+        ("ema_decay: 0.99", "ema_decay: 1.5"),
+        ("type: Adam", "type: Adamm"),
+        ("crop_border", "crop_boarder"),
+    )
+    text = faults_of(file)
+    assert "8 faults" in text, text
+    for expected in (
+        "line 5, manual_sed: unknown key; did you mean 'manual_seed'?",
+        "line 12, datasets:train:gt_sise: unknown key; did you mean 'gt_size'?",
+        "line 13, datasets:train:batch_size_per_gpu: expected a whole number, found '8'",
+        "line 15, datasets:valid: expected a phase: train, val, val_2",
+        "line 16, network_g:num_fea: unknown argument of LRFDN; did you mean 'num_feat'?",
+        "line 20, train:ema_decay: expected less than 1, found 1.5",
+        "line 21, train:optim_g:type: unknown optimizer; did you mean 'Adam'?, found 'Adamm'",
+        "line 26, val:metrics:psnr:crop_boarder: unknown key; did you mean 'crop_border'?",
+    ):
+        assert expected in text, text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "gt_size: 96",
+            "gt_size: 94",
+            "datasets:train:gt_size: expected a multiple of scale 4, found 94",
+        ),
+        ("gt_size: 96", "gt_size: 32", "at scale 4 expected at least 60"),
+        ("num_feat: 16,", "upscale: 2,", "network_g:upscale: expected 4 as in 'scale', found 2"),
+        (
+            "scale: 4",
+            "scale: 2",
+            "network_g:upscale: expected 2 as in 'scale', found 4 (the default)",
+        ),
+        ("ema_decay: 0.99", "ema_decay: 0", "val:weights: asks for the EMA weights while"),
+        ("warmup_iter: 10", "warmup_iter: 100", "train:warmup_iter: expected less than total_iter"),
+        ("periods: [100]", "periods: [50]", "periods that add up to total_iter, 100, or more"),
+        (
+            "periods: [100]",
+            "periods: [50, 50]",
+            "restart_weights: expected as many as there are per",
+        ),
+        ("eta_min: 1e-7", "eta_min: 1", "expected less than optim_g:lr, 0.0001, found 1.0"),
+        ("scale: 4", "scale: 4\namp_bf16: true", "amp_bf16: says nothing while use_amp is off"),
+        (
+            "  val_freq",
+            "  tile_size: 8\n  tile_overlap: 8\n  val_freq",
+            "expected less than tile_size",
+        ),
+        ("  val_freq", "  best_metric: pnsr\n  val_freq", "unknown metric; did you mean 'psnr'?"),
+        ("    gt_size: 96\n", "", "datasets:train:gt_size: needed, the side of the HR patches"),
+        ("    batch_size_per_gpu: 8\n", "", "batch_size_per_gpu: needed"),
+        ("    dataroot_lq: lq.lmdb\n", "", "dataroot_lq: needed, a folder or .lmdb"),
+        ("  val_2:", "  test_2:", "datasets:test_2: test phases belong in a file for test.py"),
+        (
+            "  pixel_opt: {type: L1Loss, loss_weight: 1.0, reduction: mean}\n",
+            "",
+            "train:pixel_opt: need",
+        ),
+        ("LRFDNModel", "SRModel\nuse_amp: true", "use_amp: SRModel would ignore this"),
+        (
+            "type: CosineAnnealingRestartLR, periods: [100], eta_min: 1e-7",
+            "type: OneCycleLR",
+            "own rise",
+        ),
+        (
+            "type: CosineAnnealingRestartLR, periods: [100], eta_min: 1e-7",
+            "type: MultiStepLR",
+            "milest",
+        ),
+    ],
+)
+def test_a_contradiction_is_reported(write, old, new, expected):
+    file = write(GOOD, (old, new))
+    overrides = ["val:weights=both"] if "EMA" in expected else []
+    assert expected in faults_of(file, *overrides)
+
+
+def test_validation_without_data_is_a_contradiction(write):
+    keep = [line for line in GOOD.splitlines() if not line.startswith("  val")]
+    text = "\n".join(keep) + "\nval: {val_freq: 5}\n"
+    text = text.replace("val:\n  metrics: {psnr: {type: calculate_psnr, crop_border: 4}}\n", "")
+    assert "val:val_freq asks for validation, but on no data" in faults_of(write(text))
+
+
+def test_a_syntax_error_has_its_line(write):
+    assert "line 21, column 52" in faults_of(
+        write(GOOD, ("betas: [0.9, 0.99]", "betas: [0.9, 0.99"))
+    )
+
+
+def test_a_key_written_twice_is_a_fault(write):
+    text = faults_of(write(GOOD + "name: other\n"))
+    assert "line 27, name: is there twice, first in line 1" in text
+
+
+def test_yaml_that_runs_code_is_refused(write, tmp_path):
+    bait = tmp_path / "ran"
+    file = write(GOOD + f"extra: !!python/object/apply:os.mkdir ['{bait}']\n")
+    assert "option files cannot run code" in faults_of(file)
+    assert not bait.exists()
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just text"])
+def test_a_file_that_is_no_mapping_is_refused(write, text):
+    assert "expected keys and values" in faults_of(write(text))
+
+
+def test_a_missing_file_says_where_the_others_are(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no such option file; .* under options/"):
+        load_options(tmp_path / "nothing.yml", TrainOptions)
+
+
+def test_force_yml_is_typed_and_checked(write):
+    options = load_options(
+        write(), TrainOptions, ["train:optim_g:lr=1e-3", "val:val_freq=5", "logger:keep_last=2"]
+    )
+    assert options.train.optim_g.lr == 1e-3
+    assert options.val is not None and options.val.val_freq == 5
+    assert options.logger.keep_last == 2
+    text = faults_of(write(), "train:optim_g:lr=fast", "val:val_frek=5", "name:x:y=1")
+    assert "name:x:y=1: name is 'run', not a section" in text
+    text = faults_of(write(), "train:optim_g:lr=fast", "val:val_frek=5")
+    assert "--force_yml, train:optim_g:lr: expected a number, found 'fast'" in text
+    assert "--force_yml, val:val_frek: unknown key; did you mean 'val_freq'?" in text
+    assert "expected key:key=value" in faults_of(write(), "train.lr")
+
+
+def test_force_yml_runs_no_code(write, tmp_path):
+    bait = tmp_path / "ran"
+    faults_of(write(), f"name=[__import__('os').mkdir('{bait}')]", 'name"]=1;import os#=1')
+    assert not bait.exists()
+
+
+def test_types_of_others_keep_their_own_arguments(write):
+    file = write(
+        GOOD,
+        ("LRFDNModel", "RealESRNetModel"),
+        ("type: PairedLMDBDataset", "type: RealESRGANDataset\n    blur_kernel_size: 21"),
+        ("{type: LRFDN,", "{type: RRDBNet, num_in_ch: 3,"),
+        ("train:\n  total_iter", "l1_gt_usm: true\ntrain:\n  net_d_iters: 1\n  total_iter"),
+    )
+    opt = to_basicsr(load_options(file, TrainOptions), root=Path("/root_of_runs"))
+    assert opt["l1_gt_usm"] is True
+    assert opt["train"]["net_d_iters"] == 1
+    assert opt["datasets"]["train"]["blur_kernel_size"] == 21
+    assert opt["network_g"] == {"type": "RRDBNet", "num_in_ch": 3, "num_feat": 16, "num_block": 1}
+
+
+def test_basicsr_gets_a_fresh_plain_dict_with_all_it_expects(write, tmp_path):
+    options = load_options(write(), TrainOptions)
+    opt = to_basicsr(options, root=tmp_path, placement=Placement(1, 2, 0, True))
+    yaml.safe_dump(opt)  # nothing but plain types
+    assert (opt["is_train"], opt["dist"], opt["rank"], opt["world_size"]) == (True, True, 1, 2)
+    experiment = tmp_path / "experiments" / "run"
+    assert opt["path"]["experiments_root"] == str(experiment)
+    assert opt["path"]["training_states"] == str(experiment / "training_states")
+    train, val = opt["datasets"]["train"], opt["datasets"]["val_2"]
+    assert (train["phase"], train["scale"], val["phase"]) == ("train", 4, "val")
+    assert train["use_rot"] is True and "mean" not in train and "batch_size_per_gpu" not in val
+    assert opt["train"]["optim_g"]["betas"] == [0.9, 0.99]
+    train.clear()
+    opt["train"]["optim_g"].pop("type")
+    assert to_basicsr(options, root=tmp_path)["train"]["optim_g"]["type"] == "Adam"
+    assert options.train_set.gt_size == 96
+
+
+def test_relative_data_is_found_from_anywhere(write, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "gt.lmdb").mkdir()
+    monkeypatch.chdir(elsewhere)
+    train = to_basicsr(load_options(write(), TrainOptions), root=tmp_path)["datasets"]["train"]
+    assert train["dataroot_gt"] == str(tmp_path / "gt.lmdb")
+    assert train["dataroot_lq"] == "lq.lmdb"  # nowhere, so left as written
+
+
+def test_a_test_file_needs_no_training_section(write):
+    text = """\
+name: set5
+scale: 4
+datasets:
+  test_1: {name: Set5, type: PairedImageDataset, dataroot_gt: a, dataroot_lq: b}
+network_g: {type: LRFDN}
+path: {pretrain_network_g: w.pth, param_key_g: params_ema}
+val: {save_img: false, suffix: x, metrics: {psnr: {type: calculate_psnr, crop_border: 4}}}
+"""
+    options = load_options(write(text), OptionsForTest)
+    opt = to_basicsr(options, root=Path("/r"))
+    assert opt["is_train"] is False
+    assert opt["path"]["results_root"] == str(Path("/r/results/set5"))
+    assert opt["datasets"]["test_1"]["phase"] == "test"
+    assert "needed" in faults_of(write(text))  # as a training file
+
+
+def test_importing_options_imports_neither_torch_nor_basicsr():
+    code = "import sys, lrfdn_arch.options; print({'torch', 'basicsr'} & set(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "set()"
