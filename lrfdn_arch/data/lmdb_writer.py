@@ -112,6 +112,11 @@ class LmdbWriter:
             return None
         return lines if (self.partial / DATA).stat().st_size >= whole else None
 
+    @property
+    def count(self) -> int:
+        """How many images it holds, committed or not."""
+        return len(self.done) + len(self._pending)
+
     def put(
         self, key: str, file: bytes | bytearray, shape: tuple[int, int, int], *, extension: str
     ) -> None:
