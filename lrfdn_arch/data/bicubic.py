@@ -69,8 +69,10 @@ def _transpose(image: np.ndarray) -> np.ndarray:
 
 def _cubic(x: np.ndarray) -> np.ndarray:
     x = np.abs(x)
-    near = 1.5 * x**3 - 2.5 * x**2 + 1
-    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    square = x * x
+    cube = square * x  # numpy's ** differs by a bit between processors, and ties turn on that bit
+    near = 1.5 * cube - 2.5 * square + 1
+    far = -0.5 * cube + 2.5 * square - 4 * x + 2
     return near * (x <= 1) + far * ((x > 1) & (x <= 2))
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from lrfdn_arch.data import source_image
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.data.lmdb_store import key_for
-from lrfdn_arch.data.lmdb_writer import LmdbWriter, made_from
+from lrfdn_arch.data.lmdb_writer import LmdbWriter, made_from, recover
 from lrfdn_arch.data.source_image import SourceImage
 
 CODECS = ("ppm", "png")
@@ -100,6 +100,7 @@ def pack(
         writers: dict[Target, LmdbWriter] = {}
         for target in targets:
             job = describe_job(by_key, target, options)
+            recover(target.path)
             if target.path.exists() and not overwrite and made_from(target.path) == job:
                 packed.kept.append(target.path)
             else:
