@@ -2,7 +2,7 @@
 
 import sys
 
-from lrfdn_arch.engine.testing import main
+from lrfdn_arch.engine.test_command import main
 from lrfdn_arch.entry import run
 
 if __name__ == "__main__":
