@@ -54,3 +54,23 @@ def test_weight_names_and_shapes_are_the_released_ones(name: str) -> None:
     expected = json.loads((FIXTURES / "state_dict_shapes.json").read_text())[name]
     actual = {key: list(t.shape) for key, t in released_network(name).state_dict().items()}
     assert actual == expected
+
+
+RELEASED = {"lrfdn": "team30_lrfdn.pth", "rfdn": "team00_rfdn.pth"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_released_weights_load_strictly_and_give_the_released_output(
+    name: str, shared: Path
+) -> None:
+    network, img_range, tolerance = CASES[name]
+    network = network().eval()  # as users build it: in and out in [0, 1]
+    state = torch.load(shared / "reference" / RELEASED[name], weights_only=True)
+    network.load_state_dict(state, strict=True)
+    with np.load(FIXTURES / "official_crop.npz") as fixture:
+        image, expected = fixture["lr_uint8_rgb_hwc"], fixture[name]
+    lq = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0) / 255
+    with torch.inference_mode():
+        actual = network(lq).numpy() * img_range
+    difference = np.abs(actual - expected).max()
+    assert difference < tolerance, f"largest difference {difference:.2e}"

@@ -1,0 +1,92 @@
+"""PSNR and SSIM as super-resolution papers report them, on RGB or on luma.
+
+Images are uint8 arrays of shape (H, W, 3) in RGB order, or (H, W) for grey, and are compared after
+``crop_border`` pixels were cut from each side. The Y metrics of papers and the RGB metrics of the
+challenge differ by more than a decibel, so every function says which one it is.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+Image = NDArray[np.uint8]
+
+# ITU-R BT.601 luma of RGB in [0, 255], in [16, 235]: MATLAB's rgb2ycbcr before rounding.
+_LUMA = np.array([65.481, 128.553, 24.966]) / 255
+
+
+def luma(image: Image) -> NDArray[np.float64]:
+    """Return the Y channel of an RGB image (H, W, 3), float64 in [16, 235], not rounded."""
+    return image @ _LUMA + 16
+
+
+def psnr_rgb(image: Image, gt: Image, crop_border: int) -> float:
+    """PSNR in dB with one mean square error over all channels; infinite for equal images.
+
+    Raises:
+        ValueError: the shapes differ or nothing is left inside the border.
+    """
+    return _psnr(*_cropped(image, gt, crop_border))
+
+
+def psnr_y(image: Image, gt: Image, crop_border: int) -> float:
+    """PSNR in dB of the unrounded Y channel of RGB images.
+
+    Raises:
+        ValueError: the shapes differ or nothing is left inside the border.
+    """
+    image, gt = _cropped(image, gt, crop_border)
+    return _psnr(luma(image), luma(gt))
+
+
+def ssim_rgb(image: Image, gt: Image, crop_border: int) -> float:
+    """SSIM (Wang et al., 2004), mean over the channels.
+
+    Raises:
+        ValueError: the shapes differ or less than 11x11 pixels are left inside the border.
+    """
+    return _ssim(*_cropped(image, gt, crop_border, at_least=11))
+
+
+def ssim_y(image: Image, gt: Image, crop_border: int) -> float:
+    """SSIM (Wang et al., 2004) of the unrounded Y channel of RGB images.
+
+    Raises:
+        ValueError: the shapes differ or less than 11x11 pixels are left inside the border.
+    """
+    image, gt = _cropped(image, gt, crop_border, at_least=11)
+    return _ssim(luma(image), luma(gt))
+
+
+def _cropped(image: Image, gt: Image, border: int, at_least: int = 1) -> tuple[Image, Image]:
+    if image.shape != gt.shape:
+        raise ValueError(f"image and ground truth differ in shape: {image.shape} and {gt.shape}")
+    height, width = image.shape[:2]
+    if min(height, width) - 2 * border < at_least:
+        raise ValueError(
+            f"{height}x{width} pixels are too few to compare with crop_border {border}: "
+            f"{at_least}x{at_least} must be left"
+        )
+    inside = slice(border, height - border), slice(border, width - border)
+    return image[inside], gt[inside]
+
+
+def _psnr(image: NDArray[np.generic], gt: NDArray[np.generic]) -> float:
+    error = np.mean((image.astype(np.float64) - gt.astype(np.float64)) ** 2)
+    return float("inf") if error == 0 else float(20 * np.log10(255 / np.sqrt(error)))
+
+
+def _ssim(image: NDArray[np.generic], gt: NDArray[np.generic]) -> float:
+    # The 11x11 Gaussian window of the original paper; scikit-image averages where it fits whole.
+    result = structural_similarity(
+        image.astype(np.float64),
+        gt.astype(np.float64),
+        data_range=255,
+        channel_axis=2 if image.ndim == 3 else None,
+        gaussian_weights=True,
+        sigma=1.5,
+        truncate=3.5,
+        use_sample_covariance=False,
+    )
+    assert isinstance(result, float)
+    return result

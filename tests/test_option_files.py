@@ -1,0 +1,71 @@
+"""Every shipped option file says how to use it, is valid, and builds its network."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+from lrfdn_arch import archs
+from lrfdn_arch.options import Options, TestOptions, TrainOptions, load_options
+
+FILES = sorted((REPOSITORY / "options").glob("*/*/*.yml"))
+
+
+def ident(file: Path) -> str:
+    return file.stem
+
+
+def kind(file: Path) -> type[Options]:
+    return TrainOptions if "train" in file.parts else TestOptions
+
+
+def header(file: Path, label: str) -> str:
+    """The text after ``# label:`` at the top of the file."""
+    lines = [line for line in file.read_text().splitlines() if line.startswith(f"# {label}:")]
+    assert len(lines) == 1, f"{file.name} has {len(lines)} lines '# {label}:'"
+    return lines[0].partition(":")[2].strip()
+
+
+def test_there_are_files_for_both_networks_and_three_scales() -> None:
+    names = {file.stem for file in FILES}
+    for network in ("LRFDN", "RFDN"):
+        for scale in (2, 3, 4):
+            assert {f"train_{network}_x{scale}_DF2K", f"test_{network}_x{scale}"} <= names
+
+
+@pytest.mark.parametrize("file", FILES, ids=ident)
+def test_the_file_says_what_it_needs_how_to_run_it_and_how_to_override(file: Path) -> None:
+    assert header(file, "Needs")
+    script, flag, path = shlex.split(header(file, "Run").removeprefix("python "))
+    assert (script, flag) == ("train.py" if kind(file) is TrainOptions else "test.py", "-opt")
+    assert REPOSITORY / path == file
+    override = shlex.split(header(file, "Override"))
+    assignments = override[override.index("--force_yml") + 1 :]
+    load_options(file, kind(file), assignments)
+
+
+@pytest.mark.parametrize("file", FILES, ids=ident)
+def test_the_file_is_valid_named_after_itself_and_builds_its_network(file: Path) -> None:
+    options = load_options(file, kind(file))
+    assert options.name.removeprefix("train_").removeprefix("test_") in file.stem
+    network = getattr(archs, options.network_g.type)(**options.network_g.arguments())
+    assert network.upscale == options.scale
+
+
+def flat(section: object, prefix: str = "") -> dict[str, object]:
+    """Nested dicts as one, keys joined by colons."""
+    if not isinstance(section, dict):
+        return {prefix: section}
+    parts = (flat(value, f"{prefix}:{key}".lstrip(":")) for key, value in section.items())
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def test_lrfdn_and_rfdn_are_trained_alike() -> None:
+    for scale in (2, 3, 4):
+        files = [
+            REPOSITORY / f"options/train/{n}/train_{n}_x{scale}_DF2K.yml" for n in ("LRFDN", "RFDN")
+        ]
+        lrfdn, rfdn = (flat(load_options(f, TrainOptions).model_dump()) for f in files)
+        differing = {k for k in lrfdn if lrfdn[k] != rfdn[k]}
+        assert {k.partition(":")[0] for k in differing} == {"name", "network_g"}
