@@ -11,6 +11,7 @@ REGISTERED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("ARCH_REGISTRY", "lrfdn_arch.archs.efsa_arch", ("EFSA", "ESA")),
     ("ARCH_REGISTRY", "lrfdn_arch.archs.lrfdn_arch", ("LRFDN", "LRFDB")),
     ("ARCH_REGISTRY", "lrfdn_arch.archs.rfdn_arch", ("RFDN", "RFDB")),
+    ("DATASET_REGISTRY", "lrfdn_arch.data.paired_lmdb_dataset", ("PairedLMDBDataset",)),
 )
 
 

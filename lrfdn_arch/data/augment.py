@@ -1,0 +1,91 @@
+"""Which crop, flip and rotation a sample gets, and cutting it out as channel planes."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+_DOMAIN = 0x63726F70  # keeps these random numbers apart from those the sampler shuffles with
+
+
+class Augmentation(NamedTuple):
+    """Where a crop starts, in pixels of the LR image, and how it is turned.
+
+    The flips come first, then the transposition; the eight combinations are the eight ways to
+    turn and mirror a square.
+    """
+
+    top: int
+    left: int
+    hflip: bool
+    vflip: bool
+    transpose: bool
+
+
+def draw(
+    seed: int, epoch: int, index: int, room: tuple[int, int], *, use_hflip: bool, use_rot: bool
+) -> Augmentation:
+    """Return the augmentation of one sample, a pure function of the arguments.
+
+    As in BasicSR, ``use_hflip`` allows mirroring left and right, and ``use_rot`` mirroring up and
+    down and transposing, each drawn with probability one half; with both on, all eight are equally
+    likely.
+
+    Args:
+        seed: of the dataset, 0 or more.
+        epoch: 0 or more.
+        index: of the image, 0 or more.
+        room: how far (down, right) the crop can be moved, in pixels of the LR image.
+        use_hflip: mirror left and right.
+        use_rot: mirror up and down, and transpose.
+    """
+    # A seed sequence is itself a good hash, stable across numpy releases, and costs a few us where
+    # a generator costs tens. The first word of `words` is for the flips, the others for the crop.
+    words = np.random.SeedSequence((_DOMAIN, seed, epoch, index)).generate_state(3, np.uint64)
+    coins, down, right = (int(word) for word in words)
+    return Augmentation(
+        top=down % (room[0] + 1),  # the bias of the remainder is below 1e-14
+        left=right % (room[1] + 1),
+        hflip=use_hflip and bool(coins & 1),
+        vflip=use_rot and bool(coins & 2),
+        transpose=use_rot and bool(coins & 4),
+    )
+
+
+def cut(image: np.ndarray, size: int, augmentation: Augmentation, scale: int = 1) -> np.ndarray:
+    """Cut a square out of ``image`` and turn it.
+
+    Args:
+        image: uint8 (H, W, C); may be a read-only view.
+        size: side of the square in pixels of ``image``.
+        augmentation: where it starts, in pixels of the LR image, and how it is turned.
+        scale: how many pixels of ``image`` are one of the LR image.
+
+    Returns:
+        A new contiguous uint8 array (C, size, size).
+    """
+    top, left = augmentation.top * scale, augmentation.left * scale
+    planes = planes_of(image[top : top + size, left : left + size])
+    flip = _FLIP_CODES[augmentation.hflip, augmentation.vflip]
+    if flip is not None:
+        for plane in planes:
+            cv2.flip(plane, flip, plane)
+    if augmentation.transpose:
+        planes, straight = np.empty_like(planes), planes
+        for plane, source in zip(planes, straight, strict=True):
+            cv2.transpose(source, plane)
+    return planes
+
+
+_FLIP_CODES = {(False, False): None, (True, False): 1, (False, True): 0, (True, True): -1}
+
+
+def planes_of(image: np.ndarray) -> np.ndarray:
+    """Return ``image``, uint8 (H, W, C), as a new contiguous array (C, H, W).
+
+    OpenCV writes the planes in place, three times as fast as numpy's transposed copy.
+    """
+    height, width, channels = image.shape
+    planes = np.empty((channels, height, width), np.uint8)
+    cv2.split(image, list(planes))
+    return planes

@@ -1,0 +1,147 @@
+"""LR and HR pairs cut straight out of LMDBs: no decoding, no conversion of whole images."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from lrfdn_arch.data import augment, pairing
+from lrfdn_arch.data.lmdb_store import ImageInfo, LmdbReader, open_reader
+from lrfdn_arch.data.sampler import SampleKey
+
+OUTPUTS = ("float32", "uint8")
+_NOT_HERE = {
+    "color": "`lrfdn prepare folder --grey` makes LMDBs of one channel",
+    "mean": "our networks take images in [0, 1]",
+    "std": "our networks take images in [0, 1]",
+    "meta_info_file": "the LMDB's own meta_info.txt is used",
+}
+
+
+class PairedLMDBDataset(Dataset):
+    """BasicSR's ``PairedImageDataset`` for LMDBs, with the same option keys and the same output.
+
+    In training a sample is a square of ``gt_size`` pixels and its LR counterpart, cut, mirrored and
+    turned as a pure function of (``seed``, epoch, index): the same for any number of workers,
+    different every epoch. Otherwise it is the whole image. An item is a dict:
+
+    - ``lq``: (C, h, w) tensor, RGB or grey, float32 in [0, 1] or uint8 (option ``output``)
+    - ``gt``: (C, h * scale, w * scale), likewise
+    - ``lq_path``, ``gt_path``: the key of the image
+
+    The LMDBs are opened at the first item, in the process that asks for it, so the dataset can be
+    pickled and used by forked and spawned workers alike.
+
+    Args:
+        opt: ``dataroot_gt``, ``dataroot_lq`` (LMDB folders), ``scale``, ``phase``; in training
+            ``gt_size``, ``use_hflip`` and ``use_rot`` (default true); ``output``: ``float32``
+            (default) or ``uint8``; ``seed`` or ``manual_seed`` (default 0). ``io_backend``, where
+            given, has type ``lmdb``.
+
+    Raises:
+        FileNotFoundError: an LMDB is missing.
+        ValueError: an LMDB is damaged, LR and HR do not belong together, the patch does not fit, or
+            an option is wrong.
+    """
+
+    def __init__(self, opt: Mapping[str, Any]) -> None:
+        name = opt.get("name", "dataset")
+        for key in ("dataroot_gt", "dataroot_lq", "scale", "phase"):
+            if opt.get(key) is None:
+                raise ValueError(f"{name}: the option {key} is missing.")
+        for key, instead in _NOT_HERE.items():
+            if opt.get(key) is not None:
+                raise ValueError(f"{name}: PairedLMDBDataset has no option {key}: {instead}.")
+        if (backend := opt.get("io_backend", {}).get("type", "lmdb")) != "lmdb":
+            raise ValueError(
+                f"{name}: PairedLMDBDataset expects io_backend type lmdb, found {backend!r}. "
+                "`lrfdn prepare folder` makes LMDBs of a folder of images."
+            )
+        self.opt = opt
+        self.scale: int = opt["scale"]
+        self.train = opt["phase"] == "train"
+        self.use_hflip = bool(opt.get("use_hflip", True))
+        self.use_rot = bool(opt.get("use_rot", True))
+        self.output = str(opt.get("output") or "float32")
+        seed = opt.get("seed")
+        self.seed: int = int((opt.get("manual_seed") or 0) if seed is None else seed)
+        if self.output not in OUTPUTS:
+            raise ValueError(f"{name}: output must be float32 or uint8, found {self.output!r}.")
+        if self.seed < 0:
+            raise ValueError(f"{name}: seed must be 0 or more, found {self.seed}.")
+
+        self.roots = (str(opt["dataroot_lq"]), str(opt["dataroot_gt"]))
+        self._readers: tuple[LmdbReader, LmdbReader] | None = None
+        lq, gt = self._open()
+        pairing.check_pairs(lq, gt, self.scale, exact=self.train)
+        self.infos: Sequence[ImageInfo] = lq.infos
+        self.gt_size = 0
+        if self.train:
+            self.gt_size = pairing.check_patch(opt.get("gt_size"), self.scale, gt, name)
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def __getitem__(self, key: SampleKey | int) -> dict[str, Any]:
+        """Return sample ``key``.
+
+        A plain index, as BasicSR's samplers give it, has no epoch; then one is drawn from torch's
+        generator, which torch seeds anew in every worker and every epoch.
+        """
+        epoch, index = key if isinstance(key, tuple) else (None, int(key))
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of a dataset of {len(self)}")
+        index %= len(self)
+        if self._readers is None:
+            self._readers = self._open()
+        path = self.infos[index].key
+        lq, gt = (reader.image(path) for reader in self._readers)
+        if self.train:
+            lq, gt = self._crops(lq, gt, _fresh_epoch() if epoch is None else epoch, index)
+        else:
+            # as BasicSR does: benchmark images that are no multiple of the scale lose their rest
+            height, width = (side * self.scale for side in lq.shape[:2])
+            lq, gt = augment.planes_of(lq), augment.planes_of(gt[:height, :width])
+        return {
+            "lq": self._tensor(lq),
+            "gt": self._tensor(gt),
+            "lq_path": path,
+            "gt_path": path,
+        }
+
+    def _crops(
+        self, lq: np.ndarray, gt: np.ndarray, epoch: int, index: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        lq_size = self.gt_size // self.scale
+        room = (lq.shape[0] - lq_size, lq.shape[1] - lq_size)
+        if min(room) < 0:  # only where a foreign meta_info.txt gave no sizes to check at the start
+            raise ValueError(
+                f"{self.roots[1]}, image {self.infos[index].key!r}: expected at least "
+                f"{self.gt_size} pixels on both sides (gt_size), found {gt.shape[1]}x{gt.shape[0]}."
+            )
+        drawn = augment.draw(
+            self.seed, epoch, index, room, use_hflip=self.use_hflip, use_rot=self.use_rot
+        )
+        return augment.cut(lq, lq_size, drawn), augment.cut(gt, self.gt_size, drawn, self.scale)
+
+    def _tensor(self, planes: np.ndarray) -> torch.Tensor:
+        tensor = torch.from_numpy(planes)
+        return tensor if self.output == "uint8" else tensor.to(torch.float32).div_(255)
+
+    def _open(self) -> tuple[LmdbReader, LmdbReader]:
+        lq, gt = self.roots
+        return open_reader(lq), open_reader(gt)
+
+    def close(self) -> None:
+        """Let go of the LMDBs; the next item opens them again."""
+        self._readers = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_readers": None}
+
+
+def _fresh_epoch() -> int:
+    return int(torch.randint(2**62, ()))

@@ -1,0 +1,62 @@
+"""PPM (P6, colour) and PGM (P5, grey): a short header, then the pixels as they are.
+
+Which is why a crop can be cut out of a memory map without decoding. The format is described at
+https://netpbm.sourceforge.net/doc/ppm.html.
+"""
+
+import re
+
+import numpy as np
+
+_HEADER = re.compile(rb"P([56])\s+(\d+)\s+(\d+)\s+255\s", re.ASCII)
+_HEADER_BYTES = 64  # more than the longest header without comments
+_CHANNELS = {b"5": 1, b"6": 3}
+
+
+def header(height: int, width: int, channels: int) -> bytes:
+    """Return the bytes before the pixels of an 8-bit image with 1 (grey) or 3 (RGB) channels."""
+    return b"P%d\n%d %d\n255\n" % ({1: 5, 3: 6}[channels], width, height)
+
+
+def allocate(height: int, width: int, channels: int) -> tuple[bytearray, np.ndarray]:
+    """Return a whole PPM or PGM file and the uint8 (H, W, C) RGB array of the pixels inside it.
+
+    Writing into the array writes the file, so that a decoder can put the pixels where they stay.
+    """
+    start = header(height, width, channels)
+    file = bytearray(len(start) + height * width * channels)
+    file[: len(start)] = start
+    pixels = np.frombuffer(file, np.uint8, offset=len(start)).reshape(height, width, channels)
+    return file, pixels
+
+
+def encode(image: np.ndarray) -> bytearray:
+    """Return ``image``, uint8 (H, W, C) RGB or grey, as a PPM or PGM file."""
+    file, pixels = allocate(*image.shape)
+    pixels[...] = image
+    return file
+
+
+def is_ppm(file: memoryview | bytes | bytearray) -> bool:
+    """Whether ``file`` starts like a PPM or PGM of 8 bits that `view` can read."""
+    return _HEADER.match(bytes(file[:_HEADER_BYTES])) is not None
+
+
+def view(file: memoryview | bytes | bytearray) -> np.ndarray:
+    """Return the pixels of ``file`` as uint8 (H, W, C) RGB or grey, without copying them.
+
+    Raises:
+        ValueError: not an 8-bit PPM or PGM without comments, or not as long as its header says.
+    """
+    match = _HEADER.match(bytes(file[:_HEADER_BYTES]))
+    if match is None:
+        raise ValueError(
+            f"expected an 8-bit PPM or PGM image, found bytes starting {bytes(file[:8])!r}"
+        )
+    channels, width, height = _CHANNELS[match[1]], int(match[2]), int(match[3])
+    expected, found = height * width * channels, len(file) - match.end()
+    if found != expected:
+        raise ValueError(
+            f"expected {expected} bytes of pixels for {width}x{height}x{channels}, found {found}"
+        )
+    return np.frombuffer(file, np.uint8, offset=match.end()).reshape(height, width, channels)
