@@ -6,7 +6,7 @@ all else that is needed to go on, the networks included, so that one whole file 
 """
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +145,18 @@ def _networks_beside(path: Path, iteration: int) -> dict[str, Any]:
     if EMA in content:
         networks["net_g_ema"] = read_state_dict(file, EMA)
     return networks
+
+
+def newest_whole_state(folder: Path, warn: Callable[[str], None]) -> Path | None:
+    """Return the state of the highest iteration in ``folder`` that is whole, or None.
+
+    Args:
+        folder: ``training_states``; need not exist.
+        warn: told of every damaged state that was passed over.
+    """
+    numbered = [path for path in folder.glob("*.state") if path.stem.isdigit()]
+    for path in sorted(numbered, key=lambda path: int(path.stem), reverse=True):
+        if is_whole(path):
+            return path
+        warn(f"{path} is damaged (cut short, or bytes changed); trying the one before it")
+    return None

@@ -1,7 +1,7 @@
 """Stopping before an update that would destroy the weights, without waiting for the device."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -69,6 +69,20 @@ class FiniteGuard:
             iteration, loss, norm = self._numbers.tolist()
             images = dict(batches).get(int(iteration), ())
             raise NotFiniteError(_message(int(iteration), loss, norm, images))
+
+
+def check_logged(iteration: int, losses: Mapping[str, float]) -> None:
+    """Check the losses a model reports, for models that have no guard of their own.
+
+    Raises:
+        NotFiniteError: one is not finite; the model's weights are spoilt, what was saved is not.
+    """
+    bad = {name: value for name, value in losses.items() if not math.isfinite(value)}
+    if bad:
+        raise NotFiniteError(
+            f"iteration {iteration}: {', '.join(f'{k} is {v}' for k, v in bad.items())}; nothing "
+            "was saved since. Lower train:optim_g:lr or look at the images"
+        )
 
 
 def _message(iteration: int, loss: float, norm: float, images: Sequence[str]) -> str:
