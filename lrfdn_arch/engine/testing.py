@@ -1,6 +1,5 @@
-"""``test.py``: measure a network on the test sets of an option file, image by image."""
+"""Measure a network on the test sets of an option file, image by image."""
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,29 +17,11 @@ from lrfdn_arch.engine.validation import (
     validate,
     validation_loader,
 )
-from lrfdn_arch.options import Placement, TestOptions, load_options, to_basicsr
+from lrfdn_arch.options import Placement, TestOptions, to_basicsr
 from lrfdn_arch.weights import load_into, read_state_dict
 
 # Models that are their network and nothing more; any other is built by BasicSR and asked to test.
 _PLAIN_MODELS = ("LRFDNModel", "SRModel")
-
-
-def main(argv: Sequence[str]) -> None:
-    """Read the command line of ``test.py``, test, print a table per dataset."""
-    parser = argparse.ArgumentParser(prog="test.py", description="Test a network.")
-    parser.add_argument("-opt", required=True, metavar="FILE", help="option file")
-    parser.add_argument(
-        "--force_yml",
-        nargs="+",
-        default=[],
-        metavar="KEY:KEY=VALUE",
-        help="set options, e.g. path:param_key_g=params",
-    )
-    parser.add_argument("--only", nargs="+", metavar="DATASET", help="test on these sets only")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    arguments = parser.parse_args(argv)
-    options = load_options(arguments.opt, TestOptions, arguments.force_yml)
-    test(options, root=Path.cwd(), only=arguments.only)
 
 
 def test(
