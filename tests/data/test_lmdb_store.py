@@ -167,7 +167,8 @@ from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset
 
 for codec in ("ppm", "png"):
     opt = dict(dataroot_gt=f"{root}/{{codec}}_HR.lmdb", dataroot_lq=f"{root}/{{codec}}_LR.lmdb",
-               name="T", type="PairedImageDataset", scale=4, phase="val", io_backend={{"type": "lmdb"}})
+               io_backend={{"type": "lmdb"}}, name="T", scale=4, phase="val",
+               type="PairedImageDataset")
     theirs = list(PairedImageDataset(opt))
     ours = list(build_dataset(dict(opt, type="PairedLMDBDataset", io_backend={{"type": "lmdb"}})))
     assert len(theirs) == len(ours) == 3, (len(theirs), len(ours))
