@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lrfdn_arch import __version__, entry
+from lrfdn_arch.commands import challenge
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -14,6 +15,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lrfdn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_complexity(commands)
+    challenge.add(commands)
     _add_versus_bicubic(commands)
     return parser
 
