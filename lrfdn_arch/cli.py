@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lrfdn_arch import __version__, entry
@@ -14,10 +14,57 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lrfdn", description="LRFDN and RFDN super-resolution.")
     parser.add_argument("--version", action="version", version=f"lrfdn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_prepare(commands)
     _add_complexity(commands)
     challenge.add(commands)
     _add_versus_bicubic(commands)
     return parser
+
+
+def _add_prepare(commands: Any) -> None:
+    prepare = commands.add_parser("prepare", help="make training LMDBs out of images")
+    sources = prepare.add_subparsers(dest="source", required=True, metavar="SOURCE")
+
+    photos = sources.add_parser("photos", help="the photographs in scikit-image's wheel")
+    photos.add_argument("--out", default="datasets/photos", help="default: %(default)s")
+    photos.set_defaults(run=_data_command("prepare_photos"))
+
+    folder = sources.add_parser("folder", help="any folder of photographs")
+    folder.add_argument("images", metavar="IMAGES", help="folder, searched with all below it")
+    folder.add_argument("--out", required=True, help="where the LMDBs go, e.g. datasets/mine")
+    folder.add_argument("--valid", metavar="IMAGES", help="folder of images to validate on")
+    folder.add_argument("--grey", action="store_true", help="one channel instead of RGB")
+    folder.add_argument(
+        "--min-size",
+        type=int,
+        default=64,
+        metavar="PIXELS",
+        help="leave out images with a shorter side than this (default: %(default)s)",
+    )
+    folder.set_defaults(run=_data_command("prepare_folder"))
+
+    for parser in (photos, folder):
+        parser.add_argument(
+            "--scale", type=int, nargs="+", default=[4], help="LR factors (default: 4)"
+        )
+        parser.add_argument(
+            "--codec",
+            choices=("ppm", "png"),
+            default="ppm",
+            help="ppm is read without decoding, png takes about half the space (default: ppm)",
+        )
+        parser.add_argument("--workers", type=int, help="threads (default: one per core)")
+        parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+        parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def _data_command(name: str) -> Callable[[argparse.Namespace], None]:
+    def command(arguments: argparse.Namespace) -> None:
+        from lrfdn_arch.data import commands
+
+        getattr(commands, name)(arguments)
+
+    return command
 
 
 def _add_complexity(commands: Any) -> None:

@@ -31,6 +31,20 @@ def made_from(path: Path) -> dict[str, Any] | None:
         return None
 
 
+def recover(path: Path) -> None:
+    """Finish or undo what a kill during the last steps of replacing LMDB ``path`` has left."""
+    replaced = _replaced(path)
+    if replaced.exists():
+        if path.exists():
+            shutil.rmtree(replaced)
+        else:
+            replaced.rename(path)
+
+
+def _replaced(path: Path) -> Path:
+    return path.with_name(f"{path.name}.replaced")
+
+
 class LmdbWriter:
     """Writes one LMDB: `put` every image, then `publish`; `close` in between loses nothing.
 
@@ -53,10 +67,9 @@ class LmdbWriter:
     def __init__(self, path: Path, job: Mapping[str, Any], *, overwrite: bool = False) -> None:
         self.path = path
         self.partial = path.with_name(f"{path.name}.partial")
-        self._replaced = path.with_name(f"{path.name}.replaced")
+        self._replaced = _replaced(path)
         self.overwrite = overwrite
-        if self._replaced.exists() and not path.exists():
-            self._replaced.rename(path)  # a kill came between the two renames of `publish`
+        recover(path)
         if path.exists() and not overwrite:
             raise FileExistsError(
                 f"{path} exists and is not overwritten. Give --overwrite to replace it, or another "
@@ -111,6 +124,11 @@ class LmdbWriter:
         if len({_key(line) for line in lines}) != count:
             return None
         return lines if (self.partial / DATA).stat().st_size >= whole else None
+
+    @property
+    def count(self) -> int:
+        """How many images it holds, committed or not."""
+        return len(self.done) + len(self._pending)
 
     def put(
         self, key: str, file: bytes | bytearray, shape: tuple[int, int, int], *, extension: str

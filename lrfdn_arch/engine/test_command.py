@@ -7,8 +7,12 @@ from pathlib import Path
 from lrfdn_arch.options import TestOptions, load_options
 
 
-def main(argv: Sequence[str]) -> None:
-    """Read the command line of ``test.py``, test, print a table per dataset."""
+def main(argv: Sequence[str], root: Path | None = None) -> None:
+    """Test as the command line says; ``root`` (the working directory) gets ``results/``.
+
+    Raises:
+        ValueError, OSError: with a message for the user.
+    """
     parser = argparse.ArgumentParser(prog="test.py", description="Test a network.")
     parser.add_argument("-opt", required=True, metavar="FILE", help="option file")
     parser.add_argument(
@@ -25,4 +29,4 @@ def main(argv: Sequence[str]) -> None:
     options = load_options(arguments.opt, TestOptions, arguments.force_yml)
     from lrfdn_arch.engine.testing import test
 
-    test(options, root=Path.cwd(), only=arguments.only)
+    test(options, root=(root or Path.cwd()).resolve(), only=arguments.only)

@@ -44,7 +44,10 @@ def validation_loader(
     No image is given twice, whatever their number, so averages need no correction.
     """
     indices = range(rank, len(dataset), world_size)  # type: ignore[arg-type]
-    return DataLoader(Subset(dataset, indices), batch_size=1, num_workers=num_workers)
+    generator = torch.Generator()  # DataLoader would draw from the global one, which training uses
+    return DataLoader(
+        Subset(dataset, indices), batch_size=1, num_workers=num_workers, generator=generator
+    )
 
 
 def validate(

@@ -6,6 +6,9 @@ from lrfdn_arch.options.dataset import Dataset
 from lrfdn_arch.options.faults import Fault, unknown
 from lrfdn_arch.options.root import KNOWN_MODELS, Options, TestOptions, TrainOptions
 
+# What BasicSR's own models can build.
+BASICSR_OPTIMIZERS = ("Adam",)
+BASICSR_SCHEDULERS = ("MultiStepLR", "MultiStepRestartLR", "CosineAnnealingRestartLR")
 _PAIRED = ("PairedLMDBDataset", "PairedImageDataset")
 
 
@@ -162,21 +165,21 @@ def _ema(options: TrainOptions) -> list[Fault]:
 
 
 def _foreign_model(options: TrainOptions) -> list[Fault]:
-    """Options that only our model understands, with a model that would ignore them."""
+    """Options that only our model understands, with a model that would ignore or refuse them."""
     if options.model_type == "LRFDNModel":
         return []
+    train = options.train
     ours = {
         ("use_amp",): options.use_amp,
         ("use_channels_last",): options.use_channels_last,
         ("use_compile",): options.use_compile,
-        ("train", "grad_clip_max_norm"): options.train.grad_clip_max_norm,
+        ("train", "grad_clip_max_norm"): train.grad_clip_max_norm,
         ("datasets", "train", "accum_iter"): _accumulates(options),
+        ("train", "optim_g", "type"): train.optim_g.type not in BASICSR_OPTIMIZERS,
+        ("train", "scheduler", "type"): train.scheduler.type not in BASICSR_SCHEDULERS,
     }
-    return [
-        Fault(key, f"{options.model_type} would ignore this; expected model_type: LRFDNModel")
-        for key, is_set in ours.items()
-        if is_set
-    ]
+    expected = f"{options.model_type} does not know this; expected model_type: LRFDNModel"
+    return [Fault(key, expected) for key, is_ours in ours.items() if is_ours]
 
 
 def _accumulates(options: TrainOptions) -> bool:

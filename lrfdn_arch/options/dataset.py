@@ -46,6 +46,10 @@ class Dataset(Typed):
         default=None,
         description="What PairedLMDBDataset yields; uint8 moves a quarter of the bytes.",
     )
+    seed: Count | None = Field(
+        default=None,
+        description="PairedLMDBDataset: seed of its crops; manual_seed where not said.",
+    )
     gt_size: Positive | None = Field(
         default=None,
         description="Side of the square HR training patch, pixels, a multiple of scale.",
@@ -78,10 +82,10 @@ class Dataset(Typed):
     )
     use_shuffle: bool = Field(default=True, description="Written in many files, read by nobody.")
 
-    def to_plain(self, phase: str, scale: int) -> dict[str, Any]:
+    def to_plain(self, phase: str, scale: int, manual_seed: int) -> dict[str, Any]:
         """Return BasicSR's dict of this dataset for ``phase`` (train, val or test)."""
         plain = written_or_defaulted(self)
-        plain["phase"], plain["scale"] = phase, scale
+        plain |= {"phase": phase, "scale": scale, "manual_seed": manual_seed}
         if phase != "train":  # BasicSR hands these to its constructor of the loader in any phase
             for key in ("batch_size_per_gpu", "num_worker_per_gpu", "accum_iter"):
                 plain.pop(key, None)
@@ -96,7 +100,8 @@ def written_or_defaulted(section: Section) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for key in (*type(section).model_fields, *section.passed_through()):
         value = getattr(section, key)
-        if value is None and key not in section.model_fields_set:
+        implicit = key not in section.model_fields_set
+        if implicit and (value is None or section.only_written):
             continue
         plain[key] = _plain(value)
     return plain

@@ -1,6 +1,6 @@
 """What all sections of an option file share: strictness, number types, pass-through arguments."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -24,6 +24,9 @@ class Section(BaseModel):
     Keys that are not fields are kept and passed through; :mod:`unknown_keys` reports them wherever
     the section's ``type`` is one whose arguments are known.
     """
+
+    # Whether BasicSR passes the whole section to a function, which knows nothing of our defaults.
+    only_written: ClassVar[bool] = False
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow", allow_inf_nan=False)
 

@@ -52,7 +52,7 @@ def to_basicsr(
         "num_gpu": placement.num_gpu,
     }
     opt["datasets"] = {
-        phase: dataset.to_plain(phase.split("_")[0], options.scale)
+        phase: dataset.to_plain(phase.split("_")[0], options.scale, options.manual_seed)
         for phase, dataset in options.datasets.items()
     }
     for dataset in opt["datasets"].values():

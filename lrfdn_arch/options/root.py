@@ -36,6 +36,9 @@ class Options(Section):
     amp_bf16: bool = Field(default=False, description="bfloat16 in mixed precision; else float16.")
     use_channels_last: bool = Field(default=False, description="NHWC memory layout.")
     use_compile: bool = Field(default=False, description="torch.compile the network.")
+    compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = Field(
+        default="default", description="For use_compile; reduce-overhead uses CUDA graphs."
+    )
 
     def phases(self, kind: str) -> list[str]:
         """Return the names of the phases of ``kind``, e.g. val and val_2, in the file's order."""

@@ -1,6 +1,6 @@
 """``train``: optimizer, learning rate, losses, length, EMA."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,8 @@ SchedulerType = Literal[
 class Optimizer(Typed):
     """Any optimizer of ``torch.optim`` by name; further keys are its arguments."""
 
+    only_written: ClassVar[bool] = True
+
     type: str = Field(min_length=1, description="Adam, AdamW, NAdam, SGD, ... of torch.optim.")
     lr: float = Field(gt=0, description="Learning rate at its highest.")
     weight_decay: float = Field(default=0.0, ge=0, description="L2 penalty; decoupled in AdamW.")
@@ -27,6 +29,8 @@ class Optimizer(Typed):
 
 class Scheduler(Section):
     """The learning rate as a function of the iteration."""
+
+    only_written: ClassVar[bool] = True
 
     type: SchedulerType = Field(description="The shape of the curve.")
     milestones: Wholes = Field(

@@ -149,7 +149,7 @@ def test_all_faults_come_at_once_with_line_path_expected_and_found(write):
             "",
             "train:pixel_opt: need",
         ),
-        ("LRFDNModel", "SRModel\nuse_amp: true", "use_amp: SRModel would ignore this"),
+        ("LRFDNModel", "SRModel\nuse_amp: true", "use_amp: SRModel does not know this"),
         (
             "type: CosineAnnealingRestartLR, periods: [100], eta_min: 1e-7",
             "type: OneCycleLR",

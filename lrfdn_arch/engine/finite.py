@@ -1,0 +1,96 @@
+"""Stopping before an update that would destroy the weights, without waiting for the device."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+class NotFiniteError(ValueError):
+    """A loss or gradient was not a finite number; the update was not made."""
+
+
+class FiniteGuard:
+    """Watches loss and gradient norm of every iteration.
+
+    Reading a number off a GPU makes the processor wait for it. There the guard only makes a flag
+    on the device, which a fused optimizer obeys: from the first bad iteration on no update is
+    made. The host looks at the flag when it waits for the device anyway (:meth:`raise_if_bad`),
+    before anything is printed or saved. Elsewhere the guard looks at once.
+
+    Args:
+        device: where losses are.
+        deferred: whether the optimizer obeys the flag, :attr:`found_inf`.
+        overflow_is_normal: whether a gradient scaler takes care of infinite gradients, as it must
+            in float16; only the loss is watched then.
+    """
+
+    def __init__(
+        self, device: torch.device, deferred: bool = False, overflow_is_normal: bool = False
+    ) -> None:
+        self.deferred = deferred
+        self.overflow_is_normal = overflow_is_normal
+        self._bad = torch.zeros((), device=device)  # 1 from the first bad iteration on
+        self._numbers = torch.zeros(3, dtype=torch.float64, device=device)  # iteration, loss, norm
+        self._batches: list[tuple[int, Sequence[str]]] = []
+
+    @property
+    def found_inf(self) -> Tensor:
+        """A float tensor, 1 where no update may be made any more, as fused optimizers take it."""
+        return self._bad
+
+    def observe(self, iteration: int, loss: Tensor, norm: Tensor, images: Sequence[str]) -> None:
+        """Note loss and gradient norm (tensors without dimensions) of an iteration's batch.
+
+        Raises:
+            NotFiniteError: one is not finite, and the guard is not deferred.
+        """
+        watched = loss if self.overflow_is_normal else loss + norm
+        if not self.deferred:
+            if not math.isfinite(watched.item()):
+                raise NotFiniteError(_message(iteration, loss.item(), norm.item(), images))
+            return
+        bad = (~torch.isfinite(watched)).float()
+        numbers = torch.stack((torch.full_like(loss, iteration), loss, norm)).double()
+        self._numbers = torch.where(bad > self._bad, numbers, self._numbers)
+        self._bad = torch.maximum(self._bad, bad)
+        self._batches.append((iteration, images))
+
+    def raise_if_bad(self) -> None:
+        """Wait for the device and raise if there was a bad iteration since the last call.
+
+        Raises:
+            NotFiniteError: there was.
+        """
+        batches, self._batches = self._batches, []
+        if self.deferred and self._bad.item():
+            iteration, loss, norm = self._numbers.tolist()
+            images = dict(batches).get(int(iteration), ())
+            raise NotFiniteError(_message(int(iteration), loss, norm, images))
+
+
+def check_logged(iteration: int, losses: Mapping[str, float]) -> None:
+    """Check the losses a model reports, for models that have no guard of their own.
+
+    Raises:
+        NotFiniteError: one is not finite; the model's weights are spoilt, what was saved is not.
+    """
+    bad = {name: value for name, value in losses.items() if not math.isfinite(value)}
+    if bad:
+        raise NotFiniteError(
+            f"iteration {iteration}: {', '.join(f'{k} is {v}' for k, v in bad.items())}; nothing "
+            "was saved since. Lower train:optim_g:lr or look at the images"
+        )
+
+
+def _message(iteration: int, loss: float, norm: float, images: Sequence[str]) -> str:
+    names = ", ".join(Path(image).name for image in images)
+    return (
+        f"iteration {iteration}: loss {loss:.4g}, gradient norm {norm:.4g}. This update was not "
+        "made, and the last checkpoints are as they were.\n"
+        f"  images of the batch: {names or 'unknown'}\n"
+        "  if the images are fine, lower train:optim_g:lr, lengthen train:warmup_iter, set "
+        "train:grad_clip_max_norm, or use amp_bf16 in place of float16"
+    )

@@ -1,0 +1,43 @@
+"""The weights a network starts from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from basicsr.utils import get_root_logger
+from torch import nn
+
+from lrfdn_arch.weights import load_into, read_state_dict
+from lrfdn_arch.weights.loading import EMA
+
+
+def load_initial(network: nn.Module, path: Mapping[str, Any], average: bool = False) -> None:
+    """Load ``path: pretrain_network_g`` into ``network``, if there is one.
+
+    Args:
+        network: on the CPU.
+        path: the option file's section, with ``param_key_g`` and ``strict_load_g``.
+        average: ``network`` holds the EMA: it takes the file's own EMA where there is one.
+
+    Raises:
+        OSError, ValueError: the file is missing, damaged, or another network's.
+    """
+    file = path.get("pretrain_network_g")
+    if not file:
+        return
+    key = None if average else path.get("param_key_g")
+    if path.get("strict_load_g", True):
+        load_into(network, file, key)
+    else:
+        _load_what_fits(network, file, key)
+    get_root_logger().info(f"loaded {key or f'{EMA}, if there,'} of {file}")
+
+
+def _load_what_fits(network: nn.Module, file: str, key: str | None) -> None:
+    own = network.state_dict()
+    state = read_state_dict(file, key)
+    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    if not fitting:
+        raise ValueError(f"{file}: not one of its {len(state)} weights fits the network")
+    network.load_state_dict(fitting, strict=False)
+    logger = get_root_logger()
+    logger.warning(f"strict_load_g is off: {len(fitting)} of {len(own)} weights come from {file}")

@@ -1,0 +1,66 @@
+"""In which numbers and memory layout a network is trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Precision, memory layout and compilation, as the option file asks for them.
+
+    Args:
+        device: where the network is.
+        autocast: bfloat16 or float16 in mixed precision, else None.
+        memory_format: of images and weights.
+        compile_mode: mode of ``torch.compile``, or None for no compilation.
+    """
+
+    device: torch.device
+    autocast: torch.dtype | None = None
+    memory_format: torch.memory_format = torch.contiguous_format
+    compile_mode: str | None = None
+
+    @classmethod
+    def of(cls, opt: Mapping[str, Any], device: torch.device) -> "Precision":
+        """Read ``use_amp, amp_bf16, use_channels_last, use_compile, compile_mode``."""
+        half = torch.bfloat16 if opt.get("amp_bf16") else torch.float16
+        return cls(
+            device,
+            half if opt.get("use_amp") else None,
+            torch.channels_last if opt.get("use_channels_last") else torch.contiguous_format,
+            opt.get("compile_mode", "default") if opt.get("use_compile") else None,
+        )
+
+    def prepare(self, network: nn.Module) -> nn.Module:
+        """Move ``network`` to the device in the memory layout and compile it, all in place.
+
+        In place, so that its weights keep their names (``torch.compile(network)`` puts
+        ``_orig_mod.`` before each).
+        """
+        network.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
+        if self.compile_mode is not None:
+            network.compile(mode=self.compile_mode)
+        return network
+
+    def computing(self) -> torch.autocast:
+        """Return the context in which the network and nothing else computes."""
+        return torch.autocast(
+            self.device.type, dtype=self.autocast, enabled=self.autocast is not None
+        )
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Return the gradient scaler; it does nothing but in float16."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.autocast is torch.float16)
+
+    def __str__(self) -> str:
+        words = {None: "float32", torch.bfloat16: "bfloat16 mixed", torch.float16: "float16 mixed"}
+        parts = [words[self.autocast]]
+        if self.memory_format is torch.channels_last:
+            parts.append("channels_last")
+        if self.compile_mode is not None:
+            parts.append(f"compiled ({self.compile_mode})")
+        return ", ".join(parts)
