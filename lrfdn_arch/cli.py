@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lrfdn_arch import __version__, entry
-from lrfdn_arch.commands import challenge
+from lrfdn_arch.commands import challenge, compare
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -17,6 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_prepare(commands)
     _add_complexity(commands)
     challenge.add(commands)
+    compare.add(commands)
     _add_versus_bicubic(commands)
     return parser
 
