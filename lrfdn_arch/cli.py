@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lrfdn_arch import __version__, entry
-from lrfdn_arch.commands import challenge, compare
+from lrfdn_arch.commands import challenge, compare, submit
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -18,6 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_complexity(commands)
     challenge.add(commands)
     compare.add(commands)
+    submit.add(commands)
     _add_versus_bicubic(commands)
     return parser
 
