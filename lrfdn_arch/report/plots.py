@@ -141,19 +141,16 @@ def _per_image(comparison: Comparison) -> str:
         return _svg(figure, "psnr_per_image", f"PSNR of every image minus {baseline.label}'s")
 
 
-def _svg(figure: Figure, salt: str, description: str) -> str:
+def _svg(figure: Figure, name: str, description: str) -> str:
     """Return the figure as an SVG element that is the same every time and can share a page."""
     text = io.StringIO()
-    # The salt makes ids the same in every run and different between the plots of a page.
-    settings: dict[Any, Any] = {"svg.hashsalt": salt}
+    settings: dict[Any, Any] = {"svg.hashsalt": name}  # ids are random otherwise
     with matplotlib.rc_context(settings):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     element = text.getvalue()[text.getvalue().index("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
-    # matplotlib names groups figure_1, axes_1, ... in every plot; nothing refers to those.
-    element = re.sub(
-        r' id="(?:figure|axes|matplotlib|patch|line2d|text|xtick|ytick)[^"]*"', "", element
-    )
+    # Every plot has a figure_1 and defines its own glyphs; on one page ids must differ.
+    element = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", element)
     element = element.replace(_INK, "currentColor")
     return element.replace("<svg", f'<svg role="img" aria-label="{_attribute(description)}"', 1)
 
