@@ -122,9 +122,9 @@ def _per_image(comparison: Comparison) -> str:
     first = others[0].psnr_by_image
     names = sorted(reference, key=lambda name: first[name] - reference[name])
     with matplotlib.rc_context(_STYLE):
-        figure = Figure((2 * _SIZE[0], _SIZE[1]), layout="constrained")
+        figure = Figure((2 * _SIZE[0], 0.75 * _SIZE[1]), layout="constrained")
         axes = figure.subplots()
-        width = 0.75 / len(others)
+        width = 0.6 / len(others)
         for number, entry in enumerate(others):
             heights = [entry.psnr_by_image[name] - reference[name] for name in names]
             places = [i + (number - (len(others) - 1) / 2) * width for i in range(len(names))]
