@@ -15,6 +15,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lrfdn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_prepare(commands)
+    _add_verify(commands)
     _add_complexity(commands)
     challenge.add(commands)
     compare.add(commands)
@@ -26,6 +27,11 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_prepare(commands: Any) -> None:
     prepare = commands.add_parser("prepare", help="make training LMDBs out of images")
     sources = prepare.add_subparsers(dest="source", required=True, metavar="SOURCE")
+
+    df2k = sources.add_parser("df2k", help="DIV2K and Flickr2K, the paper's training set")
+    df2k.add_argument("--root", default="datasets", help="where DIV2K, Flickr2K and DF2K are")
+    df2k.add_argument("--download", action="store_true", help="get archives that are missing")
+    df2k.set_defaults(run=_data_command("prepare_df2k"))
 
     photos = sources.add_parser("photos", help="the photographs in scikit-image's wheel")
     photos.add_argument("--out", default="datasets/photos", help="default: %(default)s")
@@ -45,7 +51,7 @@ def _add_prepare(commands: Any) -> None:
     )
     folder.set_defaults(run=_data_command("prepare_folder"))
 
-    for parser in (photos, folder):
+    for parser in (df2k, photos, folder):
         parser.add_argument(
             "--scale", type=int, nargs="+", default=[4], help="LR factors (default: 4)"
         )
@@ -58,6 +64,13 @@ def _add_prepare(commands: Any) -> None:
         parser.add_argument("--workers", type=int, help="threads (default: one per core)")
         parser.add_argument("--overwrite", action="store_true", help="replace what is there")
         parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def _add_verify(commands: Any) -> None:
+    parser = commands.add_parser("verify", help="check that LMDBs are whole and belong together")
+    parser.add_argument("lmdbs", nargs="+", metavar="LMDB", help="e.g. datasets/**/*.lmdb")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=_data_command("verify"))
 
 
 def _data_command(name: str) -> Callable[[argparse.Namespace], None]:

@@ -9,6 +9,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lrfdn_arch.data import prepare
+from lrfdn_arch.data import prepare_df2k as df2k
+from lrfdn_arch.data import verify as verifying
+from lrfdn_arch.data.lmdb_store import read_meta_info
 from lrfdn_arch.data.packing import Packed, Reporter
 from lrfdn_arch.data.prepare import Images, Settings
 
@@ -39,6 +42,51 @@ def prepare_folder(arguments: argparse.Namespace) -> None:
     )
 
 
+def prepare_df2k(arguments: argparse.Namespace) -> None:
+    """``lrfdn prepare df2k``."""
+    root, settings = Path(arguments.root), _settings(arguments)
+    for split in ("train", "valid"):
+        sources = [source for source in df2k.SOURCES if source.split == split]
+        images: dict[str, Path] = {}
+        for source in sources:
+            folder = df2k.find_folder(source, root) or _get(source, root, arguments.download)
+            images |= df2k.images_of(source, folder)
+        _make(images, root / "DF2K", split, settings, multiple=df2k.MULTIPLE, strict=True)
+    print(f"next: {_TRAIN.format(scale=settings.scales[-1], data='DF2K')}")
+
+
+def _get(source: df2k.Source, root: Path, download: bool) -> Path:
+    archive = df2k.find_archive(source, root)
+    if download:
+        with _progress(source.download.name, source.download.size, "B") as reporter:
+            archive = df2k.get_archive(source, root, reporter)
+    elif archive is None:
+        raise FileNotFoundError(df2k.where_to_get(source, root))
+    with _progress(f"unpack {archive.name}", source.count, "image") as reporter:
+        return df2k.unpack(source, archive, root, reporter)
+
+
+def verify(arguments: argparse.Namespace) -> None:
+    """``lrfdn verify``."""
+    paths, faults = verifying.expand(arguments.lmdbs), []
+    for path in paths:
+        try:
+            with _progress(path.name, len(read_meta_info(path)), "image") as reporter:
+                verifying.verify_images(path, reporter.advance)
+            print(f"whole: {prepare.describe(path)}")
+        except (ValueError, OSError) as error:
+            faults.append(str(error))
+    for lq, gt, scale in verifying.pairs(paths):
+        try:
+            exact = verifying.verify_pair(lq, gt, scale)
+            print(f"pair:  {lq} belongs to {gt}; {exact} LR images compared are MATLAB's bicubic")
+        except (ValueError, OSError) as error:
+            if str(error) not in faults:
+                faults.append(str(error))
+    if faults:
+        raise ValueError("\n".join([f"{len(faults)} found in {len(paths)} LMDBs", *faults]))
+
+
 def _settings(arguments: argparse.Namespace) -> Settings:
     return Settings(
         scales=tuple(arguments.scale),
@@ -50,9 +98,19 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def _make(images: Images, out: Path, split: str, settings: Settings) -> None:
+def _make(
+    images: Images,
+    out: Path,
+    split: str,
+    settings: Settings,
+    *,
+    multiple: int = 1,
+    strict: bool = False,
+) -> None:
     with _progress(f"{out.name} {split}", len(images), "image") as reporter:
-        packed = prepare.make_split(images, out, split, settings, reporter)
+        packed = prepare.make_split(
+            images, out, split, settings, reporter, multiple=multiple, strict=strict
+        )
     _say_what_was_made(packed, images)
 
 
@@ -66,8 +124,11 @@ def _say_what_was_made(packed: Packed, images: Mapping[str, Path]) -> None:
 
 
 @contextmanager
-def _progress(what: str, total: int, unit: str) -> Iterator[Reporter]:
-    with tqdm(total=total, desc=what, unit=unit, smoothing=0.1) as bar:
+def _progress(what: str, total: int | None, unit: str) -> Iterator[Reporter]:
+    bytes_ = unit == "B"
+    with tqdm(
+        total=total, desc=what, unit=unit, unit_scale=bytes_, unit_divisor=1000, smoothing=0.1
+    ) as bar:
         yield Reporter(advance=bar.update, note=_note)
 
 

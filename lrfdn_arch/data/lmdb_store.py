@@ -136,7 +136,11 @@ class LmdbReader:
                 f"{path}: expected an LMDB in {DATA} ({(path / DATA).stat().st_size} bytes), but "
                 f"reading it says {str(error) or type(error).__name__!r}. {REMAKE}"
             ) from error
-        self._check_whole()
+        try:
+            self._check_whole()
+        except ValueError:
+            self._env.close()  # not left to the garbage collector: the traceback holds on to it
+            raise
         self._transaction = self._env.begin(buffers=True)
 
     def _check_whole(self) -> None:
@@ -154,7 +158,9 @@ class LmdbReader:
             )
 
     def file(self, key: str) -> memoryview:
-        """Return the image file stored under ``key``, valid only as long as the reader exists.
+        """Return the image file stored under ``key``, a read-only view into the memory map.
+
+        The map stays open as long as there is a view into it.
 
         Raises:
             ValueError: there is no such key.
@@ -165,22 +171,20 @@ class LmdbReader:
                 f"{self.path}: expected an image {key!r} as {META_INFO} lists it, found none in "
                 f"{DATA}. {REMAKE}"
             )
-        return file
+        mapped = np.asarray(_Mapped(self, np.frombuffer(file, np.uint8)))
+        return memoryview(mapped)
 
     def image(self, key: str) -> np.ndarray:
         """Return image ``key`` as uint8 (H, W, C), RGB or grey.
 
-        A PPM or PGM comes as a read-only view into the memory map, which stays open as long as
-        there is a view into it; anything else is decoded.
+        A PPM or PGM comes as a read-only view into the memory map, anything else is decoded.
 
         Raises:
             ValueError: there is no such key, or what is stored is no image.
         """
         file = self.file(key)
         try:
-            if not ppm.is_ppm(file):
-                return decode(file)
-            return np.asarray(_MappedPixels(self, ppm.view(file)))
+            return ppm.view(file) if ppm.is_ppm(file) else decode(file)
         except ValueError as error:
             raise ValueError(f"{self.path}, image {key!r}: {error}. {REMAKE}") from error
 
@@ -194,12 +198,12 @@ class LmdbReader:
             self._env.close()
 
 
-class _MappedPixels:
+class _Mapped:
     """What a view into the memory map has for its base: it keeps the reader, and so the map."""
 
-    def __init__(self, reader: LmdbReader, pixels: np.ndarray) -> None:
+    def __init__(self, reader: LmdbReader, data: np.ndarray) -> None:
         self._reader = reader
-        self.__array_interface__ = pixels.__array_interface__
+        self.__array_interface__ = data.__array_interface__
 
 
 def expected_bytes(env: lmdb.Environment) -> int:

@@ -67,4 +67,4 @@ def side_by_side(rows: Sequence[Row], path: Path) -> None:
         axis.set_xticks([])
         axis.set_yticks([])
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches="tight", pad_inches=0.1)
