@@ -91,6 +91,8 @@ def load_state(path: str | Path) -> dict[str, Any]:
             f"{path} was refused: it holds more than tensors and plain values and would run code "
             "when read. Take a state that this project or BasicSR saved"
         ) from error
+    except Exception as error:  # bytes changed outside the checksums can make it fail in any way
+        raise ValueError(f"{path} is damaged or no training state: {error}") from error
     if not isinstance(state, dict) or not {"iter", "optimizers"} <= state.keys():
         raise ValueError(f"{path} is no training state: 'iter' and 'optimizers' are missing")
     return state
@@ -156,7 +158,10 @@ def newest_whole_state(folder: Path, warn: Callable[[str], None]) -> Path | None
     """
     numbered = [path for path in folder.glob("*.state") if path.stem.isdigit()]
     for path in sorted(numbered, key=lambda path: int(path.stem), reverse=True):
-        if is_whole(path):
+        try:
+            load_state(path)
+        except ValueError as error:
+            warn(f"{error}; trying the state before it")
+        else:
             return path
-        warn(f"{path} is damaged (cut short, or bytes changed); trying the one before it")
     return None

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from copy import copy
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def is_whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, NotImplementedError):
+    except Exception:  # changed bytes can make it fail in any way, which is the answer
         return False
 
 
@@ -68,7 +69,10 @@ def on_cpu(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach().cpu()
     if isinstance(value, dict):
-        return type(value)((k, on_cpu(v)) for k, v in value.items())
+        result = copy(value)  # of its own kind: a scheduler's Counter must stay one
+        for key, inner in value.items():
+            result[key] = on_cpu(inner)
+        return result
     if isinstance(value, list | tuple):
         return type(value)(on_cpu(v) for v in value)
     return value

@@ -1,0 +1,81 @@
+"""Kills a training at random moments and resumes it; prints what came of it as JSON.
+
+A program of its own, because every run is a fork of a process that has imported everything but
+started no thread: python killed_runs.py FOLDER KILLS
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+from training_runs import differing, make_images, options, run, weights
+
+from lrfdn_arch.engine import summary, training
+
+TOTAL = 16
+
+# Neither is what this is about, and both take longer than the training.
+summary._network = lambda options, network: "not counted"
+training.draw_curves = lambda *_: False
+
+
+def child(opt: dict, root: Path) -> int:
+    """Start ``train.py --auto_resume`` in a child process and return its number."""
+    sys.stdout.flush()
+    number = os.fork()
+    if number == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 1
+        try:
+            code = run(opt, root, "--auto_resume")
+        finally:
+            os._exit(code)
+    return number
+
+
+def exit_code(number: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+
+
+def main(folder: Path, kills: int) -> None:
+    import basicsr  # noqa: F401 (once here, not in every child; after lrfdn_arch)
+
+    torch.set_num_threads(1)
+    make_images(folder)
+    opt = options(
+        folder, train__total_iter=TOTAL, logger__save_checkpoint_freq=1, logger__keep_last=2
+    )
+    began = time.monotonic()
+    assert exit_code(child(opt, folder / "whole")) == 0
+    length = time.monotonic() - began
+    expected = weights(folder / "whole", TOTAL)
+    generator, trials = random.Random(0), []
+    for number in range(kills):
+        root = folder / str(number)
+        running = child(opt, root)
+        time.sleep(generator.uniform(0.05, 0.95) * length)
+        os.kill(running, signal.SIGKILL)
+        killed = exit_code(running)
+        states = [int(p.stem) for p in (root / STATES).glob("[0-9]*.state")]
+        resumed = exit_code(child(opt, root))
+        trials.append(
+            {
+                "killed": killed,
+                "reached": max(states, default=0),
+                "resumed": resumed,
+                "differing": differing(expected, weights(root, TOTAL)),
+                "left_over": [p.name for p in root.glob("experiments/**/.*")],
+            }
+        )
+    print(json.dumps(trials))
+
+
+STATES = "experiments/run/training_states"
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
