@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lrfdn_arch import __version__, entry
+from lrfdn_arch.commands import challenge, compare, submit
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -16,6 +17,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_prepare(commands)
     _add_verify(commands)
     _add_complexity(commands)
+    challenge.add(commands)
+    compare.add(commands)
+    submit.add(commands)
     _add_versus_bicubic(commands)
     return parser
 

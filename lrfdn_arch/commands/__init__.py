@@ -1,0 +1,1 @@
+"""Subcommands of ``lrfdn``, one module each: ``add(commands)`` declares the arguments."""

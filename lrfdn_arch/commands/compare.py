@@ -1,0 +1,38 @@
+"""``lrfdn compare``: stored results as tables, plots and one page."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from lrfdn_arch.commands.model_arguments import add_out
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "compare", help="tables, plots and a page of the results of `lrfdn challenge`"
+    )
+    parser.add_argument("results", nargs="+", type=Path, help="folders with results.json")
+    add_out(parser, "folder for index.html, report.md, CSV files and plots/")
+    parser.add_argument(
+        "--page-images",
+        type=int,
+        default=24,
+        metavar="N",
+        help="images on the page, those that differ most; 0 for none (default: %(default)s)",
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command."""
+    from lrfdn_arch.report.write_report import write_report
+
+    if arguments.page_images < 0:
+        raise ValueError(f"--page-images {arguments.page_images}: expected 0 or more")
+    table = write_report(
+        arguments.results, arguments.out, arguments.page_images, arguments.overwrite
+    )
+    print(table.markdown())
+    print(f"the page: {arguments.out / 'index.html'}")

@@ -1,0 +1,86 @@
+"""``lrfdn submit``: the zip for a challenge's server, or files for the organisers' kit."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from lrfdn_arch.commands.model_arguments import add_models, add_out
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "submit", help="make a challenge submission: a zip of images, or files for the kit"
+    )
+    add_models(parser)
+    add_out(parser, "the zip file; with --kit a folder")
+    parser.add_argument("--lr", type=Path, help="folder or LMDB of small images")
+    parser.add_argument(
+        "--name",
+        default="{name}.png",
+        metavar="PATTERN",
+        help="file names in the zip; {name} is the HR name (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--runtime", type=float, metavar="SECONDS", help="per image (default: measured)"
+    )
+    parser.add_argument(
+        "--no-extra-data", action="store_true", help="trained on the challenge's data alone"
+    )
+    parser.add_argument("--description", help="free text for readme.txt (default: the network)")
+    parser.add_argument(
+        "--kit", action="store_true", help="write models/teamNN_NAME.py and model_zoo/... instead"
+    )
+    parser.add_argument("--team", type=int, help="with --kit: the team's number")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command."""
+    from lrfdn_arch.evaluation.competitor import load_competitors
+
+    if arguments.kit == (arguments.lr is not None):
+        raise ValueError("say what to write: either --lr FOLDER for a zip of images, or --kit")
+    if arguments.kit and arguments.team is None:
+        raise ValueError("--kit needs --team NUMBER, which is part of the files' names")
+    competitors = load_competitors(arguments.model, arguments.weights_key)
+    if len(competitors) > 1:
+        raise ValueError("a submission is of one network; give --model once")
+    (_write_kit if arguments.kit else _write_zip)(arguments, competitors[0])
+
+
+def _write_kit(arguments: argparse.Namespace, competitor: Any) -> None:
+    from lrfdn_arch.submission.kit import write_kit
+
+    network, weights = write_kit(competitor, arguments.out, arguments.team, arguments.overwrite)
+    print(f"{network} (its first lines say what to add to the kit)\n{weights}")
+
+
+def _write_zip(arguments: argparse.Namespace, competitor: Any) -> None:
+    from tqdm import tqdm
+
+    from lrfdn_arch.evaluation.environment import choose_device
+    from lrfdn_arch.evaluation.image_set import open_image_set
+    from lrfdn_arch.submission.archive import Form, write_submission
+
+    image_set = open_image_set(arguments.lr, None)
+    description = arguments.description or f"{competitor.identity}, no self-ensemble"
+    form = Form(description, not arguments.no_extra_data, arguments.runtime)
+    with tqdm(total=len(image_set.pairs), unit="image", file=sys.stderr, leave=False) as bar:
+
+        def on_image(name: str) -> None:
+            bar.set_postfix_str(name)
+            bar.update()
+
+        write_submission(
+            competitor,
+            image_set,
+            arguments.out,
+            form,
+            choose_device(arguments.device),
+            arguments.name,
+            arguments.overwrite,
+            on_image,
+        )
+    print(f"{arguments.out}: {len(image_set.pairs)} images and readme.txt, checked")

@@ -1,0 +1,89 @@
+"""Clocks and memory meters: CUDA events and allocator where there is a GPU, else the CPU's."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+MIB = 1024**2
+MemoryKind = Literal["CUDA allocated", "resident"]
+
+
+def timed(forward: Callable[[Tensor], Tensor], lq: Tensor) -> tuple[Tensor, float]:
+    """Run ``forward`` on ``lq`` and return its result and the milliseconds it took.
+
+    On a GPU between two CUDA events with a synchronisation after the second, as the 2023 kit does.
+    """
+    if lq.device.type != "cuda":
+        start = time.perf_counter()
+        output = forward(lq)
+        return output, (time.perf_counter() - start) * 1000
+    before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    before.record()
+    output = forward(lq)
+    after.record()
+    torch.cuda.synchronize(lq.device)
+    return output, before.elapsed_time(after)
+
+
+@contextmanager
+def kit_arithmetic(tf32: bool) -> Iterator[None]:
+    """Compute in float32, without trying algorithms out (``cudnn.benchmark`` off).
+
+    Args:
+        tf32: leave convolutions PyTorch's default on recent GPUs, ten bits of mantissa, as the kit
+            did; otherwise full float32, which gives the same images everywhere.
+    """
+    cudnn: Any = torch.backends.cudnn  # a module to pyright, an object with properties at run time
+    matmul = torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
+    cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = tf32, False, False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = before
+
+
+class PeakMemory:
+    """Peak memory from its making on, above what was in use then.
+
+    On a GPU what torch allocated there; on Linux the process's resident memory; else unknown.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.kind: MemoryKind | None
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self.kind = "CUDA allocated"
+            self._before = torch.cuda.memory_allocated(device)
+        else:
+            self._before = _reset_resident_peak()
+            self.kind = None if self._before is None else "resident"
+
+    def mib(self) -> float | None:
+        """Return the peak so far in MiB, None where it cannot be measured."""
+        if self._before is None:
+            return None
+        if self._device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(self._device)
+        else:
+            peak = _resident("VmHWM")
+        return (peak - self._before) / MIB
+
+
+def _reset_resident_peak() -> int | None:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak, VmHWM
+        return _resident("VmRSS")
+    except OSError:
+        return None
+
+
+def _resident(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024

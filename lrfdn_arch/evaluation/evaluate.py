@@ -1,0 +1,147 @@
+"""``lrfdn challenge``: all networks over one set, into one folder of results."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lrfdn_arch.evaluation.challenge import identity_of, judge, judge_bicubic
+from lrfdn_arch.evaluation.competitor import Competitor
+from lrfdn_arch.evaluation.environment import describe_environment
+from lrfdn_arch.evaluation.image_set import ImageSet
+from lrfdn_arch.evaluation.images import write_whole
+from lrfdn_arch.evaluation.inspection import inspect
+from lrfdn_arch.evaluation.kit_text import kit_text
+from lrfdn_arch.evaluation.progress import Progress
+from lrfdn_arch.evaluation.results import IMAGES, RESULTS_FILE, Dataset, Protocol, Results
+from lrfdn_arch.evaluation.runtime import TimingPlan, time_in_turn
+from lrfdn_arch.evaluation.wording import first_few
+
+_UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an evaluation is run.
+
+    Attributes:
+        device: where.
+        ssim: compute SSIM too.
+        tf32: see ``Protocol``.
+        save_images: keep outputs, bicubic and HR under ``images/``, which the page needs.
+        timing: the fair timing, or None for none.
+    """
+
+    device: torch.device
+    ssim: bool = True
+    tf32: bool = False
+    save_images: bool = True
+    timing: TimingPlan | None = None
+
+
+def evaluate(
+    competitors: Sequence[Competitor],
+    image_set: ImageSet,
+    out: Path,
+    settings: Settings,
+    on_step: Callable[[str, str], None] = lambda stage, name: None,
+) -> Results:
+    """Judge ``competitors`` on ``image_set`` and write ``results.json`` and ``results.txt``.
+
+    If a run into the same folder was stopped, it goes on there and gives the same result.
+
+    Args:
+        competitors: networks of one scale.
+        image_set: the images.
+        out: the folder; it may hold the same evaluation, begun, and nothing else.
+        settings: how.
+        on_step: called with what is being done (a network's label) and the finished image's name.
+
+    Raises:
+        FileExistsError: the folder holds other things.
+        ValueError: images do not fit, or the folder holds another begun evaluation.
+    """
+    check_free(out)
+    scale = competitors[0].scale
+    protocol = Protocol(scale=scale, crop_border=scale, ssim=settings.ssim, tf32=settings.tf32)
+    sha256 = inspect(image_set, scale, lambda name: on_step("checking images", name))
+    environment = describe_environment(settings.device)
+    images = out / IMAGES if settings.save_images else None
+    progress = {
+        competitor.label: Progress(
+            out / _UNFINISHED / f"{competitor.label}.jsonl",
+            identity_of(competitor, protocol, sha256, environment),
+        )
+        for competitor in competitors
+    }
+    networks = [
+        judge(
+            c,
+            image_set,
+            protocol,
+            settings.device,
+            progress[c.label],
+            images / c.label if images else None,
+            lambda score, label=c.label: on_step(label, score.name),
+        )
+        for c in competitors
+    ]
+    bicubic = judge_bicubic(image_set, protocol, images) if images else ()
+    if settings.timing:
+        on_step("fair timing", "")
+        timings = time_in_turn(
+            {c.label: c.network for c in competitors}, settings.timing, settings.device
+        )
+        networks = [
+            n.model_copy(update={"fair_timings": tuple(timings[n.label])}) for n in networks
+        ]
+    results = Results(
+        protocol=protocol,
+        dataset=Dataset(
+            name=image_set.name,
+            count=len(image_set.pairs),
+            has_ground_truth=image_set.has_hr,
+            sha256=sha256,
+        ),
+        environment=environment,
+        networks=tuple(networks),
+        bicubic=bicubic,
+        has_images=images is not None,
+    )
+    write_whole(out / "results.txt", kit_text(networks, settings.ssim).encode())
+    write_whole(out / RESULTS_FILE, (results.model_dump_json(indent=1) + "\n").encode())
+    shutil.rmtree(out / _UNFINISHED)
+    return results
+
+
+def check_free(out: Path) -> None:
+    """Refuse a folder with anything but an evaluation that was begun.
+
+    Raises:
+        FileExistsError: it holds a finished evaluation or other files.
+    """
+    if (out / RESULTS_FILE).exists():
+        raise FileExistsError(
+            f"{out} holds a finished evaluation. Choose another --out, or give --overwrite to "
+            "remove it first"
+        )
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out {out} is a file, expected a folder")
+    others = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
+    if others and not (out / _UNFINISHED).is_dir():
+        raise FileExistsError(
+            f"{out} is not empty ({first_few(others)}) and was not begun by `lrfdn challenge`. "
+            "Choose another --out"
+        )
+
+
+def remove_evaluation(out: Path) -> None:
+    """Remove what :func:`evaluate` made in ``out``, finished or not, and nothing else."""
+    if not ((out / RESULTS_FILE).is_file() or (out / _UNFINISHED).is_dir()):
+        return
+    for name in (IMAGES, _UNFINISHED):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in (RESULTS_FILE, "results.txt"):
+        (out / name).unlink(missing_ok=True)

@@ -1,0 +1,144 @@
+"""Which images are judged: a kit's folders, any LR and HR folders, LMDBs, or LR alone."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from lrfdn_arch.evaluation.images import SUFFIXES, Image, read_rgb
+from lrfdn_arch.evaluation.wording import first_few
+
+_SCALE_SUFFIX = re.compile(r"x\d+$")  # 0801x4 is the LR image of 0801
+Reader = Callable[[], Image]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One image: its HR name, and functions that read LR and HR as (H, W, 3) uint8 RGB."""
+
+    name: str
+    read_lr: Reader
+    read_hr: Reader | None
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Pairs in the order of their names; either all of them have an HR image or none has."""
+
+    name: str
+    pairs: tuple[Pair, ...]
+
+    @property
+    def has_hr(self) -> bool:
+        """Whether there is ground truth to measure against."""
+        return self.pairs[0].read_hr is not None
+
+
+def kit_folders(data: Path, name: str) -> tuple[Path, Path | None]:
+    """Return the LR and HR folder of set ``name`` in the kit's layout, e.g. ``DIV2K_valid``.
+
+    HR is None where there is none, as for the test sets while a challenge runs.
+
+    Raises:
+        FileNotFoundError: there is no ``NAME_LR`` in ``data``.
+    """
+    lr, hr = data / f"{name}_LR", data / f"{name}_HR"
+    if not lr.is_dir():
+        found = sorted(p.name for p in data.iterdir() if p.is_dir()) if data.is_dir() else []
+        raise FileNotFoundError(
+            f"{data} has no folder {lr.name}: the kit's layout is {lr.name}/0801x4.png and "
+            f"{hr.name}/0801.png. Folders there: {first_few(found)}. Name another set with --set, "
+            "or the folders themselves with --lr and --hr"
+        )
+    return lr, hr if hr.is_dir() else None
+
+
+def open_image_set(lr: Path, hr: Path | None, name: str | None = None) -> ImageSet:
+    """Pair the images of ``lr`` with those of ``hr``, folders or LMDBs, by name.
+
+    An LR image is called as its HR image, with or without ``x4`` (any number) behind.
+
+    Args:
+        lr: the small images.
+        hr: the ground truth, or None.
+        name: what reports call the set; by default the name of the folder that holds both.
+
+    Raises:
+        FileNotFoundError: a folder is missing.
+        ValueError: there are no images, or some have no partner; the message names the first few.
+    """
+    small = _readers(lr)
+    if hr is None:
+        pairs = [Pair(_SCALE_SUFFIX.sub("", stem), read, None) for stem, read in small.items()]
+        _check_unique([pair.name for pair in pairs], lr)
+        return ImageSet(name or lr.stem, tuple(pairs))
+    large = _readers(hr)
+    partner = {s: s if s in large else _SCALE_SUFFIX.sub("", s) for s in small}
+    without_hr = [stem for stem in small if partner[stem] not in large]
+    without_lr = sorted(large.keys() - partner.values())
+    if without_hr or without_lr:
+        raise ValueError(_unpaired(lr, hr, small, large, without_hr, without_lr))
+    _check_unique(list(partner.values()), lr)
+    pairs = [Pair(partner[stem], read, large[partner[stem]]) for stem, read in small.items()]
+    return ImageSet(name or _common_name(lr, hr), tuple(sorted(pairs, key=lambda p: p.name)))
+
+
+def _readers(path: Path) -> dict[str, Reader]:
+    readers = _lmdb_readers(path) if (path / "data.mdb").is_file() else _file_readers(path)
+    if not readers:
+        raise ValueError(f"{path} holds no images ({', '.join(sorted(SUFFIXES))})")
+    return readers
+
+
+def _file_readers(folder: Path) -> dict[str, Reader]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder of images or LMDB")
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    _check_unique([file.stem for file in files], folder)
+    return {file.stem: partial(read_rgb, file) for file in files}
+
+
+def _lmdb_readers(path: Path) -> dict[str, Reader]:
+    import numpy as np
+
+    from lrfdn_arch.data.lmdb_store import LmdbReader, name_of, open_reader
+
+    def read(reader: LmdbReader, key: str) -> Image:
+        image = reader.image(key)
+        return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+
+    reader = open_reader(path)
+    names = {info.key: name_of(info.key) for info in reader.infos}
+    outside = [name for name in names.values() if Path(name).is_absolute() or ".." in name]
+    if outside:
+        raise ValueError(f"{path}: names that lead out of a folder: {first_few(outside)}")
+    return {name: partial(read, reader, key) for key, name in names.items()}
+
+
+def _check_unique(names: list[str], where: Path) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{where} has more than one image called {first_few(twice)}")
+
+
+def _unpaired(
+    lr: Path,
+    hr: Path,
+    small: Mapping[str, Reader],
+    large: Mapping[str, Reader],
+    without_hr: list[str],
+    without_lr: list[str],
+) -> str:
+    lines = [f"LR and HR do not match: {lr} has {len(small)} images, {hr} has {len(large)}"]
+    if without_hr:
+        lines.append(f"{len(without_hr)} LR without HR: {first_few(without_hr)}")
+    if without_lr:
+        lines.append(f"{len(without_lr)} HR without LR: {first_few(without_lr)}")
+    lines.append("an LR image is called as its HR image, e.g. 0801x4.png or 0801.png for 0801.png")
+    return "\n  ".join(lines)
+
+
+def _common_name(lr: Path, hr: Path) -> str:
+    common = [a for a, b in zip(lr.resolve().parts, hr.resolve().parts, strict=False) if a == b]
+    return common[-1] if len(common) > 1 else hr.stem

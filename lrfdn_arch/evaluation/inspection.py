@@ -1,0 +1,62 @@
+"""Looking at every image before any network runs: readable, and of sizes that fit the scale."""
+
+import hashlib
+from collections.abc import Callable
+
+from lrfdn_arch.evaluation.image_set import ImageSet, Pair
+from lrfdn_arch.evaluation.images import Image, crop_to_multiple
+from lrfdn_arch.evaluation.wording import first_few
+
+
+def inspect(
+    image_set: ImageSet, scale: int, on_image: Callable[[str], None] = lambda name: None
+) -> str:
+    """Read every image, check it, and return the sha256 of all names and pixels.
+
+    The hash is over what is judged (HR cut to a multiple of ``scale``), not over files: a folder
+    and an LMDB of the same images have the same.
+
+    Args:
+        image_set: what to read.
+        scale: how much larger HR is; it may have up to ``scale - 1`` pixels more.
+        on_image: called with the name of each image once it was read.
+
+    Raises:
+        ValueError: images are damaged or their sizes do not fit; the message names the first few.
+    """
+    digest, faults = hashlib.sha256(), []
+    for pair in image_set.pairs:
+        try:
+            _add(digest, pair, scale)
+        except (ValueError, OSError) as error:
+            faults.append(str(error))
+        on_image(pair.name)
+    if faults:
+        raise ValueError(
+            f"{len(faults)} of the {len(image_set.pairs)} images of {image_set.name} cannot be "
+            f"judged at x{scale}:\n  " + first_few(faults).replace(", ", "\n  ")
+        )
+    return digest.hexdigest()
+
+
+def _add(digest: "hashlib._Hash", pair: Pair, scale: int) -> None:
+    lr = pair.read_lr()
+    images = [lr]
+    if pair.read_hr is not None:
+        hr = pair.read_hr()
+        _check_sizes(pair.name, lr, hr, scale)
+        images.append(crop_to_multiple(hr, scale))
+    for image in images:
+        digest.update(f"{pair.name} {image.shape}".encode())
+        digest.update(image.tobytes())
+
+
+def _check_sizes(name: str, lr: Image, hr: Image, scale: int) -> None:
+    rest = [b - a * scale for a, b in zip(lr.shape[:2], hr.shape[:2], strict=True)]
+    if all(0 <= r < scale for r in rest):
+        return
+    ratio = hr.shape[0] / lr.shape[0]
+    raise ValueError(
+        f"{name}: LR {lr.shape[1]}x{lr.shape[0]} and HR {hr.shape[1]}x{hr.shape[0]} are a factor "
+        f"of {ratio:.3g} apart; the weights are x{scale}"
+    )

@@ -1,0 +1,128 @@
+"""Stored evaluations put together, where they may be: same protocol, same images, same scale."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lrfdn_arch.evaluation.results import (
+    IMAGES,
+    Dataset,
+    Environment,
+    ImageScore,
+    NetworkResult,
+    Protocol,
+    Results,
+    mean,
+    read_results,
+)
+
+BASELINE = "RFDN"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network of one evaluation; ``label`` is its own among all that are compared."""
+
+    label: str
+    network: NetworkResult
+    environment: Environment
+    images: Path | None
+
+    def mean(self, metric: str) -> float | None:
+        """Return the mean over the images of a metric of ``ImageScore``."""
+        return mean(self.network.images, metric)
+
+    @property
+    def psnr_by_image(self) -> dict[str, float]:
+        """RGB PSNR by image name; empty without ground truth."""
+        return {i.name: i.psnr_rgb for i in self.network.images if i.psnr_rgb is not None}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Networks that may stand in one table.
+
+    Attributes:
+        protocol: theirs, all alike.
+        dataset: the images, all alike.
+        entries: the networks in the order of the folders.
+        bicubic: per-image scores of bicubic, empty where no evaluation has them.
+        references: folder with ``LR-bicubic`` and ``HR``, None where no evaluation kept images.
+    """
+
+    protocol: Protocol
+    dataset: Dataset
+    entries: tuple[Entry, ...]
+    bicubic: tuple[ImageScore, ...]
+    references: Path | None
+
+    @property
+    def baseline(self) -> Entry:
+        """RFDN where it is among them, else the last network."""
+        named = [entry for entry in self.entries if entry.network.network == BASELINE]
+        return (named or list(self.entries))[-1]
+
+    @property
+    def others(self) -> list[Entry]:
+        """All but the baseline."""
+        return [entry for entry in self.entries if entry is not self.baseline]
+
+
+def load_comparison(folders: Sequence[Path]) -> Comparison:
+    """Read the results in ``folders`` and check that they belong together.
+
+    A label that two evaluations use gets the name of its folder behind.
+
+    Raises:
+        FileNotFoundError: a folder holds no results.
+        ValueError: protocols, image sets or scales differ; the message says which and how.
+    """
+    loaded = [(folder, read_results(folder)) for folder in folders]
+    differences = [
+        line
+        for folder, results in loaded[1:]
+        for line in _differences(loaded[0][0], loaded[0][1], folder, results)
+    ]
+    if differences:
+        raise ValueError(
+            "these results cannot stand in one table:\n  "
+            + "\n  ".join(differences)
+            + "\n  compare each with its like, or evaluate again with the same options"
+        )
+    labels = [network.label for _, results in loaded for network in results.networks]
+    entries = [
+        Entry(
+            label=f"{n.label} ({folder.name})" if labels.count(n.label) > 1 else n.label,
+            network=n,
+            environment=results.environment,
+            images=folder / IMAGES / n.label if results.has_images else None,
+        )
+        for folder, results in loaded
+        for n in results.networks
+    ]
+    first = loaded[0][1]
+    with_images = [(folder, results) for folder, results in loaded if results.has_images]
+    return Comparison(
+        protocol=first.protocol,
+        dataset=first.dataset,
+        entries=tuple(entries),
+        bicubic=with_images[0][1].bicubic if with_images else (),
+        references=with_images[0][0] / IMAGES if with_images else None,
+    )
+
+
+def _differences(a_folder: Path, a: Results, b_folder: Path, b: Results) -> list[str]:
+    lines = [
+        f"{name}: {getattr(a.protocol, name)} in {a_folder}, {getattr(b.protocol, name)} in "
+        f"{b_folder}"
+        for name in Protocol.model_fields
+        if getattr(a.protocol, name) != getattr(b.protocol, name)
+    ]
+    # Both hashes change with the scale, so the images are only worth a word at the same scale.
+    if a.protocol.scale == b.protocol.scale and a.dataset.sha256 != b.dataset.sha256:
+        lines.append(
+            f"images: {a.dataset.name} ({a.dataset.count} images) in {a_folder}, "
+            f"{b.dataset.name} ({b.dataset.count} images) in {b_folder}"
+            + (", of other pixels" if a.dataset.name == b.dataset.name else "")
+        )
+    return lines

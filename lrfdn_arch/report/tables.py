@@ -1,0 +1,235 @@
+"""The comparison as tables: one description of columns and rows for Markdown, CSV and the page."""
+
+import csv
+import io
+from dataclasses import dataclass, field
+
+from tabulate import tabulate
+
+from lrfdn_arch.evaluation.scores import (
+    GATE_DB,
+    GATE_SET,
+    PUBLISHED,
+    gate,
+    measured_baseline,
+    score_against,
+)
+from lrfdn_arch.report.comparison import Comparison, Entry
+from lrfdn_arch.report.published import FACTSHEET, TABLE_1, PublishedRow, is_the_factsheet_s_set
+
+Cell = str | float | int | None
+UNKNOWN = "\N{EN DASH}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading, and how many digits behind the point its numbers are shown with."""
+
+    heading: str
+    digits: int | None = None
+
+    def show(self, cell: Cell) -> str:
+        """Return ``cell`` as people read it."""
+        if cell is None:
+            return UNKNOWN
+        if isinstance(cell, str) or self.digits is None:
+            return str(cell)
+        return f"{cell:.{self.digits}f}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of raw cells; ``notes`` are said below."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: list[list[Cell]]
+    notes: list[str] = field(default_factory=list)
+
+    def shown(self) -> list[list[str]]:
+        """Return the rows as people read them."""
+        return [
+            [column.show(cell) for column, cell in zip(self.columns, row, strict=True)]
+            for row in self.rows
+        ]
+
+    def markdown(self) -> str:
+        """Return title, table and notes as Markdown."""
+        headings = [column.heading for column in self.columns]
+        table = tabulate(self.shown(), headings, tablefmt="github", disable_numparse=True)
+        notes = "".join(f"- {note}\n" for note in self.notes)
+        return f"## {self.title}\n\n{table}\n" + (f"\n{notes}" if notes else "")
+
+    def csv(self) -> str:
+        """Return headings and unrounded cells; unknown ones are empty."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([column.heading for column in self.columns])
+        writer.writerows(self.rows)
+        return text.getvalue()
+
+
+def main_table(comparison: Comparison) -> Table:
+    """Return the factsheet's columns and more, with the factsheet's own rows beside."""
+    same_set = is_the_factsheet_s_set(comparison.dataset, comparison.protocol)
+    rows = []
+    for entry in comparison.entries:
+        rows.append(_measured(entry))
+        published = [row for row in TABLE_1 if row.network == entry.network.network]
+        if published and entry.network.weights.released:
+            rows.append(_published(published[0], same_set))
+    notes = [
+        "PSNR and SSIM are on RGB, those marked (Y) on luma, "
+        f"{comparison.protocol.crop_border} pixels cut from each side.",
+        "Kit time is the 2023 kit's: every image once, the first one cold, mean. It has a column "
+        "of its own and is no fair timing.",
+        f"Factsheet rows: {FACTSHEET}."
+        + ("" if same_set else " Measured on other images, so only what no image changes is here."),
+    ]
+    if any(entry.network.kit_timing.memory_mib is None for entry in comparison.entries):
+        notes.append("Memory is what torch allocated on the GPU; there was none.")
+    columns = (
+        Column("Model"),
+        Column("PSNR (dB)", 2),
+        Column("Kit time (ms)", 2),
+        Column("Params (M)", 3),
+        Column("FLOPs, 2023 kit (G)", 2),
+        Column("Acts (M)", 2),
+        Column("Mem (M)", 2),
+        Column("Conv"),
+        Column("FLOPs, fvcore (G)", 2),
+        Column("SSIM", 4),
+        Column("PSNR (Y) (dB)", 2),
+        Column("SSIM (Y)", 4),
+        Column("Source"),
+    )
+    title = f"{comparison.dataset.name} x{comparison.protocol.scale}"
+    return Table(f"Results on {title}, {comparison.protocol.name}", columns, rows, notes)
+
+
+def timing_table(comparison: Comparison) -> Table:
+    """Return the fair timings, one row per network and variant."""
+    rows: list[list[Cell]] = [
+        [
+            entry.label,
+            timing.variant,
+            "x".join(map(str, timing.input_size)),
+            timing.median_ms,
+            timing.p25_ms,
+            timing.p75_ms,
+            timing.min_ms,
+            timing.memory_mib,
+            timing.repeats,
+            timing.device,
+        ]
+        for entry in comparison.entries
+        for timing in entry.network.fair_timings
+    ]
+    columns = (
+        Column("Model"),
+        Column("Variant"),
+        Column("Input"),
+        Column("Median (ms)", 2),
+        Column("25 % (ms)", 2),
+        Column("75 % (ms)", 2),
+        Column("Fastest (ms)", 2),
+        Column("Peak memory (MiB)", 1),
+        Column("Repeats"),
+        Column("Device"),
+    )
+    notes = [
+        "After warm-up, networks in turn, so that drift of the machine hits all alike.",
+        "Half of the passes lie between 25 % and 75 %.",
+    ]
+    return Table("Fair timing", columns, rows, notes)
+
+
+def score_table(comparison: Comparison) -> Table:
+    """Return what the scoring of 2024 and 2025 makes of the networks."""
+    baseline = comparison.baseline
+    rows: list[list[Cell]] = []
+    for entry in comparison.entries:
+        passed = gate(entry.network, comparison.dataset)
+        against = list(PUBLISHED)
+        if entry.environment.device == baseline.environment.device:
+            against.insert(0, measured_baseline(baseline.network, baseline.environment.device))
+        for other in against:
+            score = score_against(entry.network, other)
+            parts: list[Cell] = [score.runtime, score.flops, score.params, score.total]
+            verdict = None if passed is None else "passed" if passed else "missed"
+            rows.append([entry.label, other.label, *parts, verdict, other.source])
+    columns = (
+        Column("Model"),
+        Column("Baseline"),
+        Column("Score runtime", 3),
+        Column("Score FLOPs", 3),
+        Column("Score params", 3),
+        Column("Score", 3),
+        Column("Gate"),
+        Column("Source of the baseline"),
+    )
+    notes = [
+        "Score_X = exp(2 X / X of the baseline), weighted .7 runtime, .15 FLOPs (fvcore), .15 "
+        "parameters; less is better and the baseline itself has 7.389.",
+        "A published baseline was timed on another machine, so it gives no runtime score.",
+        f"The gate of 2024 and 2025 is {GATE_DB:.2f} dB on {GATE_SET} and asked nowhere else.",
+    ]
+    return Table("Scores of later years", columns, rows, notes)
+
+
+def image_table(comparison: Comparison) -> Table:
+    """Return the PSNR of every image, and how far each network is from the baseline."""
+    baseline = comparison.baseline
+    others = comparison.others
+    columns = [Column("Image"), *(Column(f"{e.label} (dB)", 4) for e in comparison.entries)]
+    columns += [Column(f"{e.label} - {baseline.label} (dB)", 4) for e in others]
+    by_label = {entry.label: entry.psnr_by_image for entry in comparison.entries}
+    rows: list[list[Cell]] = []
+    for name in (image.name for image in baseline.network.images):
+        psnr = {label: values.get(name) for label, values in by_label.items()}
+        base = psnr[baseline.label]
+        minus = [_minus(psnr[entry.label], base) for entry in others]
+        rows.append([name, *psnr.values(), *minus])
+    return Table("PSNR of every image (RGB)", tuple(columns), rows)
+
+
+def _minus(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a - b
+
+
+def _measured(entry: Entry) -> list[Cell]:
+    n = entry.network
+    weights = f"released weights, {n.weights.released}" if n.weights.released else n.weights.file
+    return [
+        entry.label,
+        entry.mean("psnr_rgb"),
+        n.kit_timing.mean_ms,
+        n.counts.params / 1e6,
+        n.counts.flops_2023 / 1e9,
+        n.counts.activations / 1e6,
+        n.kit_timing.memory_mib,
+        n.counts.convolutions,
+        n.counts.flops_fvcore / 1e9,
+        entry.mean("ssim_rgb"),
+        entry.mean("psnr_y"),
+        entry.mean("ssim_y"),
+        f"measured on {entry.environment.device}; {weights}",
+    ]
+
+
+def _published(row: PublishedRow, same_set: bool) -> list[Cell]:
+    return [
+        f"{row.network}, factsheet",
+        row.psnr if same_set else None,
+        row.time_ms if same_set else None,
+        row.params_m,
+        row.flops_g,
+        row.acts_m,
+        row.memory_m if same_set else None,
+        row.convolutions,
+        None,
+        None,
+        None,
+        None,
+        "factsheet, Table 1: DIV2K validation, A100 40G",
+    ]

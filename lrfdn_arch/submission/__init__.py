@@ -1,0 +1,1 @@
+"""What goes to a challenge's server and into the organisers' kit."""

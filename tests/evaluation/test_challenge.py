@@ -1,0 +1,140 @@
+"""The 2023 protocol: the published figures, and the kit's steps one by one."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from challenge_fixtures import smooth_image, write_set, write_weights
+
+from lrfdn_arch.archs import RFDN
+from lrfdn_arch.cli import main
+from lrfdn_arch.evaluation.challenge import score, upscale
+from lrfdn_arch.evaluation.competitor import build, data_range_of
+from lrfdn_arch.evaluation.images import crop_to_multiple, to_image, to_network
+from lrfdn_arch.evaluation.kit_text import kit_text
+from lrfdn_arch.evaluation.results import Protocol, mean, read_results
+from lrfdn_arch.weights import identify
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def set5(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of the two released networks on Set5, from one command."""
+    out = tmp_path_factory.mktemp("set5") / "results"
+    data, reference = shared / "data/Set5", shared / "reference"
+    arguments = ["--lr", str(data / "LR_bicubic/X4"), "--hr", str(data / "HR"), "--out", str(out)]
+    models = ["LRFDN=" + str(reference / "team30_lrfdn.pth")]
+    models += ["RFDN=" + str(reference / "team00_rfdn.pth")]
+    options = [part for model in models for part in ("--model", model)]
+    assert main(["challenge", *arguments, *options, "--no-fair-timing", "--device", "cpu"]) == 0
+    return out
+
+
+def test_the_released_networks_reach_their_published_psnr_on_set5(set5: Path) -> None:
+    expected = json.loads((FIXTURES / "set5_challenge_psnr.json").read_text())
+    for network in read_results(set5).networks:
+        found = {image.name: round(image.psnr_rgb or 0, 4) for image in network.images}
+        average = mean(network.images, "psnr_rgb")
+        assert average is not None
+        assert {**found, "mean": round(average, 4)} == expected[network.label]
+
+
+def test_luma_is_measured_beside_rgb_and_never_mixed_up_with_it(set5: Path) -> None:
+    results = read_results(set5)
+    by_label = {
+        n.label: [mean(n.images, m) for m in ("psnr_y", "ssim_y")] for n in results.networks
+    }
+    assert by_label["LRFDN"] == [pytest.approx(31.985, abs=1e-3), pytest.approx(0.892, abs=5e-4)]
+    assert by_label["RFDN"] == [pytest.approx(32.16, abs=1e-2), pytest.approx(0.895, abs=5e-4)]
+    # What every paper prints for bicubic on Set5 x4.
+    assert mean(results.bicubic, "psnr_y") == pytest.approx(28.42, abs=0.015)
+
+
+def test_results_say_which_weights_are_the_released_ones(set5: Path) -> None:
+    lrfdn, rfdn = read_results(set5).networks
+    assert lrfdn.weights.released == "NTIRE 2023 Efficient SR, team 30"
+    assert rfdn.weights.released == "NTIRE 2023 Efficient SR, baseline (team 00)"
+    assert (lrfdn.data_range, rfdn.data_range) == (1.0, 255.0)
+
+
+def test_the_text_has_the_kit_s_columns_and_the_factsheet_s_complexity(set5: Path) -> None:
+    header, lrfdn, rfdn = (set5 / "results.txt").read_text().splitlines()
+    names = [cell.strip() for cell in header.split("\t")]
+    kit = "Model,Val PSNR,Val Time [ms],Params [M],FLOPs [G],Acts [M],Mem [M],Conv,Val SSIM"
+    assert names == kit.split(",")
+    for line, expected in (
+        (lrfdn, ["LRFDN", "30.08", "0.198", "11.23", "86.18", "56"]),
+        (rfdn, ["RFDN", "30.25", "0.433", "27.10", "112.03", "64"]),
+    ):
+        cells = dict(zip(names, (cell.strip() for cell in line.split("\t")), strict=True))
+        kept = ["Model", "Val PSNR", "Params [M]", "FLOPs [G]", "Acts [M]", "Conv"]
+        assert [cells[name] for name in kept] == expected
+        assert float(cells["Val Time [ms]"]) > 0
+
+
+def test_saved_images_are_what_was_measured(set5: Path) -> None:
+    results = read_results(set5)
+    for network in results.networks:
+        for image in network.images:
+            file = f"{image.name}.png"
+            sr, hr = (cv2.imread(str(set5 / "images" / d / file)) for d in (network.label, "HR"))
+            again = score(image.name, sr, hr, results.protocol)
+            assert again.psnr_rgb == pytest.approx(image.psnr_rgb, abs=1e-9)
+
+
+def test_ssim_is_optional() -> None:
+    image = smooth_image(32, 32, 0)
+    measured = score("a", image, image[:, ::-1], Protocol(scale=4, crop_border=4, ssim=False))
+    assert measured.psnr_rgb is not None
+    assert measured.ssim_rgb is None
+
+
+def test_images_go_to_the_network_s_range_and_come_back_clamped_and_rounded() -> None:
+    image = smooth_image(6, 5, 1)
+    for data_range in (1.0, 255.0):
+        assert np.array_equal(to_image(to_network(image, data_range, CPU), data_range), image)
+    values = torch.tensor([-3.0, 0.4, 0.6, 1.5, 2.5, 254.6, 999.0]).view(1, 1, 1, 7)
+    output = to_image(values.expand(1, 3, 1, 7), 255.0)  # halves to even, as numpy rounds
+    assert output[0, :, 0].tolist() == [0, 0, 1, 2, 2, 255, 255]
+
+
+def test_rfdn_is_fed_grey_levels_and_gives_what_the_0_to_1_network_gives() -> None:
+    torch.manual_seed(0)
+    users = RFDN(num_feat=8, num_block=1, upscale=2).eval()
+    identity = identify(users.state_dict())
+    assert identity is not None
+    kits = build(identity).eval()
+    kits.load_state_dict(users.state_dict())
+    assert data_range_of(identity) == 255
+    image = smooth_image(20, 24, 3)
+    sr, milliseconds = upscale(kits, image, 255.0, CPU)
+    with torch.inference_mode():
+        expected = to_image(users(to_network(image, 1.0, CPU)), 1.0)
+    assert milliseconds > 0
+    assert sr.shape == (40, 48, 3)
+    assert np.abs(sr.astype(int) - expected.astype(int)).max() <= 1
+
+
+def test_hr_is_cut_to_a_multiple_of_the_scale() -> None:
+    image = smooth_image(23, 21, 0)
+    assert np.array_equal(crop_to_multiple(image, 4), image[:20, :20])
+
+
+def test_without_hr_there_are_images_and_runtime_and_no_psnr(tmp_path: Path) -> None:
+    write_set(tmp_path, {"a": (40, 48)})
+    model = str(write_weights(tmp_path)["LRFDN"])
+    out = tmp_path / "out"
+    command = ["challenge", "--lr", str(tmp_path / "Tiny_LR"), "--model", model, "--out", str(out)]
+    assert main([*command, "--no-fair-timing"]) == 0
+    results = read_results(out)
+    (network,) = results.networks
+    assert not results.dataset.has_ground_truth
+    assert network.images[0].psnr_rgb is None
+    assert network.kit_timing.mean_ms > 0
+    assert (out / "images/LRFDN/a.png").is_file()
+    assert "-" in kit_text([network]).splitlines()[1].split("\t")[1]

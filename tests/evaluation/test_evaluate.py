@@ -1,0 +1,188 @@
+"""One folder per evaluation: it goes on where it stopped and is never replaced silently."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from challenge_fixtures import write_set, write_weights
+
+from lrfdn_arch.cli import main
+from lrfdn_arch.evaluation import challenge
+from lrfdn_arch.evaluation.competitor import load_competitors
+from lrfdn_arch.evaluation.results import Results, read_results
+
+SIZES = {"a": (40, 48), "b": (36, 44), "c": (50, 42)}
+
+
+class Workplace:
+    """A tiny set and tiny weights, and the command over them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = write_set(folder / "data", SIZES)
+        self.weights = write_weights(folder)
+        self.folder = folder
+
+    def run(self, out: str, *more: str) -> Results:
+        models = [f"--model={label}={file}" for label, file in self.weights.items()]
+        command = ["challenge", "--data", str(self.data), "--set", "Tiny", *models]
+        assert main([*command, "--no-fair-timing", "--out", str(self.folder / out), *more]) == 0
+        return read_results(self.folder / out)
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path)
+
+
+def scores(results: Results) -> list[object]:
+    return [
+        [image.model_copy(update={"runtime_ms": None}) for image in network.images]
+        for network in results.networks
+    ]
+
+
+def test_an_interrupted_evaluation_goes_on_and_gives_the_same_result(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = workplace.run("whole")
+    upscale, calls = challenge.upscale, []
+
+    def stop_at_the_fifth(*arguments):
+        calls.append(arguments)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return upscale(*arguments)
+
+    monkeypatch.setattr(challenge, "upscale", stop_at_the_fifth)
+    with pytest.raises(KeyboardInterrupt):
+        workplace.run("stopped")
+    assert not (workplace.folder / "stopped/results.json").exists()
+    journal = workplace.folder / "stopped/unfinished/RFDN.jsonl"
+    journal.write_bytes(journal.read_bytes() + b'{"score": {"na')  # cut while writing
+    stopped = workplace.run("stopped")
+    assert len(calls) == 5 + 2, "the four finished images are not run again"
+    assert scores(stopped) == scores(whole)
+    assert [n.kit_timing.interruptions for n in stopped.networks] == [1, 1]
+    assert [n.kit_timing.interruptions for n in whole.networks] == [0, 0]
+    files = [
+        sorted(p.relative_to(folder) for p in folder.rglob("*"))
+        for folder in (workplace.folder / "whole", workplace.folder / "stopped")
+    ]
+    assert files[0] == files[1]
+    for file in (workplace.folder / "whole").rglob("*.png"):
+        same = workplace.folder / "stopped" / file.relative_to(workplace.folder / "whole")
+        assert same.read_bytes() == file.read_bytes()
+
+
+def test_a_begun_evaluation_of_other_weights_is_not_continued(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(challenge, "judge_bicubic", stop)
+        patch.setattr("lrfdn_arch.evaluation.evaluate.judge_bicubic", stop)
+        with pytest.raises(KeyboardInterrupt):
+            workplace.run("out")
+    state = torch.load(workplace.weights["LRFDN"], weights_only=True)
+    torch.save({name: t + 1 for name, t in state.items()}, workplace.weights["LRFDN"])
+    with pytest.raises(ValueError, match="a begun evaluation of something else: weights was"):
+        workplace.run("out")
+    workplace.run("out", "--overwrite")
+
+
+def test_a_finished_evaluation_is_replaced_only_on_request(workplace: Workplace) -> None:
+    workplace.run("out")
+    with pytest.raises(FileExistsError, match="holds a finished evaluation"):
+        workplace.run("out")
+    workplace.run("out", "--overwrite", "--no-images")
+    assert not (workplace.folder / "out/images").exists()
+
+
+def test_a_folder_of_other_things_is_left_alone(workplace: Workplace) -> None:
+    diary = workplace.folder / "out/images/diary.txt"
+    diary.parent.mkdir(parents=True)
+    diary.write_text("dear diary")
+    for more in ([], ["--overwrite"]):
+        with pytest.raises(FileExistsError, match=r"not empty \(images\) and was not begun"):
+            workplace.run("out", *more)
+    assert diary.read_text() == "dear diary"
+
+
+def test_results_read_back_equal_and_other_formats_are_refused(workplace: Workplace) -> None:
+    results = workplace.run("out")
+    file = workplace.folder / "out/results.json"
+    assert Results.model_validate_json(results.model_dump_json()) == results
+    content = json.loads(file.read_text())
+    content["protocol"]["scale"] = "four"
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"not what this version writes(.|\n)*protocol.scale"):
+        read_results(workplace.folder / "out")
+    with pytest.raises(FileNotFoundError, match=r"holds no results\.json"):
+        read_results(workplace.folder)
+
+
+def test_the_environment_is_recorded(workplace: Workplace) -> None:
+    environment = workplace.run("out").environment
+    assert environment.torch == torch.__version__
+    assert environment.cpu
+    assert environment.threads == torch.get_num_threads()
+
+
+def test_infinite_psnr_survives_the_file() -> None:
+    from lrfdn_arch.evaluation.results import ImageScore
+
+    score = ImageScore(name="a", psnr_rgb=float("inf"))
+    assert "Infinity" in score.model_dump_json()
+    assert ImageScore.model_validate_json(score.model_dump_json()) == score
+
+
+def test_a_training_checkpoint_is_judged_by_its_ema_or_on_request_raw(workplace: Workplace) -> None:
+    state = torch.load(workplace.weights["LRFDN"], weights_only=True)
+    ema = {name: t * 0.5 for name, t in state.items()}
+    file = workplace.folder / "net_g_100.pth"
+    torch.save({"params": state, "params_ema": ema}, file)
+    for key, expected in ((None, ema), ("params", state), ("params_ema", ema)):
+        (competitor,) = load_competitors([f"mine={file}"], key)
+        found = competitor.network.state_dict()
+        assert all(torch.equal(found[name], t) for name, t in expected.items()), key
+        assert competitor.weights.released is None
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        (["LRFDN={RFDN}"], r"the file holds RFDN x2 .*, not LRFDN"),
+        (["a={RFDN}", "a={LRFDN}"], "need different labels, got a, a"),
+        (["a={RFDN}", "b={x4}"], "need the same scale, got a x2, b x4"),
+        (["../a={RFDN}"], r"'../a' cannot be a network's label"),
+        (["HR={RFDN}"], "'HR' cannot be a network's label"),
+        (["a={stranger}"], "holds neither LRFDN nor RFDN"),
+        (["a={RFDN}.absent"], "no weights file at"),
+    ],
+)
+def test_wrong_weights_and_labels_are_named(
+    workplace: Workplace, models: list[str], message: str
+) -> None:
+    files = {**workplace.weights, "x4": write_weights(workplace.folder, 4)["LRFDN"]}
+    files["stranger"] = workplace.folder / "stranger.pth"
+    torch.save(torch.nn.Conv2d(3, 3, 3).state_dict(), files["stranger"])
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        load_competitors([model.format(**files) for model in models])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "either --data FOLDER, or --lr"),
+        (["--data", "x", "--lr", "y"], "either --data FOLDER, or --lr"),
+        (["--data", "x", "--hr", "y"], "--hr goes with --lr"),
+        (["--lr", "x", "--device", "mps:9"], "--device mps:9"),
+        (["--lr", "x", "--timing-repeats", "0"], "positive repeats"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_named(arguments: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        main(["challenge", "--model", "x.pth", "--out", "out", *arguments])

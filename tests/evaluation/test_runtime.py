@@ -1,0 +1,155 @@
+"""The fair timing: in turn, warmed up, with spread; and the scores of later years."""
+
+from math import e
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lrfdn_arch.evaluation.clock import PeakMemory, kit_arithmetic, timed
+from lrfdn_arch.evaluation.results import (
+    Counts,
+    Dataset,
+    ImageScore,
+    KitTiming,
+    NetworkResult,
+    Weights,
+)
+from lrfdn_arch.evaluation.runtime import TimingPlan, time_in_turn
+from lrfdn_arch.evaluation.scores import PUBLISHED, gate, measured_baseline, score_against
+
+CPU = torch.device("cpu")
+LOG: list[str] = []
+
+
+class Logged(nn.Conv2d):
+    def __init__(self, label: str) -> None:
+        super().__init__(3, 3, 1)
+        self.label = label
+
+    def forward(self, input: Tensor) -> Tensor:
+        LOG.append(f"{self.label} {input.dtype} {tuple(input.shape)}")
+        return super().forward(input)
+
+
+def test_networks_are_timed_in_turn_after_their_warm_up() -> None:
+    LOG.clear()
+    plan = TimingPlan([("fp32", False), ("bf16", False)], batch=2, size=(8, 9), warmup=1, repeats=3)
+    timings = time_in_turn({"A": Logged("A"), "B": Logged("B")}, plan, CPU)
+    fp32, bf16 = "torch.float32 (2, 3, 8, 9)", "torch.bfloat16 (2, 3, 8, 9)"
+    once = [f"A {fp32}", f"B {fp32}", f"A {bf16}", f"B {bf16}"]
+    warm = [line for line in once for _ in range(2)]  # one warm-up, one for the memory
+    assert warm + once * 3 == LOG
+    assert [t.variant for t in timings["B"]] == ["fp32, eager", "bf16, eager"]
+
+
+def test_a_timing_has_median_and_spread() -> None:
+    plan = TimingPlan(size=(16, 16), warmup=2, repeats=7)
+    (timing,) = time_in_turn({"A": Logged("A")}, plan, CPU)["A"]
+    ordered = [timing.min_ms, timing.p25_ms, timing.median_ms, timing.p75_ms, timing.max_ms]
+    assert ordered == sorted(ordered)
+    assert ordered[0] > 0
+    assert (timing.repeats, timing.warmup, timing.input_size) == (7, 2, (1, 3, 16, 16))
+
+
+def test_timing_leaves_the_network_as_it_was() -> None:
+    network = Logged("A").train()
+    time_in_turn({"A": network}, TimingPlan([("bf16", False)], size=(8, 8), repeats=1), CPU)
+    assert network.training
+    assert network.weight.dtype == torch.float32
+
+
+def test_a_variant_that_cannot_run_is_named() -> None:
+    class Float32Only(nn.Conv2d):
+        def forward(self, input: Tensor) -> Tensor:
+            raise RuntimeError(f"not implemented for {input.dtype}\nand so on")
+
+    plan = TimingPlan([("fp16", False)], size=(8, 8))
+    with pytest.raises(ValueError, match=r"^A cannot be timed in fp16, eager on cpu: .*float16$"):
+        time_in_turn({"A": Float32Only(3, 3, 1)}, plan, CPU)
+
+
+@pytest.mark.slow
+def test_compiled_networks_are_timed_beside_eager_ones() -> None:
+    plan = TimingPlan([("fp32", False), ("fp32", True)], size=(16, 16), warmup=1, repeats=2)
+    timings = time_in_turn({"A": nn.Conv2d(3, 3, 3)}, plan, CPU)["A"]
+    assert [t.variant for t in timings] == ["fp32, eager", "fp32, compiled"]
+
+
+def test_resident_memory_grows_by_what_is_allocated() -> None:
+    peak = PeakMemory(CPU)
+    if peak.kind is None:
+        pytest.skip("this system has no resettable peak of resident memory")
+    block = torch.ones(256 * 1024 * 1024 // 4)
+    grown = peak.mib()
+    assert grown is not None
+    assert 128 <= grown <= 512, "256 MiB, and what else the process does meanwhile"
+    del block
+
+
+def test_the_clock_measures_the_forward_pass() -> None:
+    def slow(lq: Tensor) -> Tensor:
+        torch.testing.assert_close(lq, lq)
+        import time
+
+        time.sleep(0.02)
+        return lq
+
+    _, milliseconds = timed(slow, torch.zeros(1))
+    assert milliseconds >= 20
+
+
+def test_the_kit_s_arithmetic_is_full_float32_and_restored() -> None:
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
+    with kit_arithmetic(tf32=False):
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cudnn.benchmark
+    assert before == (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark)
+
+
+def result(label: str, params: float, flops: float, runtime: float, psnr: float) -> NetworkResult:
+    return NetworkResult(
+        label=label,
+        network=label,
+        arguments={},
+        data_range=1,
+        weights=Weights(file="a", sha256="0", key=None, released=None),
+        counts=Counts(
+            params=int(params), flops_2023=1, flops_fvcore=int(flops), activations=1, convolutions=1
+        ),
+        images=(ImageScore(name="a", psnr_rgb=psnr),),
+        kit_timing=KitTiming(clock="CPU clock", mean_ms=runtime, memory_mib=None),
+    )
+
+
+def test_the_baseline_itself_scores_e_squared() -> None:
+    rfdn = result("RFDN", 433e3, 27.1e9, 20.91, 29.04)
+    score = score_against(rfdn, measured_baseline(rfdn, "a CPU"))
+    assert score.total == pytest.approx(e**2)
+
+
+def test_a_score_is_the_weighted_sum_of_its_parts() -> None:
+    rfdn, half = result("RFDN", 400e3, 20e9, 20, 29), result("H", 200e3, 5e9, 10, 29)
+    score = score_against(half, measured_baseline(rfdn, "a CPU"))
+    assert (score.runtime, score.params) == (pytest.approx(e), pytest.approx(e))
+    assert score.total == pytest.approx(0.7 * e + 0.15 * e**0.5 + 0.15 * e)
+
+
+def test_published_baselines_give_no_runtime_score() -> None:
+    for baseline in PUBLISHED:
+        network = result("A", baseline.params, baseline.flops, 1, 29)
+        score = score_against(network, baseline)
+        assert (score.params, score.flops) == (pytest.approx(e**2), pytest.approx(e**2))
+        assert score.total is None
+
+
+def test_the_gate_is_asked_on_its_own_set_only() -> None:
+    good, bad = result("A", 1, 1, 1, 26.90), result("B", 1, 1, 1, 26.89)
+    theirs = Dataset(name="DIV2K_LSDIR_valid", count=1, has_ground_truth=True, sha256="0")
+    other = theirs.model_copy(update={"name": "Set5"})
+    assert [gate(good, theirs), gate(bad, theirs), gate(good, other)] == [True, False, None]
+
+
+def test_a_hopeless_network_has_an_infinite_score() -> None:
+    small, huge = result("A", 1, 1, 1, 0), result("B", 1e9, 1e9, 1e9, 0)
+    assert score_against(huge, measured_baseline(small, "a CPU")).total == float("inf")

@@ -1,0 +1,214 @@
+"""Results put side by side: only where they belong together, as tables, plots and data."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+from stored_results import COUNTS, store
+
+from lrfdn_arch.cli import main
+from lrfdn_arch.evaluation.images import read_rgb, write_png
+from lrfdn_arch.report.comparison import load_comparison
+from lrfdn_arch.report.pictures import LARGEST, pictures
+from lrfdn_arch.report.plots import plots
+from lrfdn_arch.report.tables import image_table, main_table, score_table, timing_table
+
+FACTSHEET_COLUMNS = [
+    "Model",
+    "PSNR (dB)",
+    "Kit time (ms)",
+    "Params (M)",
+    "FLOPs, 2023 kit (G)",
+    "Acts (M)",
+    "Mem (M)",
+    "Conv",
+]
+
+
+def test_other_scales_sets_and_protocols_are_refused_and_named(tmp_path: Path) -> None:
+    first = store(tmp_path / "first", has_images=False)
+    other = store(tmp_path / "x3", scale=3, sha256="333", has_images=False)
+    with pytest.raises(ValueError) as caught:
+        load_comparison([first, other])
+    message = str(caught.value)
+    assert f"scale: 4 in {first}, 3 in {other}" in message
+    assert f"crop_border: 4 in {first}, 3 in {other}" in message
+    other = store(tmp_path / "set14", name="Set14", sha256="14", count=14, has_images=False)
+    with pytest.raises(ValueError, match=r"images: Tiny \(3 images\) in .*, Set14 \(14 images\)"):
+        load_comparison([first, other])
+    other = store(tmp_path / "again", sha256="888", has_images=False)
+    with pytest.raises(ValueError, match=r"Tiny \(3 images\) in \S+again, of other pixels"):
+        load_comparison([first, other])
+
+
+def test_evaluations_of_the_same_images_share_a_table(tmp_path: Path) -> None:
+    folders = [store(tmp_path / "released"), store(tmp_path / "mine", ("LRFDN", "slim"))]
+    comparison = load_comparison(folders)
+    labels = [entry.label for entry in comparison.entries]
+    assert labels == ["LRFDN (released)", "RFDN", "LRFDN (mine)", "slim"]
+    assert comparison.baseline.label == "RFDN"
+    shown = pictures(comparison, 24)
+    assert [layer["id"] for layer in shown["layers"]] == ["LR-bicubic", *labels, "HR"]
+
+
+def test_the_main_table_has_the_factsheet_s_columns_and_rows(tmp_path: Path) -> None:
+    store(tmp_path / "a", name="DIV2K_valid", count=100, psnr=29.0)
+    table = main_table(load_comparison([tmp_path / "a"]))
+    assert [column.heading for column in table.columns][:8] == FACTSHEET_COLUMNS
+    rows = {row[0]: row[1:8] for row in table.shown()}
+    assert rows["RFDN, factsheet"] == ["29.04", "20.91", "0.433", "27.10", "112.03", "788.13", "64"]
+    assert rows["LRFDN, factsheet"] == ["28.81", "19.26", "0.198", "11.23", "86.18", "768.76", "56"]
+    assert rows["LRFDN"][2:5] == ["0.198", "11.23", "86.18"]
+    assert rows["LRFDN"][0] == "29.00"
+
+
+def test_the_factsheet_s_psnr_never_stands_beside_another_set_s(tmp_path: Path) -> None:
+    table = main_table(load_comparison([store(tmp_path / "a")]))
+    rows = {row[0]: row for row in table.rows}
+    assert rows["RFDN, factsheet"][1] is None
+    assert rows["RFDN, factsheet"][2] is None
+    assert any("Measured on other images" in note for note in table.notes)
+
+
+def test_own_weights_get_no_factsheet_row(tmp_path: Path) -> None:
+    table = main_table(load_comparison([store(tmp_path / "a", released=False)]))
+    assert [row[0] for row in table.rows] == ["LRFDN", "RFDN"]
+    assert str(table.rows[0][-1]).endswith("; LRFDN.pth")
+
+
+def test_kit_time_and_fair_time_have_tables_of_their_own(tmp_path: Path) -> None:
+    comparison = load_comparison([store(tmp_path / "a")])
+    main_headings = [column.heading for column in main_table(comparison).columns]
+    assert [heading for heading in main_headings if "(ms)" in heading] == ["Kit time (ms)"]
+    timing = timing_table(comparison)
+    assert [row[:6] for row in timing.rows] == [
+        ["LRFDN", "fp32, eager", "1x3x256x256", 20.0, 19.0, 22.0],
+        ["RFDN", "fp32, eager", "1x3x256x256", 40.0, 39.0, 42.0],
+    ]
+
+
+def test_scores_say_against_what_and_from_where(tmp_path: Path) -> None:
+    table = score_table(load_comparison([store(tmp_path / "a")]))
+    rows = {(row[0], row[1]): row for row in table.rows}
+    assert rows["RFDN", "RFDN"][5] == pytest.approx(7.389056)
+    assert rows["LRFDN", "RLFN"][2] is None
+    assert rows["LRFDN", "RLFN"][7] == "NTIRE 2024 Efficient SR, baseline, published"
+    assert rows["LRFDN", "EFDN"][6] is None, "the gate is for its own set"
+
+
+def test_the_image_table_has_differences_to_the_baseline(tmp_path: Path) -> None:
+    table = image_table(load_comparison([store(tmp_path / "a")]))
+    for row in table.rows:
+        lrfdn, rfdn, difference = (float(cell or 0) for cell in row[1:])
+        assert difference == pytest.approx(lrfdn - rfdn)
+    assert min(table.rows, key=lambda row: float(row[3] or 0))[0] == "c"
+
+
+def test_the_command_writes_tables_plots_and_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "report"
+    assert main(["compare", str(store(tmp_path / "a")), "--out", str(out)]) == 0
+    assert "| LRFDN, factsheet |" in capsys.readouterr().out
+    found = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
+    svgs = [f"plots/psnr_{name}.svg" for name in ("flops", "params", "per_image", "runtime")]
+    tables = ["images.csv", "results.csv", "scores.csv", "timing.csv"]
+    assert found == sorted(["index.html", "report.md", *svgs, *tables])
+    rows = list(csv.DictReader((out / "results.csv").open()))
+    assert float(rows[0]["Params (M)"]) == COUNTS["LRFDN"].params / 1e6
+    assert rows[1]["PSNR (dB)"] == ""
+    markdown = (out / "report.md").read_text()
+    assert "## Fair timing" in markdown
+    assert "## Scores of later years" in markdown
+
+
+def test_a_report_is_replaced_only_on_request(tmp_path: Path) -> None:
+    command = ["compare", str(store(tmp_path / "a")), "--out", str(tmp_path / "report")]
+    assert main(command) == 0
+    before = (tmp_path / "report/index.html").read_bytes()
+    with pytest.raises(FileExistsError, match=r"already has images\.csv, .* give --overwrite"):
+        main(command)
+    assert main([*command, "--overwrite"]) == 0
+    assert (tmp_path / "report/index.html").read_bytes() == before, "same results, same page"
+
+
+def test_plots_share_a_page_without_sharing_ids(tmp_path: Path) -> None:
+    drawn = plots(load_comparison([store(tmp_path / "a")]))
+    ids = [found for svg in drawn.values() for found in re.findall(r' id="([^"]+)"', svg)]
+    assert len(set(ids)) == len(ids)
+    for name, svg in drawn.items():
+        assert "currentColor" in svg, name
+        assert svg.startswith("<svg role="), name
+        references = re.findall(r'(?:href="|url\()#([^")]+)', svg)
+        assert set(references) <= set(ids), name
+
+
+def test_pictures_come_in_the_order_of_how_much_the_networks_differ(tmp_path: Path) -> None:
+    comparison = load_comparison([store(tmp_path / "a")])
+    images = pictures(comparison, 24)["images"]
+    assert [image["name"] for image in images] == ["c", "b", "a"]
+    differences = [image["difference"] for image in images]
+    assert differences == sorted(differences, reverse=True)
+    shortened = pictures(comparison, 1)
+    assert ([image["name"] for image in shortened["images"]], shortened["total"]) == (["c"], 3)
+
+
+def test_of_large_images_a_part_is_shown_and_it_says_which(tmp_path: Path) -> None:
+    folder = store(tmp_path / "a", size=LARGEST + 100)
+    file = folder / "images/LRFDN/c.png"
+    image = read_rgb(file).copy()
+    image[-40:, -40:] = 255 - image[-40:, -40:]
+    file.unlink()
+    write_png(file, image)
+    (first, *_) = pictures(load_comparison([folder]), 1)["images"]
+    assert first["crop"]["side"] == LARGEST
+    assert first["crop"]["top"] == 100
+    assert first["size"] == [LARGEST + 108, LARGEST + 100]
+
+
+def test_gone_images_are_named(tmp_path: Path) -> None:
+    folder = store(tmp_path / "a")
+    (folder / "images/RFDN/b.png").unlink()
+    with pytest.raises(ValueError, match=r"1 images .* gone, the first is .*RFDN/b\.png"):
+        pictures(load_comparison([folder]), 24)
+
+
+@pytest.mark.parametrize(
+    ("labels", "has_ground_truth", "has_images"),
+    [
+        (("LRFDN",), True, True),
+        (("LRFDN",), False, False),
+        (("LRFDN", "RFDN"), False, True),
+        (("LRFDN", "RFDN"), True, False),
+    ],
+)
+def test_there_is_a_page_whatever_is_known(
+    tmp_path: Path, labels: tuple[str, ...], has_ground_truth: bool, has_images: bool
+) -> None:
+    folder = store(tmp_path / "a", labels, has_ground_truth=has_ground_truth, has_images=has_images)
+    assert main(["compare", str(folder), "--out", str(tmp_path / "report")]) == 0
+    page = (tmp_path / "report/index.html").read_text()
+    assert ('id="viewer"' in page) == has_images
+    assert ("psnr_flops" in page) == has_ground_truth
+
+
+def test_the_page_asks_for_nothing_from_outside(tmp_path: Path) -> None:
+    main(["compare", str(store(tmp_path / "a")), "--out", str(tmp_path / "report")])
+    page = (tmp_path / "report/index.html").read_text()
+    assert "default-src 'none'" in page
+    addresses = set(re.findall(r"https?://[^\s\"'<>)]+", page))
+    names = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}  # XML names, not fetched
+    assert addresses <= names, addresses - names
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
+
+
+def test_names_cannot_break_out_of_the_page(tmp_path: Path) -> None:
+    name = "</script><script>alert(1)</script>"
+    main(["compare", str(store(tmp_path / "a", name=name)), "--out", str(tmp_path / "report")])
+    page = (tmp_path / "report/index.html").read_text()
+    assert "<script>alert" not in page
+    data = re.search(r'id="pictures">(.*?)</script>', page, re.DOTALL)
+    assert data is not None
+    assert json.loads(data[1])["total"] == 3
