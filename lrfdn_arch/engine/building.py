@@ -22,7 +22,8 @@ def find(registry_name: str, what: str, name: str) -> Any:
     import basicsr  # noqa: F401 (fills the registries)
     from basicsr.utils import registry
 
-    known = dict(iter(getattr(registry, registry_name)))
+    full = dict(iter(getattr(registry, registry_name)))
+    known = {key.removesuffix("_basicsr"): found for key, found in full.items()} | full
     if name not in known:
         raise ValueError(f"{what} type {name!r}: {unknown(name, known, f'{what} type')}")
     return known[name]

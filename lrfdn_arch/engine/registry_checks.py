@@ -54,6 +54,8 @@ def _named(key: KeyPath, name: str, kind: str) -> list[Fault]:
 
 
 def _registry(kind: str) -> dict[str, Any]:
+    """Return what is registered, also under the short names BasicSR finds things by."""
     from basicsr.utils import registry
 
-    return dict(iter(getattr(registry, f"{kind}_REGISTRY")))
+    full = dict(iter(getattr(registry, f"{kind}_REGISTRY")))
+    return {name.removesuffix("_basicsr"): found for name, found in full.items()} | full
