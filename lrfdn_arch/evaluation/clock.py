@@ -73,17 +73,19 @@ class PeakMemory:
             peak = torch.cuda.max_memory_allocated(self._device)
         else:
             peak = _resident("VmHWM")
-        return (peak - self._before) / MIB
+        return None if peak is None else (peak - self._before) / MIB
 
 
 def _reset_resident_peak() -> int | None:
     try:
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak, VmHWM
-        return _resident("VmRSS")
     except OSError:
         return None
+    return None if _resident("VmHWM") is None else _resident("VmRSS")
 
 
-def _resident(field: str) -> int:
+def _resident(field: str) -> int | None:
+    """Return a field of this process's status in bytes, None where the system has no such field."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024
+    kibibytes = (int(line.split()[1]) for line in lines if line.startswith(field))
+    return next((1024 * number for number in kibibytes), None)

@@ -87,6 +87,19 @@ def test_resident_memory_grows_by_what_is_allocated() -> None:
     del block
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
+def test_on_a_gpu_events_and_the_allocator_measure() -> None:
+    gpu = torch.device("cuda")
+    lq = torch.rand(1, 3, 512, 512, device=gpu)
+    _, milliseconds = timed(Logged("A").to(gpu), lq)
+    assert milliseconds > 0
+    plan = TimingPlan([("fp32", False), ("fp16", False)], size=(512, 512), repeats=3)
+    fp32, fp16 = time_in_turn({"A": Logged("A")}, plan, gpu)["A"]
+    assert fp32.memory_kind == "CUDA allocated"
+    assert (fp32.memory_mib or 0) >= 3, "the output alone has 3 MiB"
+    assert (fp16.memory_mib or 0) < (fp32.memory_mib or 0)
+
+
 def test_the_clock_measures_the_forward_pass() -> None:
     def slow(lq: Tensor) -> Tensor:
         torch.testing.assert_close(lq, lq)

@@ -53,6 +53,14 @@ def test_evaluations_of_the_same_images_share_a_table(tmp_path: Path) -> None:
     assert [layer["id"] for layer in shown["layers"]] == ["LR-bicubic", *labels, "HR"]
 
 
+def test_networks_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    folders = [store(tmp_path / "a/results", ("LRFDN",)), store(tmp_path / "b/results", ("LRFDN",))]
+    labels = [entry.label for entry in load_comparison(folders).entries]
+    assert labels == [f"LRFDN ({folder})" for folder in folders]
+    with pytest.raises(ValueError, match="given twice"):
+        load_comparison([folders[0], tmp_path / "b/../a/results"])
+
+
 def test_the_main_table_has_the_factsheet_s_columns_and_rows(tmp_path: Path) -> None:
     store(tmp_path / "a", name="DIV2K_valid", count=100, psnr=29.0)
     table = main_table(load_comparison([tmp_path / "a"]))
