@@ -201,7 +201,7 @@ def _minus(a: float | None, b: float | None) -> float | None:
 
 def _measured(entry: Entry) -> list[Cell]:
     n = entry.network
-    weights = f"released weights, {n.weights.released}" if n.weights.released else n.weights.file
+    weights = "released weights" if n.weights.released else n.weights.file
     return [
         entry.label,
         entry.mean("psnr_rgb"),
