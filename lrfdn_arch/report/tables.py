@@ -101,7 +101,7 @@ def main_table(comparison: Comparison) -> Table:
         Column("FLOPs, 2023 kit (G)", 2),
         Column("Acts (M)", 2),
         Column("Mem (M)", 2),
-        Column("Conv"),
+        Column("Conv", 0),
         Column("FLOPs, fvcore (G)", 2),
         Column("SSIM", 4),
         Column("PSNR (Y) (dB)", 2),
@@ -139,7 +139,7 @@ def timing_table(comparison: Comparison) -> Table:
         Column("75 % (ms)", 2),
         Column("Fastest (ms)", 2),
         Column("Peak memory (MiB)", 1),
-        Column("Repeats"),
+        Column("Repeats", 0),
         Column("Device"),
     )
     notes = [
