@@ -1,5 +1,6 @@
 """Clocks and memory meters: CUDA events and allocator where there is a GPU, else the CPU's."""
 
+import ctypes
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ def kit_arithmetic(tf32: bool) -> Iterator[None]:
 class PeakMemory:
     """Peak memory from its making on, above what was in use then.
 
-    On a GPU what torch allocated there; on Linux the process's resident memory; else unknown.
+    On a GPU what torch allocated there; on Linux with glibc resident memory; else unknown.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -78,8 +79,10 @@ class PeakMemory:
 
 def _reset_resident_peak() -> int | None:
     try:
+        # Freed memory that the C library keeps would hide what the next pass takes from it.
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak, VmHWM
-    except OSError:
+    except (OSError, AttributeError):  # not Linux, or not glibc
         return None
     return None if _resident("VmHWM") is None else _resident("VmRSS")
 
