@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from lrfdn_arch.engine.best import BestMetrics
-from lrfdn_arch.engine.live_line import LiveLine, duration
-from lrfdn_arch.engine.pace import Pace
-from lrfdn_arch.engine.sinks import Sink
+from lrfdn_arch.engine.checkpoints.best import BestMetrics
+from lrfdn_arch.engine.log.live_line import LiveLine, duration
+from lrfdn_arch.engine.log.pace import Pace
+from lrfdn_arch.engine.log.sinks import Sink
 
 # After this many iterations the time the run will take is known well enough to say it.
 FIRST_ESTIMATE = 50
@@ -139,9 +139,7 @@ def log_to_file(path: Path, active: bool) -> None:
     from basicsr.utils import get_root_logger
 
     logger = get_root_logger()
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
+    stop_logging()
     logger.setLevel(logging.INFO if active else logging.ERROR)
     screen = logging.StreamHandler()
     screen.setLevel(logging.WARNING)
@@ -152,3 +150,11 @@ def log_to_file(path: Path, active: bool) -> None:
         file = logging.FileHandler(path, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s"))
         logger.addHandler(file)
+
+
+def stop_logging() -> None:
+    """Close what BasicSR's logger writes to."""
+    logger = logging.getLogger("basicsr")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
