@@ -43,8 +43,8 @@ class FusedConv(nn.Conv2d):
         self.activation = activation
 
     def forward(self, input: Tensor) -> Tensor:
-        """Map (N, in, H, W) to (N, out, H', W')."""
-        return activate(super().forward(input), self.activation)
+        """Map (N, in, H, W) to (N, out, H', W'), of the weights' type."""
+        return activate(super().forward(input.to(self.weight.dtype)), self.activation)
 
 
 def activate(x: Tensor, activation: str) -> Tensor:

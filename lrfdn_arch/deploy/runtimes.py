@@ -123,6 +123,11 @@ class TorchRuntime:
         if fused is network:
             fused = copy.deepcopy(fused)  # it is moved and cast below
         fused = fused.to(device, self._dtype).to(memory_format=torch.channels_last)
+        if precision == "bf16":
+            # Its 8 digits cannot tell neighbouring colours apart: pixels are read and made in
+            # float32. Without, LRFDN loses up to 0.016 dB on an image of Set5.
+            fused.fea_conv.float()
+            fused.upsampler.float()
         if not compiled and device.type == "cpu" and precision == "fp32":
             fused = with_onednn(fused)
         self._forward: Callable[..., Any] = _compile(fused, device) if compiled else fused
@@ -130,7 +135,8 @@ class TorchRuntime:
     @torch.inference_mode()
     def __call__(self, lq: Tensor, window: Window | None = None) -> Tensor:
         """Upscale; see :class:`Runtime`."""
-        lq = lq.to(self.device, self._dtype, memory_format=torch.channels_last)
+        image_type = torch.float32 if self.precision == "bf16" else self._dtype
+        lq = lq.to(self.device, image_type, memory_format=torch.channels_last)
         if self.name == "eager":
             return self._forward(lq, window).float()
         try:
