@@ -133,7 +133,7 @@ def _print(seconds: dict[str, float], title: str) -> None:
 
 def _print_floor(root: Path) -> None:
     dataset = PairedLMDBDataset(_options(root, "ppm", output="uint8"))
-    image = np.array(dataset[SampleKey(0, 0)]["gt"].permute(1, 2, 0))
+    image = dataset[SampleKey(0, 0)]["gt"].permute(1, 2, 0).numpy()
     big = np.zeros((1404, 2040, 3), np.uint8)
     big[:PATCH, :PATCH] = image
     planes = torch.zeros((3, PATCH, PATCH), dtype=torch.uint8)

@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-
-REPOSITORY = Path(__file__).parent.parent
+from repository import REPOSITORY
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +14,28 @@ def shared() -> Path:
     if not (folder / "reference").is_dir():
         pytest.skip(f"no released weights and images at {folder}; set LRFDN_SHARED to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny images, see `training_runs.make_images`."""
+    from training_runs import make_images
+
+    folder = tmp_path_factory.mktemp("data")
+    make_images(folder)
+    return folder
+
+
+@pytest.fixture
+def plain_runs(monkeypatch: pytest.MonkeyPatch):
+    """Runs on one thread that neither count operations nor draw curves: a second each."""
+    import torch
+
+    from lrfdn_arch.engine import summary, training
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr(summary, "_network", lambda options, network: "not counted")
+    monkeypatch.setattr(training, "draw_curves", lambda *_: False)
+    yield
+    torch.set_num_threads(before)

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from repository import REPOSITORY
 
 from lrfdn_arch import archs
 from lrfdn_arch.options import Options, TestOptions, TrainOptions, load_options

@@ -46,6 +46,7 @@ print(*[name for name in {NETWORK_NAMES} if name in ARCH_REGISTRY])
     assert names.split() == NETWORK_NAMES
 
 
+@pytest.mark.slow
 def test_basicsr_imported_before_is_served_at_once() -> None:
     # Python cannot import BasicSR first where torchvision lacks the old module: supplied by hand
     # here, as an older torchvision or another plugin does.

@@ -1,7 +1,6 @@
 """``lrfdn challenge``: judge networks by the challenge's protocol."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
         remove_evaluation(arguments.out)
     check_free(arguments.out)
     total = len(image_set.pairs) * (1 + len(competitors))
-    with tqdm(total=total, unit="image", file=sys.stderr, leave=False) as bar:
+    with tqdm(total=total, unit="image", disable=None, leave=False) as bar:
 
         def on_step(stage: str, name: str) -> None:
             bar.set_description(f"{stage} {name}".strip(), refresh=True)

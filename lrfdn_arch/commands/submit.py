@@ -1,7 +1,6 @@
 """``lrfdn submit``: the zip for a challenge's server, or files for the organisers' kit."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,7 @@ def _write_zip(arguments: argparse.Namespace, competitor: Any) -> None:
     image_set = open_image_set(arguments.lr, None)
     description = arguments.description or f"{competitor.identity}, no self-ensemble"
     form = Form(description, not arguments.no_extra_data, arguments.runtime)
-    with tqdm(total=len(image_set.pairs), unit="image", file=sys.stderr, leave=False) as bar:
+    with tqdm(total=len(image_set.pairs), unit="image", disable=None, leave=False) as bar:
 
         def on_image(name: str) -> None:
             bar.set_postfix_str(name)

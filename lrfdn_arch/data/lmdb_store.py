@@ -171,8 +171,7 @@ class LmdbReader:
                 f"{self.path}: expected an image {key!r} as {META_INFO} lists it, found none in "
                 f"{DATA}. {REMAKE}"
             )
-        mapped = np.asarray(_Mapped(self, np.frombuffer(file, np.uint8)))
-        return memoryview(mapped)
+        return np.asarray(_Mapped(self, np.frombuffer(file, np.uint8))).data
 
     def image(self, key: str) -> np.ndarray:
         """Return image ``key`` as uint8 (H, W, C), RGB or grey.

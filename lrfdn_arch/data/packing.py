@@ -17,6 +17,7 @@ from lrfdn_arch.data.lmdb_writer import LmdbWriter, made_from, recover
 from lrfdn_arch.data.source_image import SourceImage
 
 CODECS = ("ppm", "png")
+_AHEAD = 8  # images prepared while a commit waits for the disk: about what a commit holds
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -219,7 +220,7 @@ def _map_in_order(
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) > workers + 1:
+                if len(waiting) > workers + _AHEAD:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -128,8 +128,10 @@ class PairedLMDBDataset(Dataset):
         return augment.cut(lq, lq_size, drawn), augment.cut(gt, self.gt_size, drawn, self.scale)
 
     def _tensor(self, planes: np.ndarray) -> torch.Tensor:
-        tensor = torch.from_numpy(planes)
-        return tensor if self.output == "uint8" else tensor.to(torch.float32).div_(255)
+        if self.output == "float32":
+            # numpy's one pass on one thread: torch's threads wait for each other on a busy machine
+            planes = np.divide(planes, np.float32(255), dtype=np.float32)
+        return torch.from_numpy(planes)
 
     def _open(self) -> tuple[LmdbReader, LmdbReader]:
         lq, gt = self.roots

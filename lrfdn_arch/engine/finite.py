@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 
@@ -61,12 +62,19 @@ class FiniteGuard:
     def raise_if_bad(self) -> None:
         """Wait for the device and raise if there was a bad iteration since the last call.
 
+        With many processes all of them must call this, and all raise if one has to: it made no
+        update where the others did.
+
         Raises:
             NotFiniteError: there was.
         """
         batches, self._batches = self._batches, []
+        if self.deferred and dist.is_available() and dist.is_initialized():
+            dist.all_reduce(self._bad, dist.ReduceOp.MAX)
         if self.deferred and self._bad.item():
             iteration, loss, norm = self._numbers.tolist()
+            if not iteration:
+                raise NotFiniteError("another process had a loss or gradient that is not finite")
             images = dict(batches).get(int(iteration), ())
             raise NotFiniteError(_message(int(iteration), loss, norm, images))
 

@@ -139,9 +139,7 @@ def log_to_file(path: Path, active: bool) -> None:
     from basicsr.utils import get_root_logger
 
     logger = get_root_logger()
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
+    stop_logging()
     logger.setLevel(logging.INFO if active else logging.ERROR)
     screen = logging.StreamHandler()
     screen.setLevel(logging.WARNING)
@@ -152,3 +150,11 @@ def log_to_file(path: Path, active: bool) -> None:
         file = logging.FileHandler(path, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s"))
         logger.addHandler(file)
+
+
+def stop_logging() -> None:
+    """Close what BasicSR's logger writes to."""
+    logger = logging.getLogger("basicsr")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()

@@ -1,7 +1,6 @@
 """``train.py``: from the command line to a finished run."""
 
 import argparse
-import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from lrfdn_arch.engine.assembly import assemble
 from lrfdn_arch.engine.curves import draw_curves
 from lrfdn_arch.engine.live_line import duration
 from lrfdn_arch.engine.loop import train
+from lrfdn_arch.engine.run_log import stop_logging
 from lrfdn_arch.engine.session import Session
 from lrfdn_arch.engine.summary import write_test_file
 from lrfdn_arch.options import TrainOptions, load_options
@@ -69,15 +69,21 @@ def main(argv: Sequence[str], root: Path | None = None) -> int:
             file=arguments.opt,
             auto_resume=arguments.auto_resume,
         )
-        began = time.monotonic()
+        return _run(session)
+    finally:
+        distributed.tear_down()
+        stop_logging()
+
+
+def _run(session: Session) -> int:
+    began = time.monotonic()
+    try:
         code = train(session)
         if code == 0:
             _conclude(session, time.monotonic() - began)
-        session.log.close()
         return code
     finally:
-        distributed.tear_down()
-        logging.getLogger("basicsr").handlers.clear()
+        session.log.close()
 
 
 def _debugging(options: TrainOptions, overrides: Sequence[str]) -> list[str]:

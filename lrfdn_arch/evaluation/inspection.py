@@ -34,7 +34,7 @@ def inspect(
     if faults:
         raise ValueError(
             f"{len(faults)} of the {len(image_set.pairs)} images of {image_set.name} cannot be "
-            f"judged at x{scale}:\n  " + first_few(faults).replace(", ", "\n  ")
+            f"judged at x{scale}:\n  " + first_few(faults, separator="\n  ")
         )
     return digest.hexdigest()
 

@@ -63,6 +63,11 @@ class Comparison:
         return (named or list(self.entries))[-1]
 
     @property
+    def is_one_machine(self) -> bool:
+        """Whether all runtimes were taken on the same device."""
+        return len({entry.environment.device for entry in self.entries}) == 1
+
+    @property
     def others(self) -> list[Entry]:
         """All but the baseline."""
         return [entry for entry in self.entries if entry is not self.baseline]

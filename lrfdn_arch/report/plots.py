@@ -40,13 +40,18 @@ def colour_of(comparison: Comparison, entry: Entry) -> str:
 
 
 def plots(comparison: Comparison) -> dict[str, str]:
-    """Return SVG by file name (no extension); empty without ground truth."""
+    """Return SVG by file name (no extension); empty without ground truth.
+
+    PSNR against runtime is left out where runtimes are of different machines.
+    """
     if not comparison.dataset.has_ground_truth:
         return {}
-    label, times, spread = _runtimes(comparison)
     entries = comparison.entries
-    result = {
-        "psnr_runtime": _scatter(comparison, "runtime", label, times, spread),
+    result = {}
+    if comparison.is_one_machine:
+        label, times, spread = _runtimes(comparison)
+        result["psnr_runtime"] = _scatter(comparison, "runtime", label, times, spread)
+    result |= {
         "psnr_flops": _scatter(
             comparison,
             "FLOPs",

@@ -88,6 +88,8 @@ def main_table(comparison: Comparison) -> Table:
     ]
     if any(entry.network.kit_timing.memory_mib is None for entry in comparison.entries):
         notes.append("Memory is what torch allocated on the GPU; there was none.")
+    if not comparison.is_one_machine:
+        notes.append("Runtimes of different machines (see Source) cannot be compared.")
     columns = (
         Column("Model"),
         Column("PSNR (dB)", 2),

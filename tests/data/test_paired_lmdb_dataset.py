@@ -79,7 +79,7 @@ def test_flips_and_rotations_are_equally_likely(make_lmdb, use_hflip, use_rot, w
     dataset = PairedLMDBDataset(opt)  # the crop is the whole image, so only its turning differs
     square = gt["im"][..., 0]
     turned = [np.rot90(s, k) for s in (square, square[:, ::-1]) for k in range(4)]
-    count = 1600
+    count = 800
     seen = Counter()
     for epoch in range(count):
         crop = dataset[SampleKey(epoch, 0)]["gt"][0].mul(255).round().byte().numpy()

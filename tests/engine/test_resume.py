@@ -112,7 +112,8 @@ def test_a_damaged_state_is_passed_over_with_a_warning(data, tmp_path, monkeypat
     states = tmp_path / "experiments/run/training_states"
     (states / "8.state").write_bytes((states / "8.state").read_bytes()[:-1000])  # cut short
     content = bytearray((states / "6.state").read_bytes())
-    content[len(content) // 2] ^= 1  # one bit
+    middle = len(content) // 2
+    content[middle : middle + 256] = bytes(256)  # more than the padding between two weights
     (states / "6.state").write_bytes(content)
     monkeypatch.chdir("/")
     capsys.readouterr()

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY
+from repository import REPOSITORY
 
 from lrfdn_arch.archs import LRFDN, RFDN
 from lrfdn_arch.engine.test_command import main

@@ -7,6 +7,7 @@ import pytest
 import torch
 from challenge_fixtures import write_set, write_weights
 
+from lrfdn_arch import entry
 from lrfdn_arch.cli import main
 from lrfdn_arch.evaluation import challenge
 from lrfdn_arch.evaluation.competitor import load_competitors
@@ -99,6 +100,19 @@ def test_a_finished_evaluation_is_replaced_only_on_request(workplace: Workplace)
         workplace.run("out")
     workplace.run("out", "--overwrite", "--no-images")
     assert not (workplace.folder / "out/images").exists()
+
+
+def test_a_mistake_is_a_message_and_an_exit_code(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workplace.run("out")
+    command = ["challenge", "--data", str(workplace.data), "--set", "Tiny", "--out"]
+    model = f"--model=LRFDN={workplace.weights['LRFDN']}"
+    assert entry.run(main, [*command, str(workplace.folder / "out"), model]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "finished evaluation" in error
+    assert "Traceback" not in error
 
 
 def test_a_folder_of_other_things_is_left_alone(workplace: Workplace) -> None:

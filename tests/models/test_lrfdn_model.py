@@ -224,3 +224,12 @@ def test_the_log_is_the_mean_since_the_last_one(build):
     iterate(model, batch(seed=2), 4)
     assert model.get_current_log()["l_pix"] == pytest.approx((first + second) / 2, abs=1e-6)
     assert model.get_current_log() == {}
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_like_the_plain_one(build):
+    plain, compiled = build(), build(use_compile=True)
+    for model in (plain, compiled):
+        iterate(model, batch(), 1, 2)
+    for name, weight in state(plain.net_g).items():
+        torch.testing.assert_close(compiled.net_g.state_dict()[name], weight, atol=1e-4, rtol=1e-3)

@@ -87,6 +87,7 @@ def store(
     has_images: bool = True,
     psnr: float | None = None,
     count: int | None = None,
+    device: str = ENVIRONMENT.device,
 ) -> Path:
     """Write an evaluation into ``folder`` and return it."""
     scores: dict[str, list[ImageScore]] = {label: [] for label in (*labels, BICUBIC)}
@@ -111,7 +112,7 @@ def store(
         dataset=Dataset(
             name=name, count=count or 3, has_ground_truth=has_ground_truth, sha256=sha256
         ),
-        environment=ENVIRONMENT,
+        environment=ENVIRONMENT.model_copy(update={"device": device}),
         networks=tuple(_network(label, tuple(scores[label]), released) for label in labels),
         bicubic=tuple(scores[BICUBIC]) if has_images else (),
         has_images=has_images,

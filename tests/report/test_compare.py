@@ -89,6 +89,15 @@ def test_kit_time_and_fair_time_have_tables_of_their_own(tmp_path: Path) -> None
     ]
 
 
+def test_runtimes_of_different_machines_are_not_compared(tmp_path: Path) -> None:
+    folders = [store(tmp_path / "cpu"), store(tmp_path / "gpu", ("slim",), device="Some GPU")]
+    comparison = load_comparison(folders)
+    assert "psnr_runtime" not in plots(comparison)
+    assert any("different machines" in note for note in main_table(comparison).notes)
+    against = [row[1] for row in score_table(comparison).rows if row[0] == "slim"]
+    assert against == ["RLFN", "EFDN"], "RFDN was timed elsewhere"
+
+
 def test_scores_say_against_what_and_from_where(tmp_path: Path) -> None:
     table = score_table(load_comparison([store(tmp_path / "a")]))
     rows = {(row[0], row[1]): row for row in table.rows}
