@@ -66,8 +66,8 @@ def open_runtime(
         name: "eager" (fused, channels_last; on the CPU oneDNN's fused kernels), "compiled"
             (torch.compile on top; the first image of each size takes a minute or so) or "onnx"
             (ONNX Runtime; needs the extra ``onnx``).
-        precision: "fp16" and "bf16" halve memory; LRFDN loses less than 0.01 dB with "fp16" and,
-            where the device has it, with "bf16" as measured in benchmarks/RESULTS.md.
+        precision: "fp16" and "bf16" halve the features' memory and lose less than 0.01 dB on Set5,
+            as measured in benchmarks/RESULTS.md.
         device: "cpu", "cuda", "cuda:1", ...; the first GPU where there is one, else the CPU.
 
     Raises:

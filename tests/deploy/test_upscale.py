@@ -265,7 +265,6 @@ def test_the_command_takes_under_four_seconds(tmp_path: Path, weights: Path) -> 
     source, times = save(tmp_path / "a.png"), []
     for _ in range(3):
         start = time.perf_counter()
-        command = [sys.executable, "-m", "lrfdn_arch.cli"]
         code = "from lrfdn_arch.cli import console; console()"
         command = [sys.executable, "-c", code, "upscale", str(source), "--overwrite"]
         subprocess.run([*command, "--weights", str(weights)], check=True, capture_output=True)
