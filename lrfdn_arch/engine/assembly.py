@@ -9,18 +9,18 @@ from torch.utils.data import DataLoader
 
 from lrfdn_arch.data.sampler import EndlessSampler
 from lrfdn_arch.engine import preflight
-from lrfdn_arch.engine.best import BestMetrics
-from lrfdn_arch.engine.checkpoint import load_state, newest_whole_state, restore_model
+from lrfdn_arch.engine.checkpoints.best import BestMetrics
+from lrfdn_arch.engine.checkpoints.checkpoint import load_state, newest_whole_state, restore_model
+from lrfdn_arch.engine.checkpoints.keeper import Keeper
 from lrfdn_arch.engine.distributed import from_first
-from lrfdn_arch.engine.keeper import Keeper
 from lrfdn_arch.engine.loader import global_batch, training_loader, training_sampler
+from lrfdn_arch.engine.log.run_log import RunLog, log_to_file
+from lrfdn_arch.engine.log.sinks import JsonLines, Sink, TensorBoard, WeightsAndBiases
+from lrfdn_arch.engine.log.summary import start_summary, write_options
 from lrfdn_arch.engine.random_state import restore_random_state, seed_everything
 from lrfdn_arch.engine.registry_checks import check_against_registries
-from lrfdn_arch.engine.run_log import RunLog, log_to_file
 from lrfdn_arch.engine.session import Session
-from lrfdn_arch.engine.sinks import JsonLines, Sink, TensorBoard, WeightsAndBiases
-from lrfdn_arch.engine.summary import start_summary, write_options
-from lrfdn_arch.engine.validation import validation_loader
+from lrfdn_arch.engine.validation.validate import validation_loader
 from lrfdn_arch.options import Placement, TrainOptions, to_basicsr
 
 

@@ -10,16 +10,16 @@ import torch
 from torch.utils.data import DataLoader
 
 from lrfdn_arch.data.sampler import EndlessSampler
-from lrfdn_arch.engine.best import BestMetrics
 from lrfdn_arch.engine.cadence import Cadence
+from lrfdn_arch.engine.checkpoints.best import BestMetrics
+from lrfdn_arch.engine.checkpoints.keeper import Keeper
 from lrfdn_arch.engine.distributed import Agreement, gather
 from lrfdn_arch.engine.finite import check_logged
-from lrfdn_arch.engine.keeper import Keeper
 from lrfdn_arch.engine.loader import batches_on_device, global_batch
-from lrfdn_arch.engine.model_validation import validate_model
+from lrfdn_arch.engine.log.run_log import RunLog
 from lrfdn_arch.engine.random_state import random_state
-from lrfdn_arch.engine.run_log import RunLog
 from lrfdn_arch.engine.stopping import StopRequest
+from lrfdn_arch.engine.validation.model_validation import validate_model
 from lrfdn_arch.options import Placement, TrainOptions
 
 

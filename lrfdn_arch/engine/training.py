@@ -7,12 +7,12 @@ from pathlib import Path
 
 from lrfdn_arch.engine import distributed
 from lrfdn_arch.engine.assembly import assemble
-from lrfdn_arch.engine.curves import draw_curves
-from lrfdn_arch.engine.live_line import duration
+from lrfdn_arch.engine.log.curves import draw_curves
+from lrfdn_arch.engine.log.live_line import duration
+from lrfdn_arch.engine.log.run_log import stop_logging
+from lrfdn_arch.engine.log.summary import write_test_file
 from lrfdn_arch.engine.loop import train
-from lrfdn_arch.engine.run_log import stop_logging
 from lrfdn_arch.engine.session import Session
-from lrfdn_arch.engine.summary import write_test_file
 from lrfdn_arch.options import TrainOptions, load_options
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lrfdn_arch.engine.batches import to_device
-from lrfdn_arch.engine.checkpoint import save_state, save_weights
+from lrfdn_arch.engine.checkpoints.checkpoint import save_state, save_weights
 from lrfdn_arch.engine.finite import FiniteGuard
 from lrfdn_arch.models.ema import decay_at, update_average
 from lrfdn_arch.models.initial import load_initial

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from training_runs import differing, make_images, options, run, weights
 
-from lrfdn_arch.engine import summary, training
+from lrfdn_arch.engine import training
+from lrfdn_arch.engine.log import summary
 
 TOTAL = 16
 

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from training_runs import make_images, options, write
 
-from lrfdn_arch.engine import summary, training
+from lrfdn_arch.engine import training
+from lrfdn_arch.engine.log import summary
 
 summary._network = lambda options, network: "not counted"
 training.draw_curves = lambda *_: False

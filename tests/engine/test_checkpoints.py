@@ -9,9 +9,9 @@ import pytest
 import torch
 from training_runs import differing, options, run, weights
 
-from lrfdn_arch.engine.best import BestMetrics
-from lrfdn_arch.engine.checkpoint import load_state, newest_whole_state
-from lrfdn_arch.engine.files import is_whole, on_cpu, save_torch, write_whole
+from lrfdn_arch.engine.checkpoints.best import BestMetrics
+from lrfdn_arch.engine.checkpoints.checkpoint import load_state, newest_whole_state
+from lrfdn_arch.engine.checkpoints.files import is_whole, on_cpu, save_torch, write_whole
 
 pytestmark = pytest.mark.usefixtures("plain_runs")
 

@@ -9,7 +9,7 @@ import torch
 from training_runs import differing, folders, options, run, weights
 
 from lrfdn_arch.engine import loop
-from lrfdn_arch.engine.checkpoint import load_state
+from lrfdn_arch.engine.checkpoints.checkpoint import load_state
 
 TOTAL = 8
 pytestmark = pytest.mark.usefixtures("plain_runs")

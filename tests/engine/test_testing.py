@@ -13,7 +13,7 @@ import torch
 from repository import REPOSITORY
 
 from lrfdn_arch.archs import LRFDN, RFDN
-from lrfdn_arch.engine.test_command import main
+from lrfdn_arch.engine.testing.command import main
 from lrfdn_arch.entry import run
 
 FIXTURES = REPOSITORY / "tests/fixtures"

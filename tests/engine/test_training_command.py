@@ -10,9 +10,10 @@ import torch
 import yaml
 from training_runs import folders, make_images, options, run, weights, write
 
-from lrfdn_arch.engine import live_line, loop, training
-from lrfdn_arch.engine.live_line import LiveLine, duration
-from lrfdn_arch.engine.run_log import RunLog
+from lrfdn_arch.engine import loop, training
+from lrfdn_arch.engine.log import live_line
+from lrfdn_arch.engine.log.live_line import LiveLine, duration
+from lrfdn_arch.engine.log.run_log import RunLog
 from lrfdn_arch.options import TestOptions as OptionsForTest
 from lrfdn_arch.options import TrainOptions, load_options
 
@@ -133,13 +134,13 @@ def test_a_run_leaves_everything_it_promises(data, tmp_path, capsys):
 
 
 def test_the_file_a_run_leaves_for_testing_works(data, tmp_path, plain_runs, monkeypatch):
-    from lrfdn_arch.engine import testing
+    from lrfdn_arch.engine.testing import pipeline
 
     assert run(options(data), tmp_path) == 0
     file = tmp_path / "experiments/run/test.yml"
     lines = (tmp_path / "experiments/run/metrics.jsonl").read_text().splitlines()
     last = next(m for m in map(json.loads, reversed(lines)) if m.get("weights") == "ema")
-    results = testing.test(load_options(file, OptionsForTest), root=tmp_path)
+    results = pipeline.test(load_options(file, OptionsForTest), root=tmp_path)
     assert results["noise_val"].averages == pytest.approx(last["metrics"], abs=1e-9)
 
 

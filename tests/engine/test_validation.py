@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lrfdn_arch.engine.tiling import upscale_in_tiles
-from lrfdn_arch.engine.upscaler import upscaler
-from lrfdn_arch.engine.validation import save_under, validate, validation_loader
+from lrfdn_arch.engine.validation.tiling import upscale_in_tiles
+from lrfdn_arch.engine.validation.upscaler import upscaler
+from lrfdn_arch.engine.validation.validate import save_under, validate, validation_loader
 
 PSNR = {"psnr": {"type": "calculate_psnr", "crop_border": 2, "better": "higher"}}
 

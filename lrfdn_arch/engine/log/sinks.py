@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from lrfdn_arch.engine.files import write_whole
+from lrfdn_arch.engine.checkpoints.files import write_whole
 
 
 class Sink(Protocol):

@@ -27,6 +27,6 @@ def main(argv: Sequence[str], root: Path | None = None) -> None:
     arguments = parser.parse_args(argv)
     # Before torch and BasicSR, which take seconds: a mistake in the file shows at once.
     options = load_options(arguments.opt, TestOptions, arguments.force_yml)
-    from lrfdn_arch.engine.testing import test
+    from lrfdn_arch.engine.testing.pipeline import test
 
     test(options, root=(root or Path.cwd()).resolve(), only=arguments.only)

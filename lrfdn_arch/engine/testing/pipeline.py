@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from lrfdn_arch.engine.building import build_network, find
-from lrfdn_arch.engine.results import results_table, write_metrics
-from lrfdn_arch.engine.upscaler import upscaler
-from lrfdn_arch.engine.validation import (
+from lrfdn_arch.engine.testing.results import results_table, write_metrics
+from lrfdn_arch.engine.validation.upscaler import upscaler
+from lrfdn_arch.engine.validation.validate import (
     ImageResult,
     ValidationResult,
     save_under,

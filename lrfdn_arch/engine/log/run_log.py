@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from lrfdn_arch.engine.best import BestMetrics
-from lrfdn_arch.engine.live_line import LiveLine, duration
-from lrfdn_arch.engine.pace import Pace
-from lrfdn_arch.engine.sinks import Sink
+from lrfdn_arch.engine.checkpoints.best import BestMetrics
+from lrfdn_arch.engine.log.live_line import LiveLine, duration
+from lrfdn_arch.engine.log.pace import Pace
+from lrfdn_arch.engine.log.sinks import Sink
 
 # After this many iterations the time the run will take is known well enough to say it.
 FIRST_ESTIMATE = 50

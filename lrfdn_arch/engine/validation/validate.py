@@ -66,7 +66,7 @@ def validate(
 
     Args:
         upscale: maps (1, C, H, W) float32 RGB in [0, 1] on ``device`` to (1, C, H*s, W*s), not
-            necessarily clamped; see :func:`lrfdn_arch.engine.upscaler.upscaler`.
+            necessarily clamped; see :func:`lrfdn_arch.engine.validation.upscaler.upscaler`.
         loader: yields dicts with ``lq`` (1, C, H, W), float in [0, 1] or uint8, ``lq_path`` (a
             list of one) and, for metrics, ``gt`` (1, C, H*s, W*s).
         metrics: name -> ``{type: calculate_psnr, crop_border: 4, ...}`` of BasicSR's registry,

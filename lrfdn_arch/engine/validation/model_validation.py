@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lrfdn_arch.engine.checkpoint import networks_of
-from lrfdn_arch.engine.upscaler import upscaler
-from lrfdn_arch.engine.validation import ImageResult, save_under, validate
+from lrfdn_arch.engine.checkpoints.checkpoint import networks_of
+from lrfdn_arch.engine.validation.upscaler import upscaler
+from lrfdn_arch.engine.validation.validate import ImageResult, save_under, validate
 from lrfdn_arch.options import TrainOptions
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lrfdn_arch.engine.checkpoint import save_state, save_weights, weights_of
-from lrfdn_arch.engine.files import remove_unfinished
+from lrfdn_arch.engine.checkpoints.checkpoint import save_state, save_weights, weights_of
+from lrfdn_arch.engine.checkpoints.files import remove_unfinished
 
 
 class Keeper:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lrfdn_arch.engine.tiling import upscale_in_tiles
+from lrfdn_arch.engine.validation.tiling import upscale_in_tiles
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def upscaler(
     tile_size: int = 0,
     tile_overlap: int = 16,
 ) -> Callable[[Tensor], Tensor]:
-    """Return ``network`` as a function of images, for :func:`lrfdn_arch.engine.validate`.
+    """Return ``network`` as a function of images, for :func:`lrfdn_arch.engine.validation.validate.validate`.
 
     Args:
         network: maps (N, C, H, W) float32 in [0, 1] to (N, C, H*scale, W*scale). It is called in

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lrfdn_arch.engine.files import is_whole, save_torch
+from lrfdn_arch.engine.checkpoints.files import is_whole, save_torch
 
 FORMAT = 1  # of our own keys in a state
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from lrfdn_arch.engine.sinks import read_lines
+from lrfdn_arch.engine.log.sinks import read_lines
 
 
 def draw_curves(metrics: Path, png: Path, title: str) -> bool:

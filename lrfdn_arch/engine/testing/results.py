@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from lrfdn_arch.engine.validation import ValidationResult
+from lrfdn_arch.engine.validation.validate import ValidationResult
 
 
 def results_table(result: ValidationResult) -> str:

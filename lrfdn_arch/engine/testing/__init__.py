@@ -1,0 +1,1 @@
+"""``test.py``: a network measured on the sets of an option file."""

@@ -1,0 +1,1 @@
+"""Measuring a network on images, over as many processes as there are."""
