@@ -19,8 +19,8 @@ $(STAMP): pyproject.toml setup.py Makefile
 	  f"Python 3.10 to 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}: make setup PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --python $(BIN)/python $(TORCH) "numpy<3" cython setuptools wheel
-	$(BIN)/uv pip install --python $(BIN)/python --editable ".[dev]"
+	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python $(TORCH) "numpy<3" cython setuptools wheel
+	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --editable ".[dev]"
 	@touch $@
 
 # The picture and the runs' folders are described in the README.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lrfdn_arch import __version__, entry
-from lrfdn_arch.commands import challenge, compare, submit
+from lrfdn_arch.commands import challenge, compare, export, submit, upscale
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -20,6 +20,8 @@ def build_parser() -> argparse.ArgumentParser:
     challenge.add(commands)
     compare.add(commands)
     submit.add(commands)
+    upscale.add(commands)
+    export.add(commands)
     _add_versus_bicubic(commands)
     return parser
 

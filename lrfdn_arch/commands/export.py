@@ -1,0 +1,52 @@
+"""``lrfdn export``: the arguments; the work is :mod:`lrfdn_arch.deploy.exports`'s."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+_KINDS = {
+    "onnx": "ONNX, fused, free batch, height and width",
+    "torchscript": "TorchScript, fused, for torch.jit.load",
+    "safetensors": "plain weights with metadata, names as released",
+    "fused": "the fused network's weights as safetensors",
+}
+_SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt"}
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand to ``lrfdn``."""
+    parser = commands.add_parser("export", help="weights as files for other programs")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for kind, what in _KINDS.items():
+        one = kinds.add_parser(kind, help=what, description=what)
+        one.add_argument(
+            "--weights", metavar="FILE_OR_NAME", help="as of `lrfdn upscale`, .onnx left out"
+        )
+        one.add_argument(
+            "--out", type=Path, metavar="FILE", help="default: the weights' name in this folder"
+        )
+        one.add_argument(
+            "--key", choices=("params", "params_ema"), help="of a checkpoint (default: its EMA)"
+        )
+        one.add_argument("--licence", default="", help="of the weights, for the file's metadata")
+        one.add_argument("--overwrite", action="store_true", help="replace a file already there")
+        if kind == "onnx":
+            one.add_argument("--half", action="store_true", help="float16 inside")
+        one.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        one.set_defaults(run=_run, half=False)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from lrfdn_arch.deploy.exports import export
+
+    out = export(
+        arguments.kind,
+        arguments.weights,
+        arguments.out,
+        suffix=_SUFFIXES.get(arguments.kind, ".safetensors"),
+        key=arguments.key,
+        half=arguments.half,
+        licence=arguments.licence,
+        overwrite=arguments.overwrite,
+    )
+    print(f"{out} ({out.stat().st_size / 1e6:.2f} MB)")

@@ -1,0 +1,143 @@
+"""ONNX Runtime as a runtime: our graphs, or a file that ``lrfdn export onnx`` wrote."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lrfdn_arch.archs.padding import MIN_SIZE
+from lrfdn_arch.deploy.fuse import fuse
+from lrfdn_arch.deploy.onnx_graph import AXES
+from lrfdn_arch.deploy.optional import require
+from lrfdn_arch.deploy.window import Window, sources
+
+
+class OnnxRuntime:
+    """An ONNX model on the CPU, or on CUDA where onnxruntime-gpu is installed.
+
+    A file stretches its attention over the image it is given, so its tiles are not exact: see
+    :mod:`lrfdn_arch.deploy.tiling`. From a network, a second graph that knows windows is made when
+    the first tile comes.
+
+    Args:
+        model: a path, or the bytes of a model.
+        device: cpu or cuda.
+        precision: what the model computes in, for the record.
+        num_feat: channels of its features, for judging memory.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: onnxruntime is missing, has no CUDA, or cannot read the model; or the model is
+            not one of image to larger image.
+    """
+
+    def __init__(
+        self,
+        model: Path | bytes,
+        *,
+        device: torch.device | None = None,
+        precision: str = "fp32",
+        num_feat: int = 64,
+    ) -> None:
+        require("onnxruntime", extra="onnx")
+        self.name = "onnx"
+        self.device = torch.device("cpu")  # where images are handed over, whatever computes
+        self.precision = precision
+        self.num_feat = num_feat
+        self.knows_windows = False
+        self._open_windowed: Callable[[], Any] | None = None
+        self._windowed: Any = None
+        self._session = _open(model, device or self.device)
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        (image,) = self._session.get_inputs()
+        self._input = image.name
+        self.channels = image.shape[1] if isinstance(image.shape[1], int) else 3
+        self.scale = int(metadata["scale"]) if "scale" in metadata else self._measured_scale()
+        self.metadata: dict[str, str] = metadata
+
+    @classmethod
+    def from_network(
+        cls, network: nn.Module, *, precision: str = "fp32", device: torch.device | None = None
+    ) -> "OnnxRuntime":
+        """Export ``network`` in memory and open it.
+
+        Raises:
+            ValueError: as the class; also for bf16, which ONNX Runtime's convolutions lack.
+        """
+        if precision == "bf16":
+            raise ValueError("ONNX Runtime has no bf16 convolutions: choose fp32 or fp16")
+        from lrfdn_arch.deploy.onnx_graph import build_model
+
+        fused = fuse(network)
+        half, place = precision == "fp16", device or torch.device("cpu")
+        model = build_model(fused, half=half).SerializeToString()
+        runtime = cls(model, device=place, precision=precision, num_feat=fused.num_feat)
+        runtime.knows_windows = True
+        runtime._open_windowed = lambda: _open(
+            build_model(fused, half=half, windows=True).SerializeToString(), place
+        )
+        return runtime
+
+    def __call__(self, lq: Tensor, window: Window | None = None) -> Tensor:
+        """Upscale; see :class:`lrfdn_arch.deploy.runtimes.Runtime`."""
+        images = {self._input: lq.float().cpu().contiguous().numpy()}
+        if window is None:
+            (sr,) = self._session.run(None, images)
+        else:
+            assert self._open_windowed is not None, "a model from a file does not know windows"
+            self._windowed = self._windowed or self._open_windowed()
+            (sr,) = self._windowed.run(None, images | _window_inputs(lq, window))
+        return torch.from_numpy(np.asarray(sr))
+
+    def _measured_scale(self) -> int:
+        """Of a model that says nothing: from the size of what it makes of a small image."""
+        (sr,) = self._session.run(
+            None, {self._input: np.zeros((1, self.channels, 24, 24), dtype=np.float32)}
+        )
+        height, width = sr.shape[-2:]
+        if height != width or height % 24 or sr.shape[1] != self.channels:
+            raise ValueError(
+                f"this ONNX model makes {sr.shape[1:]} of {(self.channels, 24, 24)}: it is no "
+                "upscaler by a whole factor"
+            )
+        return height // 24
+
+
+def _window_inputs(lq: Tensor, window: Window) -> dict[str, Any]:
+    height, width = (max(MIN_SIZE, size) for size in lq.shape[-2:])
+    rows = sources(window.top, height, max(MIN_SIZE, window.height))
+    columns = sources(window.left, width, max(MIN_SIZE, window.width))
+    kinds = ("first", "second", "share")
+    named = zip(AXES, (rows, columns), strict=True)
+    return {f"{k}_{axis}": t.numpy() for axis, ts in named for k, t in zip(kinds, ts, strict=True)}
+
+
+def _open(model: Path | bytes, device: torch.device) -> Any:
+    import onnxruntime
+
+    if isinstance(model, Path) and not model.is_file():
+        raise FileNotFoundError(f"no ONNX model at {model}")
+    providers = ["CPUExecutionProvider"]
+    if device.type == "cuda":
+        if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+            raise ValueError(
+                "this onnxruntime has no CUDA: pip install onnxruntime-gpu, or choose --device cpu "
+                "or --runtime eager"
+            )
+        providers.insert(0, "CUDAExecutionProvider")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors reach us as exceptions
+    options.intra_op_num_threads = torch.get_num_threads()
+    # Waiting threads must not spin: images are read, written and cut by others in between.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(
+            str(model) if isinstance(model, Path) else model, options, providers=providers
+        )
+    except Exception as error:  # its exceptions share no public base class
+        what = model if isinstance(model, Path) else "the model"
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"ONNX Runtime cannot read {what} ({reason})") from error

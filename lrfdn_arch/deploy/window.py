@@ -1,0 +1,76 @@
+"""Where a tile lies in its image, which the attention's resize has to know.
+
+The attention's low-resolution map has one cell per 6 pixels, cell j reading rows 6j to 6j + 14, and
+is stretched over the whole image: the stretch is H / cells(H), a little more than 6 and different
+for every H. A tile that starts on a multiple of 6 has the image's own cells; all it lacks is the
+image's stretch, which is arithmetic.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GRID = 6  # stride 2 of conv2 times stride 3 of the pooling
+
+
+class Window(NamedTuple):
+    """A tile's place in the image it was cut from, in pixels.
+
+    Attributes:
+        top: first row of the tile, a multiple of 6.
+        left: first column of the tile, a multiple of 6.
+        height: of the whole image, at least 15.
+        width: of the whole image, at least 15.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def cells(length: int) -> int:
+    """Return how many low-resolution cells the attention makes of ``length`` >= 15 pixels."""
+    return ((length - 3) // 2 + 1 - 7) // 3 + 1
+
+
+def resize_in_window(q: Tensor, like: Tensor, window: Window | None) -> Tensor:
+    """Stretch ``q`` (N, c, h, w) bilinearly to the size of ``like`` (N, c, H, W).
+
+    Without a window this is ``F.interpolate(..., align_corners=False)``. With one it is the part of
+    the whole image's stretched map that lies under the tile; cells outside ``q`` repeat its edge.
+    """
+    if window is None:
+        return F.interpolate(q, size=like.shape[-2:], mode="bilinear", align_corners=False)
+    height, width = like.shape[-2:]
+    top, bottom, down = (
+        t.to(q.device) for t in sources(window.top, height, max(height, window.height))
+    )
+    left, right, along = (
+        t.to(q.device) for t in sources(window.left, width, max(width, window.width))
+    )
+    down, along = down.to(q.dtype).view(-1, 1), along.to(q.dtype)
+    q = q[..., top, :] * (1 - down) + q[..., bottom, :] * down  # (N, c, H, w)
+    return q[..., left] * (1 - along) + q[..., right] * along  # (N, c, H, W)
+
+
+def sources(start: int, length: int, full_length: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return for each pixel of a tile the two cells it lies between and the share of the second.
+
+    Args:
+        start: the tile's first pixel in the image, a multiple of 6.
+        length: of the tile in pixels, at least 15.
+        full_length: of the image.
+
+    Returns:
+        Two int64 tensors and a float32 one, ``length`` long. Positions are computed in float64:
+        float32 has no digits left for the fraction in large images.
+    """
+    pixels = torch.arange(start, start + length, dtype=torch.float64)
+    full, own = cells(full_length), cells(length)
+    position = ((pixels + 0.5) * (full / full_length) - 0.5).clamp(0, full - 1)
+    position = (position - start // GRID).clamp(0, own - 1)  # in the tile's own cells
+    first = position.floor().long()
+    return first, (first + 1).clamp(max=own - 1), (position - first).float()

@@ -1,0 +1,116 @@
+"""Exported files compute what the network computes, say what they are, and are checked."""
+
+import json
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from safetensors import safe_open
+
+from lrfdn_arch import entry
+from lrfdn_arch.cli import main
+from lrfdn_arch.deploy import exports, fuse
+from lrfdn_arch.deploy.loading import load_network
+
+from .conftest import small
+
+SIZES = [(1, 1), (14, 31), (24, 40)]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["LRFDN", "RFDN"])
+@pytest.mark.parametrize(("half", "bound"), [(False, 2e-5), (True, 2e-2)])
+def test_onnx_at_any_size(tmp_path: Path, name: str, half: bool, bound: float) -> None:
+    network, path = small(name), tmp_path / "small.onnx"
+    exports.export_onnx(network, path, half=half, licence="MIT")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for size in SIZES:
+        lq = torch.rand(2, 3, *size)
+        (sr,) = session.run(None, {"lq": lq.numpy()})
+        torch.testing.assert_close(torch.from_numpy(sr), network(lq), atol=bound, rtol=bound)
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert metadata["architecture"] == name
+    assert (metadata["scale"], metadata["opset"], metadata["licence"]) == ("2", "17", "MIT")
+    assert metadata["precision"] == ("fp16" if half else "fp32")
+    assert "[0, 1]" in metadata["input"]
+    assert metadata["source"].startswith("lrfdn-arch ")
+
+
+def test_onnx_opset_and_dynamic_axes(tmp_path: Path) -> None:
+    exports.export_onnx(small("LRFDN"), tmp_path / "a.onnx")
+    model = onnx.load(tmp_path / "a.onnx")
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
+    dimensions = model.graph.input[0].type.tensor_type.shape.dim
+    assert [d.dim_param or d.dim_value for d in dimensions] == ["batch", 3, "height", "width"]
+
+
+def test_an_export_that_is_wrong_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "wrong.onnx"
+    wrong = fuse(small("LRFDN"))
+    wrong.fea_conv.weight.mul_(1.5)
+    monkeypatch.setattr(exports, "fuse", lambda network: wrong)
+    with pytest.raises(ValueError, match=r"differs from torch by .* so it was not kept"):
+        exports.export_onnx(small("LRFDN"), path)
+    assert not list(tmp_path.iterdir())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["LRFDN", "RFDN"])
+def test_torchscript_at_any_size(tmp_path: Path, name: str) -> None:
+    network, path = small(name), tmp_path / "small.pt"
+    exports.export_torchscript(network, path)
+    extra = {"metadata.json": ""}
+    module = torch.jit.load(str(path), _extra_files=extra)
+    for size in SIZES:
+        lq = torch.rand(2, 3, *size)
+        torch.testing.assert_close(module(lq), network(lq), atol=2e-5, rtol=1e-5)
+    assert json.loads(extra["metadata.json"])["architecture"] == name
+
+
+def test_safetensors_go_round(tmp_path: Path) -> None:
+    network, path = small("RFDN"), tmp_path / "small.safetensors"
+    exports.export_safetensors(network.state_dict(), path, licence="MIT")
+    again = load_network(path).state_dict()
+    assert not [k for k, v in network.state_dict().items() if not torch.equal(v, again[k])]
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    assert (metadata["architecture"], metadata["scale"], metadata["format"]) == ("RFDN", "2", "pt")
+    assert metadata["licence"] == "MIT"
+
+
+def test_fused_weights_are_the_fused_networks(tmp_path: Path) -> None:
+    fused, path = fuse(small("LRFDN")), tmp_path / "fused.safetensors"
+    exports.export_fused(small("LRFDN"), path)
+    with safe_open(path, "pt") as file:
+        assert set(file.keys()) == set(fused.state_dict())
+        assert file.metadata()["fused"] == "1"
+        assert torch.equal(file.get_tensor("c.weight"), fused.c.weight)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torchscript", "safetensors", "fused"])
+def test_the_command_writes_every_kind_and_never_over_another(
+    tmp_path: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["export", kind, "--weights", str(weights)]
+    assert entry.run(main, command) == 0
+    made = Path(capsys.readouterr().out.split(" (")[0])
+    assert made.stat().st_size > 1000
+    assert entry.run(main, command) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert entry.run(main, [*command, "--overwrite"]) == 0
+
+
+def test_weights_of_a_stranger_are_not_exported(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "other.pth")
+    arguments = ["export", "onnx", "--weights", str(tmp_path / "other.pth")]
+    assert entry.run(main, [*arguments, "--out", str(tmp_path / "x.onnx")]) == 2
+    assert not (tmp_path / "x.onnx").exists()
