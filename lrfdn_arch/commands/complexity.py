@@ -1,0 +1,48 @@
+"""``lrfdn complexity``: what networks cost."""
+
+import argparse
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "complexity", help="count parameters, FLOPs, activations and convolutions of networks"
+    )
+    parser.add_argument(
+        "networks",
+        nargs="*",
+        default=["RFDN", "LRFDN"],
+        metavar="NETWORK",
+        help="names in BasicSR's ARCH registry (default: RFDN LRFDN)",
+    )
+    parser.add_argument("--size", type=int, nargs=3, default=(3, 256, 256), metavar=("C", "H", "W"))
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a constructor argument, e.g. --set upscale=2",
+    )
+    parser.add_argument("--format", choices=("github", "simple", "latex", "csv"), default="github")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command."""
+    from lrfdn_arch.evaluation.complexity_table import complexity_report
+
+    style = "json" if arguments.json else arguments.format
+    settings = dict(_assignment(text) for text in arguments.set)
+    print(complexity_report(arguments.networks, tuple(arguments.size), settings, style))
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    import yaml
+
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ValueError(f"--set {text}: expected NAME=VALUE, e.g. --set upscale=2")
+    return name, yaml.safe_load(value)
