@@ -1,7 +1,7 @@
 """Training and testing: the loop, what it saves, how it goes on, how results are measured.
 
 ``loop.py`` is the loop, ``session.py`` what happens between iterations, ``assembly.py`` how a run
-is put together, ``training.py`` and ``testing.py`` the commands.
+is put together, ``training.py`` the command; ``testing/`` is ``test.py``.
 
 Going on where a run stopped is exact. One order of samples, a function of the seed, serves all
 processes: the state holds how many samples all of them together have used, and a run goes on with

@@ -1,5 +1,6 @@
 """Clocks and memory meters: CUDA events and allocator where there is a GPU, else the CPU's."""
 
+import ctypes
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ def kit_arithmetic(tf32: bool) -> Iterator[None]:
 class PeakMemory:
     """Peak memory from its making on, above what was in use then.
 
-    On a GPU what torch allocated there; on Linux the process's resident memory; else unknown.
+    On a GPU what torch allocated there; on Linux with glibc resident memory; else unknown.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -73,17 +74,21 @@ class PeakMemory:
             peak = torch.cuda.max_memory_allocated(self._device)
         else:
             peak = _resident("VmHWM")
-        return (peak - self._before) / MIB
+        return None if peak is None else (peak - self._before) / MIB
 
 
 def _reset_resident_peak() -> int | None:
     try:
+        # Freed memory that the C library keeps would hide what the next pass takes from it.
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak, VmHWM
-        return _resident("VmRSS")
-    except OSError:
+    except (OSError, AttributeError):  # not Linux, or not glibc
         return None
+    return None if _resident("VmHWM") is None else _resident("VmRSS")
 
 
-def _resident(field: str) -> int:
+def _resident(field: str) -> int | None:
+    """Return a field of this process's status in bytes, None where the system has no such field."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024
+    kibibytes = (int(line.split()[1]) for line in lines if line.startswith(field))
+    return next((1024 * number for number in kibibytes), None)

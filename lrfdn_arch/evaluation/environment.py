@@ -35,10 +35,9 @@ def choose_device(name: str | None) -> torch.device:
 
 def describe_environment(device: torch.device) -> Environment:
     """Describe this machine, the libraries and the checkout of this package."""
-    cpu = _cpu_name()
     return Environment(
         device=device_name(device),
-        cpu=cpu,
+        cpu=_cpu_name(),
         threads=torch.get_num_threads(),
         os=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
@@ -57,7 +56,8 @@ def device_name(device: torch.device) -> str:
     """Return the GPU's name, or the CPU's with the number of threads torch uses."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_cpu_name()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{_cpu_name()}, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def _cpu_name() -> str:

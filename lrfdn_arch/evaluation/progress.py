@@ -26,6 +26,7 @@ class Progress:
         self._file = file
         self.scores: dict[str, ImageScore] = {}
         self.interruptions = 0
+        self._to_be_continued = False
         self.memory_mib = 0.0
         if file.is_file():
             self._read(identity)
@@ -35,6 +36,10 @@ class Progress:
 
     def add(self, score: ImageScore, memory_mib: float | None) -> None:
         """Note that an image is done, and the peak memory of the kit up to it."""
+        if self._to_be_continued:
+            self._to_be_continued = False
+            self.interruptions += 1
+            self._append({"continued": True})
         self.scores[score.name] = score
         self.memory_mib = max(self.memory_mib, memory_mib or 0)
         self._append({"score": score.model_dump(mode="json"), "memory_mib": memory_mib})
@@ -65,9 +70,8 @@ class Progress:
             )
         self.scores = {score.name: score for score in scores}
         self.memory_mib = max((line.get("memory_mib") or 0 for line in rest), default=0.0)
-        self.interruptions = sum("continued" in line for line in rest) + bool(scores)
+        self.interruptions = sum("continued" in line for line in rest)
+        self._to_be_continued = bool(scores)
         self._file.write_bytes(b"".join(lines))
         if not lines:
             self._append({"identity": dict(identity)})
-        elif scores:
-            self._append({"continued": True})

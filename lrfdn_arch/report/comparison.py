@@ -76,11 +76,12 @@ class Comparison:
 def load_comparison(folders: Sequence[Path]) -> Comparison:
     """Read the results in ``folders`` and check that they belong together.
 
-    A label that two evaluations use gets the name of its folder behind.
+    A label that two evaluations use gets its folder behind.
 
     Raises:
         FileNotFoundError: a folder holds no results.
-        ValueError: protocols, image sets or scales differ; the message says which and how.
+        ValueError: protocols, image sets or scales differ, and the message says which and how; or
+            a folder is given twice.
     """
     loaded = [(folder, read_results(folder)) for folder in folders]
     differences = [
@@ -95,9 +96,10 @@ def load_comparison(folders: Sequence[Path]) -> Comparison:
             + "\n  compare each with its like, or evaluate again with the same options"
         )
     labels = [network.label for _, results in loaded for network in results.networks]
+    where = _telling_names(folders)
     entries = [
         Entry(
-            label=f"{n.label} ({folder.name})" if labels.count(n.label) > 1 else n.label,
+            label=f"{n.label} ({where[folder]})" if labels.count(n.label) > 1 else n.label,
             network=n,
             environment=results.environment,
             images=folder / IMAGES / n.label if results.has_images else None,
@@ -114,6 +116,17 @@ def load_comparison(folders: Sequence[Path]) -> Comparison:
         bicubic=with_images[0][1].bicubic if with_images else (),
         references=with_images[0][0] / IMAGES if with_images else None,
     )
+
+
+def _telling_names(folders: Sequence[Path]) -> dict[Path, str]:
+    """Return a name for each folder that no other has: its own, or its whole path."""
+    resolved = [folder.resolve() for folder in folders]
+    twice = [str(f) for f, path in zip(folders, resolved, strict=True) if resolved.count(path) > 1]
+    if twice:
+        raise ValueError(f"the same results are given twice: {twice[0]}")
+    names = [path.name for path in resolved]
+    differ = len(set(names)) == len(names)
+    return {f: path.name if differ else str(f) for f, path in zip(folders, resolved, strict=True)}
 
 
 def _differences(a_folder: Path, a: Results, b_folder: Path, b: Results) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tabulate import tabulate
 
+from lrfdn_arch.evaluation.results import mean
 from lrfdn_arch.evaluation.scores import (
     GATE_DB,
     GATE_SET,
@@ -78,6 +79,8 @@ def main_table(comparison: Comparison) -> Table:
         published = [row for row in TABLE_1 if row.network == entry.network.network]
         if published and entry.network.weights.released:
             rows.append(_published(published[0], same_set))
+    if comparison.bicubic and comparison.dataset.has_ground_truth:
+        rows.append(_bicubic(comparison))
     notes = [
         "PSNR and SSIM are on RGB, those marked (Y) on luma, "
         f"{comparison.protocol.crop_border} pixels cut from each side.",
@@ -98,7 +101,7 @@ def main_table(comparison: Comparison) -> Table:
         Column("FLOPs, 2023 kit (G)", 2),
         Column("Acts (M)", 2),
         Column("Mem (M)", 2),
-        Column("Conv"),
+        Column("Conv", 0),
         Column("FLOPs, fvcore (G)", 2),
         Column("SSIM", 4),
         Column("PSNR (Y) (dB)", 2),
@@ -136,7 +139,7 @@ def timing_table(comparison: Comparison) -> Table:
         Column("75 % (ms)", 2),
         Column("Fastest (ms)", 2),
         Column("Peak memory (MiB)", 1),
-        Column("Repeats"),
+        Column("Repeats", 0),
         Column("Device"),
     )
     notes = [
@@ -201,7 +204,7 @@ def _minus(a: float | None, b: float | None) -> float | None:
 
 def _measured(entry: Entry) -> list[Cell]:
     n = entry.network
-    weights = f"released weights, {n.weights.released}" if n.weights.released else n.weights.file
+    weights = "released weights" if n.weights.released else n.weights.file
     return [
         entry.label,
         entry.mean("psnr_rgb"),
@@ -217,6 +220,14 @@ def _measured(entry: Entry) -> list[Cell]:
         entry.mean("ssim_y"),
         f"measured on {entry.environment.device}; {weights}",
     ]
+
+
+def _bicubic(comparison: Comparison) -> list[Cell]:
+    psnr, ssim, psnr_y, ssim_y = (
+        mean(comparison.bicubic, metric) for metric in ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")
+    )
+    costs: list[Cell] = [None] * 7
+    return ["Bicubic", psnr, *costs, ssim, psnr_y, ssim_y, "measured; MATLAB's imresize"]
 
 
 def _published(row: PublishedRow, same_set: bool) -> list[Cell]:

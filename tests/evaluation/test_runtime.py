@@ -87,6 +87,31 @@ def test_resident_memory_grows_by_what_is_allocated() -> None:
     del block
 
 
+def test_peak_memory_does_not_depend_on_what_ran_before() -> None:
+    if PeakMemory(CPU).kind is None:
+        pytest.skip("this system has no resettable peak of resident memory")
+    plan = TimingPlan(size=(256, 256), warmup=3, repeats=1)
+    big, small = nn.Conv2d(3, 256, 1), nn.Conv2d(3, 64, 1)  # outputs of 64 and 16 MiB
+    timings = time_in_turn({"big": big, "small": small, "again": big}, plan, CPU)
+    peaks = {label: timing[0].memory_mib or 0 for label, timing in timings.items()}
+    assert peaks["big"] == pytest.approx(64, abs=24), peaks
+    assert peaks["small"] == pytest.approx(16, abs=12), peaks
+    assert peaks["again"] == pytest.approx(peaks["big"], abs=24), peaks
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
+def test_on_a_gpu_events_and_the_allocator_measure() -> None:
+    gpu = torch.device("cuda")
+    lq = torch.rand(1, 3, 512, 512, device=gpu)
+    _, milliseconds = timed(Logged("A").to(gpu), lq)
+    assert milliseconds > 0
+    plan = TimingPlan([("fp32", False), ("fp16", False)], size=(512, 512), repeats=3)
+    fp32, fp16 = time_in_turn({"A": Logged("A")}, plan, gpu)["A"]
+    assert fp32.memory_kind == "CUDA allocated"
+    assert (fp32.memory_mib or 0) >= 3, "the output alone has 3 MiB"
+    assert (fp16.memory_mib or 0) < (fp32.memory_mib or 0)
+
+
 def test_the_clock_measures_the_forward_pass() -> None:
     def slow(lq: Tensor) -> Tensor:
         torch.testing.assert_close(lq, lq)

@@ -53,6 +53,14 @@ def test_evaluations_of_the_same_images_share_a_table(tmp_path: Path) -> None:
     assert [layer["id"] for layer in shown["layers"]] == ["LR-bicubic", *labels, "HR"]
 
 
+def test_networks_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    folders = [store(tmp_path / "a/results", ("LRFDN",)), store(tmp_path / "b/results", ("LRFDN",))]
+    labels = [entry.label for entry in load_comparison(folders).entries]
+    assert labels == [f"LRFDN ({folder})" for folder in folders]
+    with pytest.raises(ValueError, match="given twice"):
+        load_comparison([folders[0], tmp_path / "b/../a/results"])
+
+
 def test_the_main_table_has_the_factsheet_s_columns_and_rows(tmp_path: Path) -> None:
     store(tmp_path / "a", name="DIV2K_valid", count=100, psnr=29.0)
     table = main_table(load_comparison([tmp_path / "a"]))
@@ -74,8 +82,16 @@ def test_the_factsheet_s_psnr_never_stands_beside_another_set_s(tmp_path: Path) 
 
 def test_own_weights_get_no_factsheet_row(tmp_path: Path) -> None:
     table = main_table(load_comparison([store(tmp_path / "a", released=False)]))
-    assert [row[0] for row in table.rows] == ["LRFDN", "RFDN"]
+    assert [row[0] for row in table.rows] == ["LRFDN", "RFDN", "Bicubic"]
     assert str(table.rows[0][-1]).endswith("; LRFDN.pth")
+
+
+def test_bicubic_is_what_every_table_of_the_field_starts_from(tmp_path: Path) -> None:
+    comparison = load_comparison([store(tmp_path / "a")])
+    row = main_table(comparison).rows[-1]
+    assert row[0] == "Bicubic"
+    assert row[1] == pytest.approx(sum(i.psnr_rgb or 0 for i in comparison.bicubic) / 3)
+    assert row[2:9] == [None] * 7, "it has no weights and no kit time"
 
 
 def test_kit_time_and_fair_time_have_tables_of_their_own(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from stored_results import store
 
 from lrfdn_arch.cli import main
+from lrfdn_arch.report.tables import UNKNOWN
 
 pytestmark = pytest.mark.slow
 
@@ -214,17 +215,17 @@ def test_tables_sort_both_ways_by_numbers_with_unknown_last(page: Any) -> None:
         return [cell.text for cell in cells]
 
     heading = table.find_element("css selector", "th:nth-child(4) button")
-    assert column(4) == ["0.198", "0.198", "0.433", "0.433"]
+    assert column(4) == ["0.198", "0.198", "0.433", "0.433", UNKNOWN]
     heading.click()
     heading.click()
-    assert column(4) == ["0.433", "0.433", "0.198", "0.198"]
+    assert column(4) == ["0.433", "0.433", "0.198", "0.198", UNKNOWN]
     sort = table.find_element("css selector", "th:nth-child(4)").get_attribute("aria-sort")
     assert sort == "descending"
     psnr = table.find_element("css selector", "th:nth-child(2) button")
     for _ in range(2):
         psnr.click()
-        assert column(2)[2:] == ["\N{EN DASH}"] * 2, "what is unknown stays last"
-    assert float(column(2)[0]) > float(column(2)[1])
+        assert column(2)[3:] == [UNKNOWN] * 2, "what is unknown stays last"
+    assert float(column(2)[0]) > float(column(2)[1]) > float(column(2)[2])
 
 
 def test_zooming_with_the_mouse_keeps_the_place_under_it_and_drags(page: Any) -> None:

@@ -34,7 +34,7 @@ def upscaler(
     tile_size: int = 0,
     tile_overlap: int = 16,
 ) -> Callable[[Tensor], Tensor]:
-    """Return ``network`` as a function of images, for :func:`lrfdn_arch.engine.validation.validate.validate`.
+    """Return ``network`` as a function of images, as ``validation.validate`` takes it.
 
     Args:
         network: maps (N, C, H, W) float32 in [0, 1] to (N, C, H*scale, W*scale). It is called in
