@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lrfdn_arch.archs import LRFDN, RFDN
+from lrfdn_arch.deploy import upscale
 from lrfdn_arch.deploy.loading import load_network
 
 RELEASED = {"LRFDN": "team30_lrfdn.pth", "RFDN": "team00_rfdn.pth"}
@@ -21,6 +22,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def unchanged_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command changes how its process gives memory back; other tests measure memory."""
+    monkeypatch.setattr(upscale, "keep_freed_memory", lambda: True)
 
 
 @pytest.fixture(autouse=True)

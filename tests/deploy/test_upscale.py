@@ -37,7 +37,7 @@ def test_a_picture_lands_beside_its_source(tmp_path: Path, weights: Path) -> Non
     source = save(tmp_path / "photo.bmp")
     assert run(source, "--weights", weights) == 0
     found = read_picture(tmp_path / "photo_x2.png").pixels
-    lq = torch.from_numpy(read_picture(source).pixels).permute(2, 0, 1)[None].float() / 255
+    lq = torch.tensor(read_picture(source).pixels).permute(2, 0, 1)[None].float() / 255
     sr = open_runtime(small("LRFDN"), device="cpu")(lq)[0].clamp(0, 1).mul(255).round()
     np.testing.assert_array_equal(found, sr.permute(1, 2, 0).byte().numpy())
 
