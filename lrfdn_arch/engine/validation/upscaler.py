@@ -1,29 +1,12 @@
 """A network as a plain function on images: precision, memory layout and tiles decided once."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from lrfdn_arch.engine.validation.tiling import upscale_in_tiles
-
-
-@contextmanager
-def exact_convolutions() -> Iterator[None]:
-    """Compute in full float32 and without trying algorithms out for every image size.
-
-    On GPUs cuDNN shortens float32 to TF32 (ten bits of mantissa) unless told otherwise.
-    """
-    cudnn: Any = torch.backends.cudnn  # a module to pyright, an object with properties at run time
-    matmul = torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
-    cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = False, False, False
-    try:
-        yield
-    finally:
-        cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = before
+from lrfdn_arch.evaluation.clock import kit_arithmetic
 
 
 def upscaler(
@@ -50,7 +33,7 @@ def upscaler(
 
     def whole(lq: Tensor) -> Tensor:
         with (
-            exact_convolutions(),
+            kit_arithmetic(tf32=False),
             torch.autocast(lq.device.type, dtype=autocast, enabled=autocast is not None),
         ):
             return network(lq).float()
