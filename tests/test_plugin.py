@@ -63,6 +63,12 @@ print(type(build_network({'type': 'RFDN'})).__module__)
     assert python(code).split()[-1] == "lrfdn_arch.archs.rfdn_arch"
 
 
+@pytest.mark.slow
+def test_the_model_can_be_imported_by_itself() -> None:
+    code = "from lrfdn_arch.models.lrfdn_model import LRFDNModel; print(LRFDNModel.__name__)"
+    assert python(code).split()[-1] == "LRFDNModel"
+
+
 class FakeRegistry(dict[str, object]):
     """BasicSR's registry as far as the plugin uses it: iterates over pairs, refuses duplicates."""
 

@@ -15,14 +15,31 @@ def decay_at(update: int, decay: float, warmup: bool) -> float:
     return min(decay, (1 + update) / (10 + update)) if warmup else decay
 
 
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Set ``average`` to ``decay * average + (1 - decay) * network``, in one call for all weights.
+class WeightAverage:
+    """Keeps one network the moving average of another's weights.
 
-    Buffers (running statistics and the like) are copied.
+    The weights are looked up once: walking the modules of both networks took 2 ms an iteration,
+    the update itself half a millisecond. Buffers may be replaced by others during training, so
+    those are looked up each time, in networks that have any.
+
+    Args:
+        average: the network to hold the average, where it stays.
+        network: of the same class, in training.
     """
-    foreach: Any = torch  # the _foreach functions are what torch's own optimizers are made of
-    foreach._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
-    buffers = list(average.buffers())
-    if buffers:
-        foreach._foreach_copy_(buffers, list(network.buffers()))
+
+    def __init__(self, average: nn.Module, network: nn.Module) -> None:
+        self._networks = average, network
+        self._averages, self._weights = list(average.parameters()), list(network.parameters())
+        self._has_buffers = any(True for _ in average.buffers())
+
+    @torch.no_grad()
+    def update(self, decay: float) -> None:
+        """Set the average to ``decay * average + (1 - decay) * weights``, in one call for all.
+
+        Buffers (running statistics and the like) are copied.
+        """
+        foreach: Any = torch  # the _foreach functions are what torch's own optimizers are made of
+        foreach._foreach_lerp_(self._averages, self._weights, 1 - decay)
+        if self._has_buffers:
+            average, network = self._networks
+            foreach._foreach_copy_(list(average.buffers()), list(network.buffers()))

@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from lrfdn_arch.engine.batches import to_device
 from lrfdn_arch.engine.checkpoints.checkpoint import save_state, save_weights
 from lrfdn_arch.engine.finite import FiniteGuard
-from lrfdn_arch.models.ema import decay_at, update_average
+from lrfdn_arch.models.ema import WeightAverage, decay_at
 from lrfdn_arch.models.initial import load_initial
 from lrfdn_arch.models.optimizer import build_optimizer, load_optimizer_state
 from lrfdn_arch.models.precision import Precision
@@ -71,6 +71,7 @@ class LRFDNModel(SRModel):
             self.net_g_ema.load_state_dict(self.bare.state_dict())
             load_initial(self.net_g_ema, opt["path"], average=True)
             self.net_g_ema.to(self.device).eval().requires_grad_(False)
+            self.average = WeightAverage(self.net_g_ema, self.bare)
         fused = bool(self.optimizer_g.param_groups[0].get("fused"))
         scaled = self.scaler.is_enabled()
         deferred = self.device.type == "cuda" and fused and not scaled
@@ -117,7 +118,7 @@ class LRFDNModel(SRModel):
         self._update()
         if self.ema_decay > 0:
             decay = decay_at(current_iter, self.ema_decay, self.train_options.ema_warmup)
-            update_average(self.net_g_ema, self.bare, decay)
+            self.average.update(decay)
         self._summed += 1
 
     def _backward(self, lq: Tensor, gt: Tensor, share: float) -> Tensor:
