@@ -94,8 +94,9 @@ def test_peak_memory_does_not_depend_on_what_ran_before() -> None:
     big, small = nn.Conv2d(3, 256, 1), nn.Conv2d(3, 64, 1)  # outputs of 64 and 16 MiB
     timings = time_in_turn({"big": big, "small": small, "again": big}, plan, CPU)
     peaks = {label: timing[0].memory_mib or 0 for label, timing in timings.items()}
-    assert peaks["big"] == pytest.approx(64, abs=24), peaks
-    assert peaks["small"] == pytest.approx(16, abs=12), peaks
+    # With several threads oneDNN may work in a layout of its own and copy the output once.
+    assert 56 <= peaks["big"] <= 2 * 64 + 24, peaks
+    assert 12 <= peaks["small"] <= 2 * 16 + 12, peaks
     assert peaks["again"] == pytest.approx(peaks["big"], abs=24), peaks
 
 
