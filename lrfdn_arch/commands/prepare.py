@@ -19,10 +19,27 @@ def add(commands: Any) -> None:
     photos.add_argument("--out", default="datasets/photos", help="default: %(default)s")
     photos.set_defaults(run=_data_command("prepare_photos"))
 
-    folder = sources.add_parser("folder", help="any folder of photographs")
-    folder.add_argument("images", metavar="IMAGES", help="folder, searched with all below it")
+    folder = sources.add_parser("folder", help="any folders of photographs")
+    folder.add_argument(
+        "images", metavar="IMAGES", nargs="+", help="folders, searched with all below them"
+    )
     folder.add_argument("--out", required=True, help="where the LMDBs go, e.g. datasets/mine")
-    folder.add_argument("--valid", metavar="IMAGES", help="folder of images to validate on")
+    valid = folder.add_mutually_exclusive_group()
+    valid.add_argument("--valid", metavar="IMAGES", help="folder of images to validate on")
+    valid.add_argument(
+        "--hold-out",
+        type=int,
+        metavar="COUNT",
+        help="validate on so many of IMAGES, evenly spread over them, and do not train on those",
+    )
+    folder.add_argument(
+        "--copies",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="FACTOR",
+        help="train on smaller copies too, e.g. 0.9 0.8 0.7 0.6: more, and sharper, images",
+    )
     folder.add_argument("--grey", action="store_true", help="one channel instead of RGB")
     folder.add_argument(
         "--min-size",

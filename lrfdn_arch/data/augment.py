@@ -1,4 +1,4 @@
-"""Which crop, flip and rotation a sample gets, and cutting it out as channel planes."""
+"""Which crop, flip and rotation a sample gets, and cutting it out."""
 
 from typing import NamedTuple
 
@@ -55,37 +55,27 @@ def draw(
 def cut(image: np.ndarray, size: int, augmentation: Augmentation, scale: int = 1) -> np.ndarray:
     """Cut a square out of ``image`` and turn it.
 
+    OpenCV mirrors and transposes whole pixels, several times as fast as numpy does.
+
     Args:
-        image: uint8 (H, W, C); may be a read-only view.
+        image: uint8 (H, W, C), C being 1 or 3; may be a read-only view.
         size: side of the square in pixels of ``image``.
         augmentation: where it starts, in pixels of the LR image, and how it is turned.
         scale: how many pixels of ``image`` are one of the LR image.
 
     Returns:
-        A new contiguous uint8 array (C, size, size).
+        A new contiguous uint8 array (size, size, C).
     """
     top, left = augmentation.top * scale, augmentation.left * scale
-    planes = planes_of(image[top : top + size, left : left + size])
+    patch = image[top : top + size, left : left + size]
     flip = _FLIP_CODES[augmentation.hflip, augmentation.vflip]
     if flip is not None:
-        for plane in planes:
-            cv2.flip(plane, flip, plane)
+        patch = cv2.flip(patch, flip)
     if augmentation.transpose:
-        planes, straight = np.empty_like(planes), planes
-        for plane, source in zip(planes, straight, strict=True):
-            cv2.transpose(source, plane)
-    return planes
+        patch = cv2.transpose(patch)
+    elif flip is None:
+        patch = patch.copy()
+    return patch.reshape(size, size, image.shape[2])  # OpenCV drops a single channel
 
 
 _FLIP_CODES = {(False, False): None, (True, False): 1, (False, True): 0, (True, True): -1}
-
-
-def planes_of(image: np.ndarray) -> np.ndarray:
-    """Return ``image``, uint8 (H, W, C), as a new contiguous array (C, H, W).
-
-    OpenCV writes the planes in place, three times as fast as numpy's transposed copy.
-    """
-    height, width, channels = image.shape
-    planes = np.empty((channels, height, width), np.uint8)
-    cv2.split(image, list(planes))
-    return planes

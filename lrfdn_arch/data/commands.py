@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,11 +29,14 @@ def prepare_photos(arguments: argparse.Namespace) -> None:
 def prepare_folder(arguments: argparse.Namespace) -> None:
     """``lrfdn prepare folder``."""
     out, settings = Path(arguments.out), _settings(arguments)
-    folders = {"train": arguments.images, "valid": arguments.valid}
-    for split, folder in folders.items():
-        if folder is not None:
-            images = prepare.find_images(Path(folder), _note)
-            _make(images, out, split, settings)
+    train, valid = prepare.find_in_folders([Path(folder) for folder in arguments.images], _note), {}
+    if arguments.valid is not None:
+        valid = prepare.find_images(Path(arguments.valid), _note)
+    elif arguments.hold_out is not None:
+        train, valid = prepare.hold_out(train, arguments.hold_out)
+    _make(train, out, "train", settings, copies=arguments.copies)
+    if valid:
+        _make(valid, out, "valid", settings)
     scale = settings.scales[-1]
     print(
         f"next: {_TRAIN.format(scale=scale, data='DF2K')} --force_yml "
@@ -104,12 +107,13 @@ def _make(
     split: str,
     settings: Settings,
     *,
+    copies: Sequence[float] = (),
     multiple: int = 1,
     strict: bool = False,
 ) -> None:
-    with _progress(f"{out.name} {split}", len(images), "image") as reporter:
+    with _progress(f"{out.name} {split}", len(images) * (1 + len(copies)), "image") as reporter:
         packed = prepare.make_split(
-            images, out, split, settings, reporter, multiple=multiple, strict=strict
+            images, out, split, settings, reporter, copies=copies, multiple=multiple, strict=strict
         )
     _say_what_was_made(packed, images)
 
@@ -121,6 +125,8 @@ def _say_what_was_made(packed: Packed, images: Mapping[str, Path]) -> None:
         print(f"kept {prepare.describe(path)}, made from the same images before")
     if packed.left_out:
         print(f"left out {len(packed.left_out)} of {len(images)} images: see above")
+    if packed.small_copies:
+        print(f"left out {packed.small_copies} copies that would be smaller than --min-size")
 
 
 @contextmanager

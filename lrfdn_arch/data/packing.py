@@ -39,6 +39,8 @@ class PackOptions:
         multiple: HR sides are cropped to a multiple of it; a multiple of every scale.
         grey: one channel instead of RGB.
         min_size: images whose shorter side has fewer HR pixels are left out.
+        copies: factors between 0 and 1; every image is stored again that much smaller (MATLAB's
+            bicubic), unless the copy would be smaller than ``min_size``.
         strict: an image that must be left out is an error.
     """
 
@@ -46,7 +48,16 @@ class PackOptions:
     multiple: int = 1
     grey: bool = False
     min_size: int = 1
+    copies: tuple[float, ...] = ()
     strict: bool = False
+
+
+@dataclass(frozen=True)
+class Original:
+    """An image file, and how much smaller than the file the stored image is."""
+
+    path: Path
+    factor: float = 1
 
 
 @dataclass
@@ -56,6 +67,7 @@ class Packed:
     made: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    small_copies: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,13 @@ def pack(
     """
     options, reporter = options or PackOptions(), reporter or Reporter()
     _check(images, targets, options)
-    by_key = {key_for(name): path for name, path in sorted(images.items())}
+    by_key = {key_for(name): Original(path) for name, path in sorted(images.items())}
+    for factor in options.copies:
+        copies = {
+            f"{name}_{100 * factor:g}percent": Original(path, factor)
+            for name, path in images.items()
+        }
+        by_key |= {key_for(name): copies[name] for name in sorted(copies)}
     packed = Packed()
     with ExitStack() as stack:
         writers: dict[Target, LmdbWriter] = {}
@@ -130,13 +148,15 @@ def pack(
 
 
 def describe_job(
-    by_key: Mapping[str, Path], target: Target, options: PackOptions
+    by_key: Mapping[str, Original], target: Target, options: PackOptions
 ) -> dict[str, Any]:
     """Return what identifies an LMDB: names and sizes of the image files, and all settings."""
     names = hashlib.sha256()
-    for key, path in by_key.items():
+    for key, original in by_key.items():
+        path = original.path
         names.update(f"{key} {path.suffix} {path.stat().st_size}\n".encode())
     settings = asdict(options)
+    del settings["copies"]  # they show in the names
     return {
         **settings,
         "scale": target.scale,
@@ -160,6 +180,8 @@ def _check(images: Mapping[str, Path], targets: Sequence[Target], options: PackO
         raise ValueError("There are no images to pack.")
     if options.codec not in CODECS:
         raise ValueError(f"codec must be one of {', '.join(CODECS)}, found {options.codec!r}.")
+    if not all(0 < factor < 1 for factor in options.copies):
+        raise ValueError(f"copies are made by factors between 0 and 1, found {options.copies}.")
     for target in targets:
         if options.multiple % target.scale:
             raise ValueError(
@@ -168,10 +190,12 @@ def _check(images: Mapping[str, Path], targets: Sequence[Target], options: PackO
             )
 
 
-def _prepare(path: Path, targets: Sequence[Target], options: PackOptions) -> _Prepared:
-    data = path.read_bytes()
+def _prepare(original: Original, targets: Sequence[Target], options: PackOptions) -> _Prepared:
+    data = original.path.read_bytes()
     try:
-        image = source_image.read(data, grey=options.grey, multiple=options.multiple)
+        image = source_image.read(
+            data, grey=options.grey, factor=original.factor, multiple=options.multiple
+        )
     except ValueError as error:
         return _Prepared([], [], str(error))
     height, width = image.pixels.shape[:2]
@@ -181,10 +205,10 @@ def _prepare(path: Path, targets: Sequence[Target], options: PackOptions) -> _Pr
     files = []
     for target in targets:
         if target.scale == 1:
-            scaled, original = image, data
+            scaled, file_read = image, data
         else:
-            scaled, original = SourceImage(imresize(image.pixels, 1 / target.scale)), None
-        file = source_image.encode(scaled, options.codec, original)
+            scaled, file_read = SourceImage(imresize(image.pixels, 1 / target.scale)), None
+        file = source_image.encode(scaled, options.codec, file_read)
         files.append((target, file, scaled.pixels.shape))
     return _Prepared(files, image.changes)
 
@@ -192,13 +216,16 @@ def _prepare(path: Path, targets: Sequence[Target], options: PackOptions) -> _Pr
 def _store(
     prepared: _Prepared,
     key: str,
-    path: Path,
+    original: Original,
     writers: Mapping[Target, LmdbWriter],
     options: PackOptions,
     packed: Packed,
     reporter: Reporter,
 ) -> None:
-    if prepared.problem:
+    path = original.path
+    if original.factor != 1:  # what there is to say is said of the image itself
+        packed.small_copies += bool(prepared.problem)
+    elif prepared.problem:
         if options.strict:
             raise ValueError(f"{path}: {prepared.problem}. Replace the file and run this again.")
         packed.left_out.append(path.name)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from lrfdn_arch.data import augment, pairing
 from lrfdn_arch.data.lmdb_store import ImageInfo, LmdbReader, open_reader
@@ -27,7 +27,8 @@ class PairedLMDBDataset(Dataset):
     turned as a pure function of (``seed``, epoch, index): the same for any number of workers,
     different every epoch. Otherwise it is the whole image. An item is a dict:
 
-    - ``lq``: (C, h, w) tensor, RGB or grey, float32 in [0, 1] or uint8 (option ``output``)
+    - ``lq``: (C, h, w) tensor, RGB or grey, float32 in [0, 1] or uint8 (option ``output``), in
+      memory pixel by pixel (h, w, C), as images and ``channels_last`` batches lie (`collate`)
     - ``gt``: (C, h * scale, w * scale), likewise
     - ``lq_path``, ``gt_path``: the key of the image
 
@@ -104,7 +105,7 @@ class PairedLMDBDataset(Dataset):
         else:
             # as BasicSR does: benchmark images that are no multiple of the scale lose their rest
             height, width = (side * self.scale for side in lq.shape[:2])
-            lq, gt = augment.planes_of(lq), augment.planes_of(gt[:height, :width])
+            lq, gt = lq.copy(), gt[:height, :width].copy()  # writable, unlike the memory map
         return {
             "lq": self._tensor(lq),
             "gt": self._tensor(gt),
@@ -127,11 +128,11 @@ class PairedLMDBDataset(Dataset):
         )
         return augment.cut(lq, lq_size, drawn), augment.cut(gt, self.gt_size, drawn, self.scale)
 
-    def _tensor(self, planes: np.ndarray) -> torch.Tensor:
+    def _tensor(self, image: np.ndarray) -> torch.Tensor:
         if self.output == "float32":
             # numpy's one pass on one thread: torch's threads wait for each other on a busy machine
-            planes = np.divide(planes, np.float32(255), dtype=np.float32)
-        return torch.from_numpy(planes)
+            image = np.divide(image, np.float32(255), dtype=np.float32)
+        return torch.from_numpy(image).permute(2, 0, 1)
 
     def _open(self) -> tuple[LmdbReader, LmdbReader]:
         lq, gt = self.roots
@@ -143,6 +144,21 @@ class PairedLMDBDataset(Dataset):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_readers": None}
+
+
+def collate(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a batch of the dataset's samples: ``lq`` (N, C, h, w) and so on, ``channels_last``.
+
+    The same values as torch's ``default_collate``, but pixels stay together on the way.
+    """
+    pixels = [
+        {key: v.permute(1, 2, 0) if isinstance(v, torch.Tensor) else v for key, v in sample.items()}
+        for sample in samples
+    ]
+    batch = default_collate(pixels)
+    return {
+        key: v.permute(0, 3, 1, 2) if isinstance(v, torch.Tensor) else v for key, v in batch.items()
+    }
 
 
 def _fresh_epoch() -> int:

@@ -66,6 +66,7 @@ def make_split(
     settings: Settings,
     reporter: Reporter,
     *,
+    copies: Sequence[float] = (),
     multiple: int = 1,
     strict: bool = False,
 ) -> Packed:
@@ -77,6 +78,7 @@ def make_split(
         split: ``train`` or ``valid``.
         settings: of the command.
         reporter: told of progress and changed images.
+        copies: factors of smaller copies that are stored beside every image.
         multiple: HR is cropped to a multiple of it and of every scale.
         strict: an image that cannot be used is an error.
     """
@@ -85,6 +87,7 @@ def make_split(
         multiple=lcm(multiple, *settings.scales),
         grey=settings.grey,
         min_size=settings.min_size,
+        copies=tuple(copies),
         strict=strict,
     )
     return pack(
@@ -128,6 +131,48 @@ def find_images(folder: Path, note: Callable[[str], object] = lambda text: None)
             f"{folder}: expected images ({', '.join(EXTENSIONS)}), found none in it."
         )
     return images
+
+
+def find_in_folders(folders: Sequence[Path], note: Callable[[str], object]) -> Images:
+    """Return the images of several folders by name, led by the folder's name if it is not alone.
+
+    Raises:
+        FileNotFoundError: a folder is missing, or has no image in it.
+        ValueError: two images have the same name.
+    """
+    if len(folders) == 1:
+        return find_images(folders[0], note)
+    images: dict[str, Path] = {}
+    for folder in folders:
+        found = find_images(folder, note)
+        named = {f"{folder.resolve().name}/{name}": path for name, path in found.items()}
+        if twice := sorted(images.keys() & named.keys()):
+            raise ValueError(
+                f"{images[twice[0]]} and {named[twice[0]]} have the same name. Give each folder "
+                "once, and rename folders of the same name."
+            )
+        images |= named
+    return images
+
+
+def hold_out(images: Images, count: int) -> tuple[Images, Images]:
+    """Split ``images`` into those to train on and ``count`` to validate on.
+
+    The ones held out are evenly spread over the sorted names, so that every folder and every kind
+    gets its share, and the same images always give the same split.
+
+    Raises:
+        ValueError: ``count`` is below 1, or leaves nothing to train on.
+    """
+    if not 1 <= count < len(images):
+        raise ValueError(
+            f"--hold-out takes a number from 1 to {len(images) - 1}, as there are {len(images)} "
+            f"images; found {count}."
+        )
+    names = sorted(images)
+    held = {names[(2 * index + 1) * len(names) // (2 * count)] for index in range(count)}
+    train = {name: path for name, path in images.items() if name not in held}
+    return train, {name: images[name] for name in held}
 
 
 def _files_below(folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from lrfdn_arch.data import ppm
+from lrfdn_arch.data.bicubic import imresize
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -29,12 +30,13 @@ class SourceImage:
     changes: list[str] = field(default_factory=list)
 
 
-def read(data: bytes, *, grey: bool = False, multiple: int = 1) -> SourceImage:
+def read(data: bytes, *, grey: bool = False, factor: float = 1, multiple: int = 1) -> SourceImage:
     """Decode an image file and make it 8 bit, RGB (or grey), with sides that are a multiple.
 
     Args:
         data: the whole file, of one of the kinds in `EXTENSIONS`.
         grey: one channel of luma (ITU-R BT.601) instead of RGB.
+        factor: below 1 the image is made smaller by it, as MATLAB's ``imresize`` does.
         multiple: the right and the bottom are cropped to a multiple of so many pixels.
 
     Raises:
@@ -44,6 +46,9 @@ def read(data: bytes, *, grey: bool = False, multiple: int = 1) -> SourceImage:
     _to_8_bits(image)
     _drop_alpha(image)
     _to_channels(image, grey)
+    if factor != 1:
+        image.changes.append(f"made smaller by {factor:g}")
+        image.pixels = imresize(image.pixels, factor)
     height, width = image.pixels.shape[:2]
     bottom, right = height % multiple, width % multiple
     if bottom == height or right == width:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset
+from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset, collate
 from lrfdn_arch.data.sampler import EndlessSampler, SampleKey
 from lrfdn_arch.engine.random_state import seeded
 from lrfdn_arch.options import Placement, TrainOptions
@@ -63,9 +63,10 @@ def training_loader(
     ``batch_size_per_gpu * accum_iter``.
     """
     train = options.train_set
-    if not isinstance(dataset, PairedLMDBDataset):
-        dataset = SeededSamples(dataset, options.manual_seed)
     pin = train.pin_memory if train.pin_memory is not None else placement.num_gpu > 0
+    own = isinstance(dataset, PairedLMDBDataset)
+    if not own:
+        dataset = SeededSamples(dataset, options.manual_seed)
     workers: dict[str, Any] = {}
     if train.num_worker_per_gpu:
         workers = {"prefetch_factor": 4, "worker_init_fn": leave_interrupts_to_parent}
@@ -74,6 +75,7 @@ def training_loader(
         batch_size=global_batch(options, placement) // placement.world_size,
         sampler=sampler,  # type: ignore[arg-type]
         num_workers=train.num_worker_per_gpu,
+        collate_fn=collate if own else None,
         pin_memory=pin and placement.num_gpu > 0,
         drop_last=True,
         generator=torch.Generator(),  # its seed for workers must not come from the global one

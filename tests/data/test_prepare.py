@@ -169,6 +169,54 @@ def test_grey_makes_pairs_of_one_channel_for_training(tmp_path, capsys):
     assert dataset[0]["gt"].shape == (1, 32, 32)
 
 
+def test_several_folders_with_images_held_out_and_smaller_copies(tmp_path, capsys):
+    one = {f"p{i}.png": png(photograph(120, 100, seed=i)) for i in range(4)}
+    two = {f"p{i}.png": png(photograph(200, 160, seed=9 + i)) for i in range(4)}
+    folders = save(tmp_path / "one", one), save(tmp_path / "two", two)
+    out = tmp_path / "out"
+    code, text, err = run(
+        capsys, "prepare", "folder", *folders, "--out", out, "--hold-out", 2,
+        "--copies", 0.9, 0.5, "--min-size", 80,
+    )  # fmt: skip
+    assert code == 0, err
+    held = {"one/p2", "two/p2"}  # evenly spread over the eight names
+    assert set(images_in(out / "valid_HR.lmdb")) == held
+    train = images_in(out / "train_HR.lmdb")
+    names = {f"{folder}/p{i}" for folder in ("one", "two") for i in (0, 1, 3)}
+    halves = {f"two/p{i}_50percent" for i in (0, 1, 3)}  # halves of the others are below 80 pixels
+    assert set(train) == names | {f"{name}_90percent" for name in names} | halves
+    original = photograph(200, 160, seed=9)
+    smaller = imresize(original, 0.9)[:180, :144]
+    np.testing.assert_array_equal(train["two/p0_90percent"], smaller)
+    lr = images_in(out / "train_LR_x4.lmdb")
+    np.testing.assert_array_equal(lr["two/p0_90percent"], imresize(smaller, 1 / 4))
+    assert "left out 3 copies that would be smaller than --min-size" in text
+    assert "percent" not in err
+
+
+def test_folders_of_one_name_are_told_apart_by_an_error(tmp_path, capsys):
+    folder = save(tmp_path / "in", {"a.png": png(photograph(100, 100))})
+    code, _, err = run(capsys, "prepare", "folder", folder, folder, "--out", tmp_path / "out")
+    assert code == 2
+    assert "have the same name. Give each folder once" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--hold-out", 2), "--hold-out takes a number from 1 to 1, as there are 2 images"),
+        (("--hold-out", 0), "--hold-out takes a number from 1 to 1"),
+        (("--copies", 1.5), "copies are made by factors between 0 and 1, found (1.5,)"),
+    ],
+)
+def test_what_cannot_be_held_out_or_copied_is_said(tmp_path, capsys, arguments, message):
+    photos = {f"{i}.png": png(photograph(100, 100, seed=i)) for i in range(2)}
+    folder = save(tmp_path / "in", photos)
+    code, _, err = run(capsys, "prepare", "folder", folder, "--out", tmp_path / "out", *arguments)
+    assert code == 2
+    assert message in err
+
+
 def test_a_folder_for_validation_gets_its_own_lmdbs(tmp_path, capsys):
     train = save(tmp_path / "t", {"a.png": png(photograph(64, 64))})
     valid = save(tmp_path / "v", {"b.png": png(photograph(64, 64))})
@@ -189,14 +237,14 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_kept(tmp_path, monkeyp
     files = {f"p{i}.png": png(photograph(64, 64, seed=i)) for i in range(6)}
     folder, out = save(tmp_path / "in", files), tmp_path / "out"
     command = ("prepare", "folder", folder, "--out", out, "--workers", 1)
-    original = packing._prepare
+    really = packing._prepare
     prepared: list[str] = []
 
-    def interrupted(path, *arguments):
-        if path.stem == "p4":
+    def interrupted(original, *arguments):
+        if original.path.stem == "p4":
             raise KeyboardInterrupt
-        prepared.append(path.stem)
-        return original(path, *arguments)
+        prepared.append(original.path.stem)
+        return really(original, *arguments)
 
     monkeypatch.setattr("lrfdn_arch.data.lmdb_writer._COMMIT_BYTES", 1)
     with monkeypatch.context() as patched:
@@ -209,7 +257,7 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_kept(tmp_path, monkeyp
     ]
     prepared.clear()
     monkeypatch.setattr(
-        packing, "_prepare", lambda p, *a: prepared.append(p.stem) or original(p, *a)
+        packing, "_prepare", lambda p, *a: prepared.append(p.path.stem) or really(p, *a)
     )
     code, text, err = run(capsys, *command)
     assert code == 0, err
