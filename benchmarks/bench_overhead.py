@@ -1,6 +1,6 @@
 """What an iteration costs besides forward, backward and optimizer, at the quickstart's size.
 
-LRFDN x4, batches of 8 patches of 24x24 LR pixels, on the CPU. Measured inside one run: the loop's
+The quickstart's option file and photographs, on the CPU. Measured inside one run: the loop's
 time less the time spent in the network, in backward and in the optimizer's step.
 
 Run: python benchmarks/bench_overhead.py
@@ -17,14 +17,16 @@ from typing import Any
 
 import torch
 from common import machine, table
-from training_files import make_lmdbs, option_file
 
+from lrfdn_arch.data.packing import Reporter
+from lrfdn_arch.data.prepare import Settings, find_photos, make_split
 from lrfdn_arch.engine.assembly import assemble
 from lrfdn_arch.engine.distributed import set_up
 from lrfdn_arch.engine.loop import train
 from lrfdn_arch.options import TrainOptions, load_options
 
 WARM_UP = 10
+QUICKSTART = Path(__file__).parents[1] / "options/train/LRFDN/train_LRFDN_x4_demo.yml"
 
 
 class Stopwatch:
@@ -53,20 +55,10 @@ def main() -> None:
     iterations = parser.parse_args().iterations
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        make_lmdbs(root, 8, ("ppm",))
-        file = option_file(
-            root,
-            "overhead",
-            codec="ppm",
-            gt_size=96,
-            batch=8,
-            workers=0,
-            total=iterations + WARM_UP,
-            model_type="LRFDNModel",
-            use_channels_last=True,
-            num_gpu=0,
-        )
-        whole, parts = _measure(file, root)
+        for split in ("train", "valid"):
+            make_split(find_photos(split), root / "photos", split, Settings(), Reporter())
+        options = load_options(QUICKSTART, TrainOptions, overrides=_overrides(root, iterations))
+        whole, parts = _measure(options, iterations, root)
     print(machine(), f"{torch.get_num_threads()} threads", sep=", ")
     core = sum(watch.seconds for watch in parts.values())
     rows = [
@@ -77,13 +69,27 @@ def main() -> None:
     print(table(rows, ("part", "ms", "%")))
 
 
-def _measure(file: Path, root: Path) -> tuple[float, dict[str, Stopwatch]]:
+def _overrides(root: Path, iterations: int) -> list[str]:
+    keys = {
+        "num_gpu": 0,
+        "train:total_iter": iterations + WARM_UP,
+        "val:val_freq": 10**6,
+        "logger:print_freq": 10,
+    }
+    for split, short in (("train", "train"), ("valid", "val")):
+        keys[f"datasets:{short}:dataroot_gt"] = root / f"photos/{split}_HR.lmdb"
+        keys[f"datasets:{short}:dataroot_lq"] = root / f"photos/{split}_LR_x4.lmdb"
+    return [f"{key}={value}" for key, value in keys.items()]
+
+
+def _measure(
+    options: TrainOptions, iterations: int, root: Path
+) -> tuple[float, dict[str, Stopwatch]]:
     """Return the seconds of all iterations after the warm-up, and of their parts."""
-    options = load_options(file, TrainOptions)
     parts = {name: Stopwatch() for name in ("forward", "backward", "optimizer")}
     with contextlib.redirect_stdout(io.StringIO()):
         session = assemble(
-            options, set_up("none", options), root=root, file=str(file), auto_resume=False
+            options, set_up("none", options), root=root, file=str(QUICKSTART), auto_resume=False
         )
         model = session.model
         model.bare.forward = parts["forward"].around(model.bare.forward)
@@ -103,7 +109,7 @@ def _measure(file: Path, root: Path) -> tuple[float, dict[str, Stopwatch]]:
                 start[0] = time.perf_counter()
 
         session.log.tick = begin
-        session.save = lambda iteration: None  # rare, and not what this is about
+        session.save = session.validate = lambda iteration: None  # rare, and not what this is about
         end = [0.0]
         session.finish = lambda stop: end.__setitem__(0, time.perf_counter()) or 0
         train(session)

@@ -70,11 +70,12 @@ class PairedLMDBDataset(Dataset):
         self.seed: int = int((opt.get("manual_seed") or 0) if seed is None else seed)
         if self.output not in OUTPUTS:
             raise ValueError(f"{name}: output must be float32 or uint8, found {self.output!r}.")
-        if self.seed < 0:
-            raise ValueError(f"{name}: seed must be 0 or more, found {self.seed}.")
+        if not 0 <= self.seed < 2**64:
+            raise ValueError(f"{name}: seed must be 0 or more and fit 64 bits, found {self.seed}.")
 
         self.roots = (str(opt["dataroot_lq"]), str(opt["dataroot_gt"]))
         self._readers: tuple[LmdbReader, LmdbReader] | None = None
+        self._mapped: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         lq, gt = self._open()
         pairing.check_pairs(lq, gt, self.scale, exact=self.train)
         self.infos: Sequence[ImageInfo] = lq.infos
@@ -96,10 +97,8 @@ class PairedLMDBDataset(Dataset):
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} of a dataset of {len(self)}")
         index %= len(self)
-        if self._readers is None:
-            self._readers = self._open()
         path = self.infos[index].key
-        lq, gt = (reader.image(path) for reader in self._readers)
+        lq, gt = self._mapped.get(index) or self._images(index)
         if self.train:
             lq, gt = self._crops(lq, gt, _fresh_epoch() if epoch is None else epoch, index)
         else:
@@ -112,6 +111,14 @@ class PairedLMDBDataset(Dataset):
             "lq_path": path,
             "gt_path": path,
         }
+
+    def _images(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        if self._readers is None:
+            self._readers = self._open()
+        lq, gt = (reader.image(self.infos[index].key) for reader in self._readers)
+        if not (lq.flags.writeable or gt.flags.writeable):  # in the memory map, nothing decoded
+            self._mapped[index] = lq, gt  # so keeping them costs no memory, and saves a look-up
+        return lq, gt
 
     def _crops(
         self, lq: np.ndarray, gt: np.ndarray, epoch: int, index: int
@@ -141,9 +148,10 @@ class PairedLMDBDataset(Dataset):
     def close(self) -> None:
         """Let go of the LMDBs; the next item opens them again."""
         self._readers = None
+        self._mapped.clear()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_readers": None}
+        return {**self.__dict__, "_readers": None, "_mapped": {}}
 
 
 def collate(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
