@@ -118,7 +118,8 @@ def weights(root: Path, iteration: int | str, name: str = "run") -> dict[str, to
     """Return a checkpoint's weights under names like ``params.B1.cw``."""
     path = root / "experiments" / name / "models" / f"net_g_{iteration}.pth"
     content = torch.load(path, weights_only=True)
-    return {f"{key}.{n}": w for key, state in content.items() for n, w in state.items()}
+    states = {key: state for key, state in content.items() if key != "network_g"}
+    return {f"{key}.{n}": w for key, state in states.items() for n, w in state.items()}
 
 
 def differing(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor]) -> list[str]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lrfdn_arch import weights
 from lrfdn_arch.archs import LRFDN, RFDN
-from lrfdn_arch.weights import identify, read_state_dict
+from lrfdn_arch.weights import identify, read_usual_state
 
 ENVIRONMENT_VARIABLE = "LRFDN_WEIGHTS"
 DEFAULT_NAME = "lrfdn_x4"
@@ -54,7 +54,7 @@ def load_network(path: Path, key: str | None = None) -> nn.Module:
     """Build the network that the weights in ``path`` belong to, in evaluation mode, on the CPU.
 
     Network, sizes and scale are read off the weights; ``img_range`` is the network's usual one,
-    1 for LRFDN and 255 for RFDN.
+    1 for LRFDN and 255 for RFDN. Weights trained in another are brought to it, where they say so.
 
     Args:
         path: BasicSR ``.pth``, plain state dict or ``.safetensors``.
@@ -64,7 +64,7 @@ def load_network(path: Path, key: str | None = None) -> nn.Module:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, wants to run code, or holds no LRFDN or RFDN.
     """
-    return build_network(read_state_dict(path, key), str(path))
+    return build_network(read_usual_state(path, key), str(path))
 
 
 def build_network(state: Mapping[str, Tensor], source: str = "the state dict") -> nn.Module:

@@ -1,17 +1,22 @@
 """A network with its weights as the command line names it: ``LABEL=file.pth``."""
 
-import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from lrfdn_arch import archs
 from lrfdn_arch.evaluation.released import RELEASED, sha256_of
 from lrfdn_arch.evaluation.results import REFERENCES, Weights
-from lrfdn_arch.weights import Identity, identify, load_into, read_state_dict
+from lrfdn_arch.weights import (
+    Identity,
+    identify,
+    load_state,
+    read_usual_state,
+    usual_img_range,
+)
 
 _SAFE_LABEL = re.compile(r"[\w][\w.+-]*")  # it names a folder of images
 NETWORKS = {"LRFDN": archs.LRFDN, "RFDN": archs.RFDN}
@@ -68,7 +73,8 @@ def load_competitor(spec: str, key: str | None = None) -> Competitor:
     """Load one network of :func:`load_competitors`."""
     label, separator, file = spec.partition("=")
     path = Path(file if separator else spec)
-    identity = _identify(path, key)
+    state = read_usual_state(path, key)
+    identity = _identify(state, path)
     label = label if separator else identity.network
     if not _SAFE_LABEL.fullmatch(label) or label in REFERENCES:
         raise ValueError(
@@ -81,7 +87,7 @@ def load_competitor(spec: str, key: str | None = None) -> Competitor:
             "another label"
         )
     network = build(identity)
-    load_into(network, path, key)
+    load_state(network, state, path)
     sha256 = sha256_of(path)
     released = RELEASED.get(sha256)
     weights = Weights(
@@ -102,11 +108,11 @@ def build(identity: Identity) -> nn.Module:
 
 def data_range_of(identity: Identity) -> float:
     """Return the range that networks of this class are trained in: their ``img_range``."""
-    return inspect.signature(NETWORKS[identity.network]).parameters["img_range"].default
+    return usual_img_range(identity.network)
 
 
-def _identify(path: Path, key: str | None) -> Identity:
-    identity = identify(read_state_dict(path, key))
+def _identify(state: Mapping[str, Tensor], path: Path) -> Identity:
+    identity = identify(state)
     if identity is None:
         raise ValueError(f"{path} holds neither LRFDN nor RFDN; only these can be judged here")
     if identity.num_in_ch != 3:

@@ -1,6 +1,15 @@
 """Weights files: reading them safely, telling what is in them, loading them strictly."""
 
 from lrfdn_arch.weights.identify import Identity, identify
-from lrfdn_arch.weights.loading import load_into, read_state_dict
+from lrfdn_arch.weights.img_range import read_usual_state, usual_img_range
+from lrfdn_arch.weights.loading import load_into, load_state, read_state_dict
 
-__all__ = ["Identity", "identify", "load_into", "read_state_dict"]
+__all__ = [
+    "Identity",
+    "identify",
+    "load_into",
+    "load_state",
+    "read_state_dict",
+    "read_usual_state",
+    "usual_img_range",
+]

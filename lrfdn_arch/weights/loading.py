@@ -12,6 +12,7 @@ from lrfdn_arch.weights.identify import identify
 
 # What a training checkpoint holds: raw weights, and their exponential moving average.
 RAW, EMA = "params", "params_ema"
+NETWORK = "network_g"  # and, from our training, the option file's section of that name
 # Left on names by DistributedDataParallel and torch.compile.
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 
@@ -30,17 +31,23 @@ def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tenso
         ValueError: it is damaged, wants to run code, holds no weights, or not those asked for.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no weights file at {path}. Check the path (path: pretrain_network_g in an option "
-            "file); released weights must be fetched first, trained ones are in "
-            "experiments/NAME/models"
-        )
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    state = _choose(content, key, path)
+    state = _choose(_read(path), key, path)
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} holds no network weights (a mapping from names to tensors)")
     return {_without_prefix(name): value for name, value in state.items()}
+
+
+def read_network_options(path: str | Path) -> dict[str, Any]:
+    """Return the ``network_g`` section of the option file that ``path`` was trained by.
+
+    Checkpoints of our training have it; for all other files it is empty.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged or wants to run code.
+    """
+    options = _read(Path(path)).get(NETWORK)
+    return dict(options) if isinstance(options, Mapping) else {}
 
 
 def load_into(network: nn.Module, path: str | Path, key: str | None = None) -> None:
@@ -51,7 +58,15 @@ def load_into(network: nn.Module, path: str | Path, key: str | None = None) -> N
         ValueError: as :func:`read_state_dict`, or the weights are another network's; the message
             says what differs and what the file seems to hold. The network is then unchanged.
     """
-    state = read_state_dict(path, key)
+    load_state(network, read_state_dict(path, key), path)
+
+
+def load_state(network: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
+    """Load ``state``, read from ``path``, as :func:`load_into` does.
+
+    Raises:
+        ValueError: the weights are another network's.
+    """
     differences = _differences(network.state_dict(), state)
     if differences:
         identity = identify(state)
@@ -63,7 +78,17 @@ def load_into(network: nn.Module, path: str | Path, key: str | None = None) -> N
             + "\n  give the file of this network, or change network_g (type, num_feat, num_block, "
             "upscale) to the file's"
         )
-    network.load_state_dict(state)
+    network.load_state_dict(dict(state))
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no weights file at {path}. Check the path (path: pretrain_network_g in an option "
+            "file); released weights must be fetched first, trained ones are in "
+            "experiments/NAME/models"
+        )
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:

@@ -139,7 +139,8 @@ def test_basicsrs_loop_runs_a_file_of_ours(train_pipeline, data, tmp_path):
     train_pipeline(write(opt, tmp_path / "o.yml"))
     experiment = tmp_path / "experiments" / opt["name"]
     found = torch.load(experiment / "models/net_g_latest.pth", weights_only=True)
-    assert set(found) == {"params", "params_ema"}
+    assert set(found) == {"params", "params_ema", "network_g"}
+    assert found["network_g"]["type"] == "LRFDN"
     assert (experiment / "training_states/2.state").is_file()
     log = next(experiment.glob("train_*.log")).read_text()
     assert "Model [LRFDNModel] is created" in log

@@ -1,8 +1,9 @@
 """What is saved of a model, under which names, and how it comes back.
 
 Weights are ``models/net_g_N.pth`` with ``params`` and ``params_ema``, as BasicSR writes and reads
-them. ``training_states/N.state`` has BasicSR's keys (``epoch, iter, optimizers, schedulers``) and
-all else that is needed to go on, the networks included, so that one whole file is enough.
+them, and ``network_g``, the option file's section that built the network.
+``training_states/N.state`` has BasicSR's keys (``epoch, iter, optimizers, schedulers``) and all
+else that is needed to go on, the networks included, so that one whole file is enough.
 """
 
 import pickle
@@ -28,13 +29,17 @@ def networks_of(model: Any) -> dict[str, nn.Module]:
 
 
 def weights_of(model: Any) -> dict[str, dict[str, Any]]:
-    """Return what goes into each weights file: ``net_g`` -> ``params`` and ``params_ema``."""
+    """Return what goes into each weights file: ``net_g`` -> ``params`` and so on."""
     networks = networks_of(model)
     files: dict[str, dict[str, Any]] = {}
     for name, network in networks.items():
         owner = name.removesuffix("_ema")
         key = "params_ema" if name != owner and owner in networks else "params"
         files.setdefault(owner if key == "params_ema" else name, {})[key] = network.state_dict()
+    for name, file in files.items():
+        section = name.replace("net_", "network_")
+        if section in model.opt:
+            file[section] = dict(model.opt[section])
     return files
 
 

@@ -1,0 +1,50 @@
+"""Weights trained in an unusual img_range work wherever networks are built from weights alone."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lrfdn_arch.archs import LRFDN, RFDN
+from lrfdn_arch.deploy.loading import load_network
+from lrfdn_arch.evaluation.competitor import load_competitor
+from lrfdn_arch.weights import read_usual_state, usual_img_range
+
+
+def checkpoint(network: torch.nn.Module, path: Path, **options: object) -> Path:
+    content = {"params": network.state_dict()}
+    if options:
+        content["network_g"] = {"type": type(network).__name__, **options}
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize(("network", "img_range"), [(LRFDN, 255.0), (RFDN, 1.0), (LRFDN, 2.0)])
+def test_a_checkpoint_that_says_its_range_is_brought_to_the_usual_one(
+    tmp_path: Path, network: type[LRFDN] | type[RFDN], img_range: float
+) -> None:
+    torch.manual_seed(0)
+    trained = network(num_feat=16, num_block=2, img_range=img_range).eval()
+    file = checkpoint(trained, tmp_path / "a.pth", img_range=img_range)
+    lq = torch.rand(1, 3, 20, 24)
+    with torch.no_grad():
+        expected = trained(lq)
+        torch.testing.assert_close(load_network(file)(lq), expected, atol=2e-6, rtol=1e-5)
+        judged = load_competitor(f"mine={file}")
+        scaled = judged.network(lq * judged.data_range) / judged.data_range
+        torch.testing.assert_close(scaled, expected, atol=2e-6, rtol=1e-5)
+
+
+def test_files_that_say_nothing_are_as_they_are(tmp_path: Path) -> None:
+    network = LRFDN(num_feat=16, num_block=1)
+    state = read_usual_state(checkpoint(network, tmp_path / "a.pth"))
+    assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
+    assert usual_img_range("LRFDN") == 1.0
+    assert usual_img_range("RFDN") == 255.0
+
+
+def test_a_block_shortcut_that_weights_do_not_show_is_refused(tmp_path: Path) -> None:
+    network = LRFDN(num_feat=16, num_block=1, block_shortcut=True)
+    file = checkpoint(network, tmp_path / "a.pth", block_shortcut=True)
+    with pytest.raises(ValueError, match=r"a\.pth was trained with block_shortcut"):
+        load_network(file)
