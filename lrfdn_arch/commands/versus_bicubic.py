@@ -12,6 +12,13 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("-opt", required=True, metavar="FILE", help="the option file of the test")
     parser.add_argument("--out", required=True, metavar="FILE.png", help="the picture to write")
+    parser.add_argument(
+        "--beside",
+        nargs="+",
+        default=[],
+        metavar="LABEL=FILE_OR_NAME",
+        help="show other weights beside it, e.g. shipped=lrfdn_x4",
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
@@ -20,16 +27,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from pathlib import Path
 
+    from lrfdn_arch.evaluation.competitor import load_competitor
     from lrfdn_arch.options import TestOptions, load_options
     from lrfdn_arch.report import versus_bicubic
 
     options = load_options(arguments.opt, TestOptions)
-    images = versus_bicubic.tested_images(options, Path.cwd())
-    network = options.network_g.type
-    print(versus_bicubic.comparison_table(images, network))
-    versus_bicubic.comparison_picture(images, network, Path(arguments.out))
+    others = [load_competitor(spec) for spec in arguments.beside]
+    images = versus_bicubic.tested_images(options, Path.cwd(), others)
+    print(versus_bicubic.comparison_table(images))
+    versus_bicubic.comparison_picture(images, Path(arguments.out))
     print(f"\npicture: {arguments.out}")
-    worse = [image.name for image in images if not image.is_better]
+    network = options.network_g.type
+    worse = [image.name for image in images if not image.is_better(network)]
     if worse:
         print(f"{network} is not above bicubic on {', '.join(worse)}", file=sys.stderr)
     return 1 if worse else 0

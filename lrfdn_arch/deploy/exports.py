@@ -12,9 +12,9 @@ from lrfdn_arch import __version__
 from lrfdn_arch.deploy.files import written_whole
 from lrfdn_arch.deploy.fuse import fuse
 from lrfdn_arch.deploy.fused_network import FusedNetwork
-from lrfdn_arch.deploy.loading import build_network, find_weights, load_network
+from lrfdn_arch.deploy.loading import build_network, load_network
 from lrfdn_arch.deploy.optional import require
-from lrfdn_arch.weights import identify
+from lrfdn_arch.weights import find_weights, identify
 
 CHECKED_SIZES = ((1, 24, 32), (2, 15, 40), (1, 7, 9))  # batch, height, width; the last is padded
 _TOLERANCE, _HALF_TOLERANCE = 1e-4, 3e-2  # on noise, which the networks amplify
@@ -35,7 +35,7 @@ def export(
 
     Args:
         kind: what to write.
-        weights: as :func:`lrfdn_arch.deploy.loading.find_weights`.
+        weights: as :func:`lrfdn_arch.weights.find_weights`.
         out: the file; the weights' name with ``suffix`` in the working folder without it.
         suffix: of the default name.
         key: "params" or "params_ema" of a checkpoint.

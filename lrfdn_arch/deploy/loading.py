@@ -1,53 +1,14 @@
-"""From a weights file, or the name of shipped weights, to a network that is ready to run."""
+"""From a weights file to a network that is ready to run."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from lrfdn_arch import weights
 from lrfdn_arch.archs import LRFDN, RFDN
 from lrfdn_arch.weights import identify, read_usual_state
 
-ENVIRONMENT_VARIABLE = "LRFDN_WEIGHTS"
-DEFAULT_NAME = "lrfdn_x4"
-SHIPPED = Path(weights.__file__).parent  # NAME.safetensors beside the package's code
-
 _NETWORKS: Mapping[str, type[nn.Module]] = {"LRFDN": LRFDN, "RFDN": RFDN}
-
-
-def find_weights(wanted: str | None = None, shipped: Path = SHIPPED) -> Path:
-    """Return the weights file that ``wanted`` means.
-
-    Args:
-        wanted: a file, or the name of shipped weights in any case. Without it the environment
-            variable LRFDN_WEIGHTS, and without that the shipped "lrfdn_x4".
-        shipped: folder of the shipped weights, NAME.safetensors.
-
-    Raises:
-        FileNotFoundError: it is neither a file nor a shipped name; the message lists the names and
-            says how else to give weights.
-    """
-    source = wanted or os.environ.get(ENVIRONMENT_VARIABLE)
-    names = {path.stem.lower(): path for path in sorted(shipped.glob("*.safetensors"))}
-    if source is None:
-        if DEFAULT_NAME in names:
-            return names[DEFAULT_NAME]
-        raise FileNotFoundError(
-            f"no weights were given, and this installation ships no {DEFAULT_NAME}: give a file "
-            f"with --weights FILE, or set {ENVIRONMENT_VARIABLE}=FILE. BasicSR .pth, plain state "
-            "dicts, .safetensors and .onnx are understood"
-        )
-    if Path(source).is_file():
-        return Path(source)
-    if source.lower() in names:
-        return names[source.lower()]
-    said = "--weights" if wanted else ENVIRONMENT_VARIABLE
-    known = ", ".join(names) or "none"
-    raise FileNotFoundError(
-        f"{said}: no file {source}, and no shipped weights of that name (shipped: {known})"
-    )
 
 
 def load_network(path: Path, key: str | None = None) -> nn.Module:

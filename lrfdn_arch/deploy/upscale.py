@@ -12,11 +12,12 @@ import numpy as np
 from lrfdn_arch.deploy.batch import Job, Outcome, plan, work_off
 from lrfdn_arch.deploy.choice import open_fastest
 from lrfdn_arch.deploy.image_files import Picture, format_of
-from lrfdn_arch.deploy.loading import find_weights, load_network
+from lrfdn_arch.deploy.loading import load_network
 from lrfdn_arch.deploy.memory import keep_freed_memory
 from lrfdn_arch.deploy.picture_upscaler import PictureUpscaler
 from lrfdn_arch.deploy.runtimes import Runtime, open_runtime, pick_device
 from lrfdn_arch.deploy.tiling import DEFAULT_OVERLAP, SMALLEST_TILE
+from lrfdn_arch.weights import find_weights
 
 EXIT_FAILURES = 2
 Shown = Callable[[Iterable[Outcome]], Iterator[Outcome]]
@@ -30,7 +31,7 @@ class Request:
         inputs: image files and folders.
         out: folder of the results; beside the sources without it.
         format: png, jpg, webp, tif or bmp.
-        weights: a file or a shipped name; see :func:`lrfdn_arch.deploy.loading.find_weights`.
+        weights: a file or a shipped name; see :func:`lrfdn_arch.weights.find_weights`.
         runtime: eager, compiled, onnx or auto.
         precision: fp32, fp16 or bf16; the runtime's choice without it.
         device: cpu, cuda, cuda:N; the first GPU where there is one.

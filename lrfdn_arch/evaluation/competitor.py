@@ -12,6 +12,7 @@ from lrfdn_arch.evaluation.released import RELEASED, sha256_of
 from lrfdn_arch.evaluation.results import REFERENCES, Weights
 from lrfdn_arch.weights import (
     Identity,
+    find_weights,
     identify,
     load_state,
     read_usual_state,
@@ -50,6 +51,8 @@ class Competitor:
 def load_competitors(specs: Sequence[str], key: str | None = None) -> list[Competitor]:
     """Load the networks of ``specs``, each ``LABEL=FILE`` or just ``FILE``.
 
+    ``FILE`` may be the name of shipped weights.
+
     Args:
         specs: in the order of the report.
         key: ``params`` or ``params_ema`` of a training checkpoint, see ``read_state_dict``.
@@ -72,7 +75,7 @@ def load_competitors(specs: Sequence[str], key: str | None = None) -> list[Compe
 def load_competitor(spec: str, key: str | None = None) -> Competitor:
     """Load one network of :func:`load_competitors`."""
     label, separator, file = spec.partition("=")
-    path = Path(file if separator else spec)
+    path = find_weights(file if separator else spec)
     state = read_usual_state(path, key)
     identity = _identify(state, path)
     label = label if separator else identity.network

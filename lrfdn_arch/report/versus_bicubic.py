@@ -1,57 +1,84 @@
 """A tested network beside bicubic enlargement: a table, a picture, and whether it is better."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from tabulate import tabulate
 
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset
+from lrfdn_arch.evaluation.challenge import upscale
+from lrfdn_arch.evaluation.competitor import Competitor
 from lrfdn_arch.evaluation.metrics import psnr_rgb, psnr_y, ssim_rgb, ssim_y
 from lrfdn_arch.options import TestOptions, to_basicsr
 from lrfdn_arch.report.side_by_side import Image, Row, side_by_side, where_they_differ_most
 
+BICUBIC = "bicubic"
 METRICS = {"PSNR": psnr_rgb, "SSIM": ssim_rgb, "PSNR (Y)": psnr_y, "SSIM (Y)": ssim_y}
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One image: uint8 RGB arrays, ``lq`` (H, W, 3), the others (H*scale, W*scale, 3)."""
+    """One image, enlarged in several ways; all images are uint8 RGB.
+
+    Attributes:
+        name: of the image.
+        scale: how much larger the results are than ``lq``.
+        lq: (H, W, 3).
+        gt: (H*scale, W*scale, 3).
+        results: by label, of the size of ``gt``: "bicubic", the tested network, others.
+    """
 
     name: str
     scale: int
     lq: Image
-    bicubic: Image
-    sr: Image
     gt: Image
+    results: Mapping[str, Image]
 
-    def metrics(self, image: Image) -> dict[str, float]:
-        """Return PSNR in dB and SSIM of ``image``, cut by ``scale`` pixels on each side."""
+    def metrics(self, label: str) -> dict[str, float]:
+        """Return PSNR in dB and SSIM of a result, cut by ``scale`` pixels on each side."""
+        image = self.results[label]
         return {name: metric(image, self.gt, self.scale) for name, metric in METRICS.items()}
 
-    @property
-    def is_better(self) -> bool:
-        """Whether the network's PSNR on RGB is above bicubic's."""
-        ours, bicubic = self.metrics(self.sr), self.metrics(self.bicubic)
-        return ours["PSNR"] > bicubic["PSNR"]
+    def is_better(self, label: str) -> bool:
+        """Whether a result's PSNR on RGB is above bicubic's."""
+        return self.metrics(label)["PSNR"] > self.metrics(BICUBIC)["PSNR"]
 
 
-def tested_images(options: TestOptions, root: Path) -> list[Compared]:
+def tested_images(
+    options: TestOptions, root: Path, others: Sequence[Competitor] = ()
+) -> list[Compared]:
     """Return the images that ``test.py`` made of the LMDB pairs in ``options``.
+
+    Args:
+        options: of the test; its network's type is the label of its results.
+        root: the folder that the option file's paths start from.
+        others: networks that are run on the same images now, and stand beside it.
 
     Raises:
         FileNotFoundError: a pair is missing, or the test has not been run with ``save_img`` on.
-        ValueError: a dataset of the file is not a PairedLMDBDataset.
+        ValueError: a dataset of the file is not a PairedLMDBDataset, or another network is of
+            another scale or has a label that is taken.
     """
+    for other in others:
+        if other.scale != options.scale:
+            raise ValueError(f"--beside {other.label}: it is x{other.scale}, not x{options.scale}")
+        if other.label in (BICUBIC, options.network_g.type):
+            raise ValueError(f"--beside {other.label}: give it another label, LABEL=FILE")
     opt = to_basicsr(options, root=root)
-    return [image for dataset in opt["datasets"].values() for image in _of_one_set(dataset, opt)]
+    sets = opt["datasets"].values()
+    return [image for dataset in sets for image in _of_one_set(dataset, opt, others)]
 
 
-def _of_one_set(dataset: dict[str, Any], opt: dict[str, Any]) -> Iterator[Compared]:
+def _of_one_set(
+    dataset: dict[str, Any], opt: dict[str, Any], others: Sequence[Competitor]
+) -> Iterator[Compared]:
     if dataset["type"] != "PairedLMDBDataset":
         raise ValueError(f"{dataset['name']}: expected a PairedLMDBDataset, not {dataset['type']}")
     suffix = opt["val"].get("suffix") or opt["name"]
@@ -59,8 +86,13 @@ def _of_one_set(dataset: dict[str, Any], opt: dict[str, Any]) -> Iterator[Compar
     for pair in PairedLMDBDataset({**dataset, "output": "uint8"}):
         name = Path(pair["lq_path"]).stem
         lq, gt = (pair[key].permute(1, 2, 0).numpy() for key in ("lq", "gt"))
-        sr = _read_rgb(folder / f"{name}_{suffix}.png")
-        yield Compared(name, opt["scale"], lq, imresize(lq, opt["scale"]), sr, gt)
+        results = {
+            BICUBIC: imresize(lq, opt["scale"]),
+            opt["network_g"]["type"]: _read_rgb(folder / f"{name}_{suffix}.png"),
+        }
+        for other in others:
+            results[other.label], _ = upscale(other.network, lq, other.data_range, _CPU)
+        yield Compared(name, opt["scale"], lq, gt, results)
 
 
 def _read_rgb(path: Path) -> Image:
@@ -72,32 +104,28 @@ def _read_rgb(path: Path) -> Image:
     return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
 
 
-def comparison_table(images: list[Compared], network: str) -> str:
-    """Return a Markdown table: two rows per image, bicubic and ``network``."""
+def comparison_table(images: list[Compared]) -> str:
+    """Return a Markdown table, a row per image and result."""
     rows = [
-        [image.name, label, *image.metrics(version).values()]
+        [image.name, label, *image.metrics(label).values()]
         for image in images
-        for label, version in (("bicubic", image.bicubic), (network, image.sr))
+        for label in image.results
     ]
     formats = ["", "", *(".2f" if name.startswith("PSNR") else ".4f" for name in METRICS)]
     return tabulate(rows, headers=["image", "", *METRICS], tablefmt="github", floatfmt=formats)
 
 
-def comparison_picture(images: list[Compared], network: str, path: Path) -> None:
-    """Write ``path``: LR, bicubic, ``network`` and ground truth of each image side by side."""
-    side_by_side([_row(image, network) for image in images], path)
+def comparison_picture(images: list[Compared], path: Path) -> None:
+    """Write ``path``: LR, all results and ground truth of each image side by side."""
+    side_by_side([_row(image) for image in images], path)
 
 
-def _row(image: Compared, network: str) -> Row:
+def _row(image: Compared) -> Row:
     nearest = image.lq.repeat(image.scale, axis=0).repeat(image.scale, axis=1)
-    captions = {
-        label: f"{label}, {image.metrics(version)['PSNR']:.2f} dB"
-        for label, version in (("bicubic", image.bicubic), (network, image.sr))
+    results = {
+        f"{label}, {image.metrics(label)['PSNR']:.2f} dB": result
+        for label, result in image.results.items()
     }
-    versions = {
-        f"LR (1/{image.scale})": nearest,
-        captions["bicubic"]: image.bicubic,
-        captions[network]: image.sr,
-        "ground truth": image.gt,
-    }
-    return Row(image.name, versions, where_they_differ_most(image.bicubic, image.sr))
+    versions = {f"LR (1/{image.scale})": nearest, **results, "ground truth": image.gt}
+    bicubic, network, *_ = image.results.values()
+    return Row(image.name, versions, where_they_differ_most(bicubic, network))

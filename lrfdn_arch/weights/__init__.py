@@ -3,9 +3,11 @@
 from lrfdn_arch.weights.identify import Identity, identify
 from lrfdn_arch.weights.img_range import read_usual_state, usual_img_range
 from lrfdn_arch.weights.loading import load_into, load_state, read_state_dict
+from lrfdn_arch.weights.shipped import find_weights
 
 __all__ = [
     "Identity",
+    "find_weights",
     "identify",
     "load_into",
     "load_state",

@@ -15,9 +15,9 @@ from PIL import Image
 from lrfdn_arch import entry
 from lrfdn_arch.cli import main
 from lrfdn_arch.deploy.image_files import Picture, format_of, read_picture, write_picture
-from lrfdn_arch.deploy.loading import find_weights
 from lrfdn_arch.deploy.runtimes import open_runtime
 from lrfdn_arch.deploy.upscale import Request, upscale
+from lrfdn_arch.weights import find_weights
 
 from .conftest import small
 
@@ -226,12 +226,12 @@ def test_weights_are_found_by_file_name_environment_and_default(
     assert find_weights(None, shipped) == default
     assert find_weights("LRFDN_x4", shipped) == default
     assert find_weights(str(weights), shipped) == weights
-    with pytest.raises(FileNotFoundError, match=r"--weights: no file rfdn_x9.*shipped: lrfdn_x4"):
+    with pytest.raises(FileNotFoundError, match=r"no weights file at rfdn_x9.*shipped: lrfdn_x4"):
         find_weights("rfdn_x9", shipped)
     monkeypatch.setenv("LRFDN_WEIGHTS", str(weights))
     assert find_weights(None, shipped) == weights
     monkeypatch.setenv("LRFDN_WEIGHTS", "gone.pth")
-    with pytest.raises(FileNotFoundError, match="LRFDN_WEIGHTS: no file gone"):
+    with pytest.raises(FileNotFoundError, match="LRFDN_WEIGHTS: no weights file at gone"):
         find_weights(None, shipped)
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
+from lrfdn_arch.archs import LRFDN
 from lrfdn_arch.cli import main
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.data.lmdb_writer import LmdbWriter
@@ -69,6 +71,38 @@ def test_a_worse_result_is_said_and_the_exit_code_is_1(
     save_sr(np.full_like(gt, 128))
     assert main(["versus-bicubic", "-opt", "test.yml", "--out", "picture.png"]) == 1
     assert "LRFDN is not above bicubic on astronaut" in capsys.readouterr().err
+
+
+def test_other_weights_stand_beside_the_tested_ones(
+    gt: NDArray[np.uint8], capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_sr(np.clip(gt.astype(int) + 2, 0, 255).astype(np.uint8))
+    torch.manual_seed(0)
+    other = LRFDN(num_feat=16, num_block=1).eval()
+    torch.save(other.state_dict(), "other.pth")
+    command = ["versus-bicubic", "-opt", "test.yml", "--out", "picture.png", "--beside"]
+    assert main([*command, "other=other.pth"]) == 0
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines()[2:5]]
+    assert [row[2].strip() for row in rows] == ["bicubic", "LRFDN", "other"]
+    lq = torch.from_numpy(imresize(gt, 0.25)).permute(2, 0, 1)[None] / 255
+    with torch.inference_mode():
+        sr = other(lq)[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
+    assert float(rows[2][3]) == pytest.approx(psnr_rgb(sr, gt, 4), abs=0.006)
+
+
+@pytest.mark.usefixtures("gt")
+@pytest.mark.parametrize(
+    ("network", "label", "message"),
+    [
+        (LRFDN(num_feat=8, num_block=1, upscale=2), "other", "--beside other: it is x2, not x4"),
+        (LRFDN(num_feat=8, num_block=1), "LRFDN", "--beside LRFDN: give it another label"),
+    ],
+)
+def test_what_cannot_stand_beside_it_is_refused(network: LRFDN, label: str, message: str) -> None:
+    torch.save(network.state_dict(), "other.pth")
+    command = ["versus-bicubic", "-opt", "test.yml", "--out", "picture.png", "--beside"]
+    with pytest.raises(ValueError, match=message):
+        main([*command, f"{label}=other.pth"])
 
 
 @pytest.mark.usefixtures("gt")
