@@ -37,6 +37,7 @@ ON_CPU = {
     "lrfdn eager (fused, oneDNN)": (True, "eager", "fp32", True),
     "lrfdn compiled": (True, "compiled", "fp32", True),
     "lrfdn onnx": (True, "onnx", "fp32", True),
+    "lrfdn openvino": (True, "openvino", "fp32", True),
 }
 ON_CUDA = {
     "eager, as written (baseline)": (False, "eager", "fp32", False),

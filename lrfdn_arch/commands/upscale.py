@@ -49,7 +49,7 @@ def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --runtime, --precision and --device."""
     parser.add_argument(
         "--runtime",
-        choices=("auto", "eager", "compiled", "onnx"),
+        choices=("auto", "eager", "compiled", "onnx", "openvino"),
         default="auto",
         help="what computes (default: the fastest here, measured once and remembered)",
     )

@@ -16,6 +16,7 @@ from lrfdn_arch.deploy.optional import is_installed
 from lrfdn_arch.deploy.runtimes import Runtime, open_runtime, pick_device
 
 Candidate = tuple[str, str]  # runtime, precision
+_PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}  # what runs our ONNX graphs
 _SIDE = 192  # of the measured image: large enough to leave the caches, small enough for seconds
 _ROUNDS = 3
 
@@ -27,11 +28,13 @@ def candidates(device: torch.device) -> list[Candidate]:
     but hours of images. fp16 is measured on GPUs and loses less than 0.01 dB; bf16 on the CPU where
     the processor has it.
     """
-    onnx = is_installed("onnx") and is_installed("onnxruntime")
     found: list[Candidate] = [("eager", "fp32")]
     if device.type == "cuda":
         return [*found, ("eager", "fp16")]
-    return [*found, ("onnx", "fp32")] if onnx else found
+    if not is_installed("onnx"):
+        return found
+    others = [name for name, package in _PACKAGES.items() if is_installed(package)]
+    return [*found, *((name, "fp32") for name in others)]
 
 
 def open_fastest(
@@ -65,7 +68,7 @@ def open_fastest(
     if precision is not None:
         choices = list(dict.fromkeys((name, precision) for name, _ in choices))
         if precision == "bf16":
-            choices = [(name, precision) for name, _ in choices if name != "onnx"]
+            choices = [(name, precision) for name, _ in choices if name not in _PACKAGES]
     if len(choices) == 1:
         return open_runtime(network, choices[0][0], precision=choices[0][1], device=place)
     cache = cache or default_cache()
@@ -103,8 +106,8 @@ def _situation(network: nn.Module, device: torch.device, choices: Sequence[Candi
 
     on = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     versions = [f"torch {torch.__version__}"]
-    if any(name == "onnx" for name, _ in choices):
-        versions.append(f"onnxruntime {version('onnxruntime')}")
+    packages = [_PACKAGES[name] for name, _ in choices if name in _PACKAGES]
+    versions += [f"{package} {version(package)}" for package in packages]
     size = sum(p.numel() for p in network.parameters())
     names = "+".join(f"{name}-{kind}" for name, kind in choices)
     threads = torch.get_num_threads()

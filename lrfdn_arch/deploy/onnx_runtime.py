@@ -89,7 +89,7 @@ class OnnxRuntime:
         else:
             assert self._open_windowed is not None, "a model from a file does not know windows"
             self._windowed = self._windowed or self._open_windowed()
-            (sr,) = self._windowed.run(None, images | _window_inputs(lq, window))
+            (sr,) = self._windowed.run(None, images | window_inputs(lq, window))
         return torch.from_numpy(np.asarray(sr))
 
     def _measured_scale(self) -> int:
@@ -106,7 +106,8 @@ class OnnxRuntime:
         return height // 24
 
 
-def _window_inputs(lq: Tensor, window: Window) -> dict[str, Any]:
+def window_inputs(lq: Tensor, window: Window) -> dict[str, Any]:
+    """Return what graphs that know windows read beside the image, numpy arrays by name."""
     height, width = (max(MIN_SIZE, size) for size in lq.shape[-2:])
     rows = sources(window.top, height, max(MIN_SIZE, window.height))
     columns = sources(window.left, width, max(MIN_SIZE, window.width))

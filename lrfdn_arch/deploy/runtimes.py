@@ -1,4 +1,4 @@
-"""Ways to run a network, behind one call: torch eager, torch compiled, ONNX Runtime.
+"""Ways to run a network, behind one call: torch eager or compiled, ONNX Runtime, OpenVINO.
 
     run = open_runtime(network, "onnx")
     sr = run(lq)
@@ -18,7 +18,7 @@ from lrfdn_arch.deploy.fuse import fuse
 from lrfdn_arch.deploy.onednn import with_onednn
 from lrfdn_arch.deploy.window import Window
 
-RUNTIMES = ("eager", "compiled", "onnx")
+RUNTIMES = ("eager", "compiled", "onnx", "openvino")
 PRECISIONS: dict[str, torch.dtype] = {
     "fp32": torch.float32,
     "fp16": torch.float16,
@@ -30,7 +30,7 @@ class Runtime(Protocol):
     """What every runtime is.
 
     Attributes:
-        name: "eager", "compiled" or "onnx".
+        name: one of RUNTIMES.
         precision: "fp32", "fp16" or "bf16", of the arithmetic inside.
         device: where the images it takes should be, and where its results are.
         scale: the factor.
@@ -64,8 +64,9 @@ def open_runtime(
     Args:
         network: LRFDN, RFDN or what :func:`lrfdn_arch.deploy.fuse` made of them.
         name: "eager" (fused, channels_last; on the CPU oneDNN's fused kernels), "compiled"
-            (torch.compile on top; the first image of each size takes a minute or so) or "onnx"
-            (ONNX Runtime; needs the extra ``onnx``).
+            (torch.compile on top; the first image of each size takes a minute or so), "onnx"
+            (ONNX Runtime; needs the extra ``onnx``) or "openvino" (on the CPU in fp32; needs the
+            extra ``openvino``).
         precision: "fp16" and "bf16" halve the features' memory and lose less than 0.01 dB on Set5,
             as measured in benchmarks/RESULTS.md.
         device: "cpu", "cuda", "cuda:1", ...; the first GPU where there is one, else the CPU.
@@ -81,6 +82,12 @@ def open_runtime(
         from lrfdn_arch.deploy.onnx_runtime import OnnxRuntime
 
         return OnnxRuntime.from_network(network, precision=precision, device=place)
+    if name == "openvino":
+        if place.type != "cpu" or precision != "fp32":
+            raise ValueError("the runtime openvino is for --device cpu and --precision fp32")
+        from lrfdn_arch.deploy.openvino_runtime import OpenVinoRuntime
+
+        return OpenVinoRuntime(network)
     if name not in RUNTIMES:
         raise ValueError(f"runtime {name!r} is not known; choose {', '.join(RUNTIMES)} or auto")
     return TorchRuntime(network, precision=precision, device=place, compiled=name == "compiled")

@@ -19,7 +19,7 @@ from .conftest import photo, released, small
 
 @torch.no_grad()
 @pytest.mark.parametrize("network_name", ["LRFDN", "RFDN"])
-@pytest.mark.parametrize("name", ["eager", "onnx"])
+@pytest.mark.parametrize("name", ["eager", "onnx", "openvino"])
 @pytest.mark.parametrize("size", [(1, 1), (20, 33)])
 def test_runtimes_agree_with_the_network(
     network_name: str, name: str, size: tuple[int, int]
@@ -42,10 +42,15 @@ def test_the_compiled_runtime_agrees_with_the_network() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_set5_loses_less_than_a_hundredth_of_a_decibel(shared: Path, precision: str) -> None:
+@pytest.mark.parametrize(
+    ("runtime_name", "precision"), [("onnx", "fp32"), ("onnx", "fp16"), ("openvino", "fp32")]
+)
+def test_set5_loses_less_than_a_hundredth_of_a_decibel(
+    shared: Path, runtime_name: str, precision: str
+) -> None:
     reference = json.loads((shared / "reference" / "set5_challenge_psnr.json").read_text())
-    runtime = open_runtime(released(shared, "LRFDN"), "onnx", precision=precision, device="cpu")
+    network = released(shared, "LRFDN")
+    runtime = open_runtime(network, runtime_name, precision=precision, device="cpu")
     for name in ("bird", "butterfly", "head", "woman"):
         sr = runtime(photo(shared, name))[0].clamp(0, 1).mul(255).round()
         with Image.open(shared / "data" / "Set5" / "HR" / f"{name}.png") as image:
@@ -60,11 +65,15 @@ def test_set5_loses_less_than_a_hundredth_of_a_decibel(shared: Path, precision: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "tensorrt"}, "runtime 'tensorrt' is not known; choose eager, compiled, onnx"),
+        (
+            {"name": "tensorrt"},
+            "runtime 'tensorrt' is not known; choose eager, compiled, onnx, openvino",
+        ),
         ({"precision": "int3"}, "precision 'int3' is not known; choose fp32, fp16, bf16"),
         ({"device": "toaster"}, "device 'toaster' is not known"),
         ({"device": "cuda:99"}, "torch sees no GPU cuda:99"),
         ({"name": "onnx", "precision": "bf16"}, "no bf16 convolutions"),
+        ({"name": "openvino", "precision": "fp16"}, "openvino is for --device cpu and --precision"),
     ],
 )
 def test_mistakes_are_named(arguments: dict[str, str], message: str) -> None:
@@ -72,10 +81,11 @@ def test_mistakes_are_named(arguments: dict[str, str], message: str) -> None:
         open_runtime(small("LRFDN"), **arguments)
 
 
-def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr("lrfdn_arch.deploy.optional.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"needs the package onnx.*lrfdn-arch\[onnx\]"):
-        open_runtime(small("LRFDN"), "onnx", device="cpu")
+    with pytest.raises(ValueError, match=rf"needs the package {name}.*lrfdn-arch\[{name}\]"):
+        open_runtime(small("LRFDN"), name, device="cpu")
 
 
 def test_a_broken_onnx_file_is_named(tmp_path: Path) -> None:
@@ -125,7 +135,7 @@ def test_auto_really_measures_on_this_machine() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["eager", "onnx"])
+@pytest.mark.parametrize("name", ["eager", "onnx", "openvino"])
 def test_the_window_of_the_whole_image_changes_nothing(name: str) -> None:
     runtime = open_runtime(small("LRFDN"), name, device="cpu")
     lq = torch.rand(1, 3, 31, 40)

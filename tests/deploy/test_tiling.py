@@ -69,7 +69,7 @@ def test_bands_and_blending_add_up_to_the_image(overlap: int) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["LRFDN", "RFDN"])
-@pytest.mark.parametrize("runtime_name", ["eager", "onnx"])
+@pytest.mark.parametrize("runtime_name", ["eager", "onnx", "openvino"])
 def test_tiles_with_the_whole_field_of_view_are_exact(name: str, runtime_name: str) -> None:
     # Two blocks see half as far as four; noise hides nothing.
     runtime = open_runtime(small(name), runtime_name, device="cpu")
