@@ -86,7 +86,7 @@ def test_a_folder_becomes_hr_and_lr_lmdbs_for_every_scale(tmp_path, capsys, code
 
 def test_every_odd_image_is_reported_by_name_with_what_happens_to_it(tmp_path, capsys):
     rgb = photograph(80, 80)
-    sixteen = np.minimum(rgb * np.uint32(257) + 100, 65535).astype(np.uint16)
+    sixteen = np.minimum(rgb.astype(np.uint32) * 257 + 100, 65535).astype(np.uint16)
     good = png(rgb)
     files = {
         "good.png": good,
