@@ -61,9 +61,17 @@ def flat(section: object, prefix: str = "") -> dict[str, object]:
     return {key: value for part in parts for key, value in part.items()}
 
 
-@pytest.mark.parametrize("recipe", ["x2_DF2K", "x3_DF2K", "x4_DF2K", "x4_291"])
-def test_lrfdn_and_rfdn_are_trained_alike(recipe: str) -> None:
+@pytest.mark.parametrize(
+    ("recipe", "own"),
+    [
+        ("x2_DF2K", set()),
+        ("x3_DF2K", set()),
+        ("x4_DF2K", set()),
+        ("x4_291", {"train:optim_g:lr"}),  # RFDN diverged at LRFDN's
+    ],
+)
+def test_lrfdn_and_rfdn_are_trained_alike(recipe: str, own: set[str]) -> None:
     files = [REPOSITORY / f"options/train/{n}/train_{n}_{recipe}.yml" for n in ("LRFDN", "RFDN")]
     lrfdn, rfdn = (flat(load_options(f, TrainOptions).model_dump()) for f in files)
-    differing = {k for k in lrfdn if lrfdn[k] != rfdn[k]}
+    differing = {k for k in lrfdn if lrfdn[k] != rfdn[k]} - own
     assert {k.partition(":")[0] for k in differing} == {"name", "network_g"}
