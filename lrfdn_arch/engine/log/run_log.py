@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lrfdn_arch.engine.checkpoints.best import BestMetrics
 from lrfdn_arch.engine.log.live_line import LiveLine, duration
+from lrfdn_arch.engine.log.loss_watch import LossWatch
 from lrfdn_arch.engine.log.pace import Pace
 from lrfdn_arch.engine.log.sinks import Sink
 
@@ -39,6 +40,7 @@ class RunLog:
         self.active = active
         self.line = line or LiveLine()
         self.pace = Pace(start, total)
+        self._watch = LossWatch()
         self._last = ""  # loss and rate, as last read off the device
         self._metric = ""
 
@@ -85,6 +87,9 @@ class RunLog:
         if not self.line.is_terminal:
             self.line.print(text)
         logging.getLogger("basicsr").info(text)
+        total = sum(value for name, value in log.items() if name.startswith("l_"))
+        if warning := self._watch.warning(iteration, total):
+            self.note(warning)
 
     def validation(
         self,
