@@ -28,7 +28,7 @@ demo: setup
 	$(BIN)/lrfdn prepare photos --out datasets/photos
 	$(BIN)/python train.py -opt options/train/LRFDN/train_LRFDN_x4_demo.yml
 	$(BIN)/python test.py -opt options/test/LRFDN/test_LRFDN_x4_demo.yml
-	$(BIN)/lrfdn versus-bicubic -opt options/test/LRFDN/test_LRFDN_x4_demo.yml --out results/demo.png
+	$(BIN)/lrfdn versus-bicubic -opt options/test/LRFDN/test_LRFDN_x4_demo.yml --out results/demo.png --beside shipped=lrfdn_x4
 
 lint: setup
 	$(BIN)/ruff check .

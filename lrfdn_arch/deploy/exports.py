@@ -182,11 +182,11 @@ def metadata(network: nn.Module, licence: str = "") -> dict[str, str]:
 
 
 def _save_safetensors(state: Mapping[str, Tensor], path: Path, described: dict[str, str]) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     with written_whole(path) as beside:
-        tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-        save_file(tensors, beside, described)
+        beside.write_bytes(save(tensors, described))  # its save_file hides the file from others
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """Exported files compute what the network computes, say what they are, and are checked."""
 
 import json
+import os
 from pathlib import Path
 
 import onnx
@@ -36,6 +37,12 @@ def test_onnx_at_any_size(tmp_path: Path, name: str, half: bool, bound: float) -
     assert metadata["precision"] == ("fp16" if half else "fp32")
     assert "[0, 1]" in metadata["input"]
     assert metadata["source"].startswith("lrfdn-arch ")
+
+
+def umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
 
 
 def test_onnx_opset_and_dynamic_axes(tmp_path: Path) -> None:
@@ -74,6 +81,7 @@ def test_torchscript_at_any_size(tmp_path: Path, name: str) -> None:
 def test_safetensors_go_round(tmp_path: Path) -> None:
     network, path = small("RFDN"), tmp_path / "small.safetensors"
     exports.export_safetensors(network.state_dict(), path, licence="MIT")
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask()  # others may read it
     again = load_network(path).state_dict()
     assert not [k for k, v in network.state_dict().items() if not torch.equal(v, again[k])]
     with safe_open(path, "pt") as file:

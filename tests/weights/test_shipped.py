@@ -1,0 +1,87 @@
+"""The weights that come with the package give the figures of their model card."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors import safe_open
+
+from lrfdn_arch.archs import LRFDN
+from lrfdn_arch.data.bicubic import imresize
+from lrfdn_arch.data.prepare import find_photos
+from lrfdn_arch.deploy.loading import load_network
+from lrfdn_arch.evaluation.metrics import psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from lrfdn_arch.weights import find_weights
+
+SET5 = ("baby", "bird", "butterfly", "head", "woman")
+
+
+def card() -> Path:
+    return find_weights("lrfdn_x4").with_suffix(".md")
+
+
+def figures(image: str) -> list[float]:
+    """PSNR and SSIM on RGB, PSNR and SSIM on Y, as the model card's table has them."""
+    rows = [line.strip("| \n").split("|") for line in card().read_text().splitlines()]
+    found = [row[1:] for row in rows if row[0].strip() == image]
+    assert len(found) == 1, f"{card().name} has {len(found)} rows {image!r}"
+    return [float(cell.replace("*", "")) for cell in found[0]]
+
+
+def read(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def measured(lq: NDArray[np.uint8], gt: NDArray[np.uint8]) -> list[float]:
+    network = load_network(find_weights("lrfdn_x4"))
+    image = torch.from_numpy(lq.copy()).permute(2, 0, 1)[None].float() / 255
+    with torch.inference_mode():
+        output = network(image)[0]
+    sr = output.clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
+    gt = gt[: sr.shape[0], : sr.shape[1]]
+    return [metric(sr, gt, 4) for metric in (psnr_rgb, ssim_rgb, psnr_y, ssim_y)]
+
+
+def close(found: list[float], expected: list[float]) -> bool:
+    allowed = (0.0051, 0.00011, 0.0051, 0.00011)  # the card's digits, and rounding's last bit
+    return all(abs(f - e) <= a for f, e, a in zip(found, expected, allowed, strict=True))
+
+
+@pytest.mark.parametrize("name", ["astronaut", "chelsea"])
+def test_photographs_give_the_cards_figures(name: str) -> None:
+    gt = read(find_photos("valid")[name])
+    gt = gt[: gt.shape[0] // 4 * 4, : gt.shape[1] // 4 * 4]
+    found = measured(imresize(gt, 1 / 4), gt)
+    assert close(found, figures(name)), found
+
+
+def test_set5_gives_the_cards_figures(shared: Path) -> None:
+    folder = shared / "data" / "Set5"
+    found = {
+        name: measured(
+            read(folder / "LR_bicubic" / "X4" / f"{name}x4.png"),
+            read(folder / "HR" / f"{name}.png"),
+        )
+        for name in SET5
+    }
+    for name, values in found.items():
+        assert close(values, figures(name)), (name, values)
+    means = np.mean(list(found.values()), axis=0).tolist()
+    assert close(means, figures("Set5")), means
+
+
+def test_the_file_is_small_and_says_what_it_is() -> None:
+    path = find_weights("lrfdn_x4")
+    assert path.stat().st_size < 1_000_000
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    assert (metadata["architecture"], metadata["scale"]) == ("LRFDN", "4")
+    assert "BSDS200" in metadata["licence"]
+    network = load_network(path)
+    assert isinstance(network, LRFDN)
+    assert network.img_range == 1.0
+    assert sum(p.numel() for p in network.parameters()) == 198_032
