@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage.data import astronaut
 
 from lrfdn_arch import entry
 from lrfdn_arch.cli import main
+from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.deploy.image_files import Picture, format_of, read_picture, write_picture
 from lrfdn_arch.deploy.runtimes import open_runtime
 from lrfdn_arch.deploy.upscale import Request, upscale
+from lrfdn_arch.evaluation.metrics import psnr_rgb
 from lrfdn_arch.weights import find_weights
 
 from .conftest import small
@@ -40,6 +43,17 @@ def test_a_picture_lands_beside_its_source(tmp_path: Path, weights: Path) -> Non
     lq = torch.tensor(read_picture(source).pixels).permute(2, 0, 1)[None].float() / 255
     sr = open_runtime(small("LRFDN"), device="cpu")(lq)[0].clamp(0, 1).mul(255).round()
     np.testing.assert_array_equal(found, sr.permute(1, 2, 0).byte().numpy())
+
+
+def test_without_weights_those_of_the_package_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LRFDN_WEIGHTS", raising=False)
+    gt = astronaut()[40:168, 180:308]
+    Image.fromarray(imresize(gt, 1 / 4)).save(tmp_path / "face.png")
+    assert run(tmp_path / "face.png") == 0
+    found = read_picture(tmp_path / "face_x4.png").pixels
+    assert psnr_rgb(found, gt, 4) > psnr_rgb(imresize(imresize(gt, 1 / 4), 4), gt, 4) + 2
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (15, 2)])
