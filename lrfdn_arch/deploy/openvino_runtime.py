@@ -1,5 +1,6 @@
 """OpenVINO as a runtime: our ONNX graphs on the CPU, the fastest way found on x86 so far."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -49,6 +50,13 @@ class OpenVinoRuntime:
         return torch.from_numpy(sr)
 
     def _open(self, *, windows: bool) -> Any:
+        # Compiling gives the thread that does it another stack for signals, and two models that go
+        # in the order they came leave it one that is freed: the next signal (a child that ends,
+        # where torch's loader listens for those) kills the process. So a thread of its own does it.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(self._compile, windows).result()
+
+    def _compile(self, windows: bool) -> Any:
         import openvino
 
         from lrfdn_arch.deploy.onnx_graph import build_model

@@ -1,6 +1,9 @@
 """Every runtime computes the same; ``auto`` measures once; mistakes are named."""
 
+import ctypes
+import gc
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +143,26 @@ def test_the_window_of_the_whole_image_changes_nothing(name: str) -> None:
     runtime = open_runtime(small("LRFDN"), name, device="cpu")
     lq = torch.rand(1, 3, 31, 40)
     torch.testing.assert_close(runtime(lq, Window(0, 0, 31, 40)), runtime(lq), atol=1e-5, rtol=1e-5)
+
+
+class _SignalStack(ctypes.Structure):
+    _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+def signal_stack() -> tuple[int | None, int, int]:
+    stack = _SignalStack()
+    assert ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack)) == 0
+    return stack.address, stack.flags, stack.size
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sigaltstack as Linux has it")
+def test_openvino_leaves_the_stack_for_signals_alone() -> None:
+    # Left behind freed, it kills the process at the next signal.
+    before = signal_stack()
+    first, second = (open_runtime(small("LRFDN"), "openvino", device="cpu") for _ in range(2))
+    assert signal_stack() == before
+    del first
+    gc.collect()
+    del second
+    gc.collect()
+    assert signal_stack() == before
