@@ -101,7 +101,8 @@ def pack(
         reporter: told of progress and of changed images.
 
     Raises:
-        ValueError: options that contradict each other, or no image could be used.
+        ValueError: options that contradict each other, a name that a copy needs too, or no image
+            could be used.
         FileExistsError: an LMDB made from something else is there already.
         OSError: something cannot be read or written.
     """
@@ -113,6 +114,8 @@ def pack(
             f"{name}_{100 * factor:g}percent": Original(path, factor)
             for name, path in images.items()
         }
+        if taken := sorted(copies.keys() & images.keys()):
+            raise ValueError(f"{images[taken[0]]} has the name a smaller copy gets. Rename it.")
         by_key |= {key_for(name): copies[name] for name in sorted(copies)}
     packed = Packed()
     with ExitStack() as stack:

@@ -32,7 +32,7 @@ class Request:
         out: folder of the results; beside the sources without it.
         format: png, jpg, webp, tif or bmp.
         weights: a file or a shipped name; see :func:`lrfdn_arch.weights.find_weights`.
-        runtime: eager, compiled, onnx or auto.
+        runtime: eager, compiled, onnx, openvino or auto.
         precision: fp32, fp16 or bf16; the runtime's choice without it.
         device: cpu, cuda, cuda:N; the first GPU where there is one.
         tile: side of tiles in pixels, 0 for none, None to choose by free memory.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lrfdn_arch import archs
 from lrfdn_arch.weights.identify import identify
-from lrfdn_arch.weights.loading import read_network_options, read_state_dict
+from lrfdn_arch.weights.loading import read_with_options
 
 
 def usual_img_range(network: str) -> float:
@@ -33,7 +33,7 @@ def read_usual_state(path: str | Path, key: str | None = None) -> dict[str, Tens
         ValueError: as ``read_state_dict``, or the network had ``block_shortcut``, which those who
             build networks from weights alone do not know.
     """
-    state, options = read_state_dict(path, key), read_network_options(path)
+    state, options = read_with_options(path, key)
     identity = identify(state)
     if identity is None:
         return state

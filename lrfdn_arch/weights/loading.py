@@ -30,24 +30,28 @@ def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tenso
         FileNotFoundError: there is no such file.
         ValueError: it is damaged, wants to run code, holds no weights, or not those asked for.
     """
-    path = Path(path)
-    state = _choose(_read(path), key, path)
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds no network weights (a mapping from names to tensors)")
-    return {_without_prefix(name): value for name, value in state.items()}
+    return read_with_options(path, key)[0]
 
 
-def read_network_options(path: str | Path) -> dict[str, Any]:
-    """Return the ``network_g`` section of the option file that ``path`` was trained by.
+def read_with_options(
+    path: str | Path, key: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read weights as :func:`read_state_dict` does, and the ``network_g`` section they come from.
 
-    Checkpoints of our training have it; for all other files it is empty.
+    Checkpoints of our training have that section; for all other files it is empty.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged or wants to run code.
+        ValueError: as :func:`read_state_dict`.
     """
-    options = _read(Path(path)).get(NETWORK)
-    return dict(options) if isinstance(options, Mapping) else {}
+    path = Path(path)
+    content = _read(path)
+    state = _choose(content, key, path)
+    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path} holds no network weights (a mapping from names to tensors)")
+    options = content.get(NETWORK)
+    named = {_without_prefix(name): value for name, value in state.items()}
+    return named, dict(options) if isinstance(options, Mapping) else {}
 
 
 def load_into(network: nn.Module, path: str | Path, key: str | None = None) -> None:

@@ -201,6 +201,15 @@ def test_folders_of_one_name_are_told_apart_by_an_error(tmp_path, capsys):
     assert "have the same name. Give each folder once" in err
 
 
+def test_a_copy_never_takes_the_name_of_an_image(tmp_path, capsys):
+    photos = {f"{name}.png": png(photograph(100, 100)) for name in ("a", "a_50percent")}
+    folder = save(tmp_path / "in", photos)
+    command = ("prepare", "folder", folder, "--out", tmp_path / "out", "--copies", 0.5)
+    code, _, err = run(capsys, *command)
+    assert code == 2
+    assert "a_50percent.png has the name a smaller copy gets. Rename it." in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

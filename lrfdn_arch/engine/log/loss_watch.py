@@ -20,6 +20,6 @@ class LossWatch:
             return None
         return (
             f"iter {iteration:,}: the loss is {loss / self._lowest:.3g} times its lowest. Weights "
-            "seldom recover from that: start again from net_g_best.pth (path:pretrain_network_g) "
-            "with a lower train:optim_g:lr, or a train:grad_clip_max_norm"
+            "seldom recover from that: start again from an earlier checkpoint, such as "
+            "net_g_best.pth (path:pretrain_network_g), with a lower train:optim_g:lr"
         )
