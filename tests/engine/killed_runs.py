@@ -1,5 +1,8 @@
 """Kills a training at random moments and resumes it; prints what came of it as JSON.
 
+A run that ends before its kill counts for nothing and another takes its place, because how long
+runs take changes with what else the machine does.
+
 A program of its own, because every run is a fork of a process that has imported everything but
 started no thread: python killed_runs.py FOLDER KILLS
 """
@@ -55,18 +58,22 @@ def main(folder: Path, kills: int) -> None:
     assert exit_code(child(opt, folder / "whole")) == 0
     length = time.monotonic() - began
     expected = weights(folder / "whole", TOTAL)
-    generator, trials = random.Random(0), []
-    for number in range(kills):
-        root = folder / str(number)
+    generator, trials, attempts = random.Random(0), [], 0
+    while len(trials) < kills:
+        attempts += 1
+        assert attempts <= 3 * kills, "most runs ended before they could be killed"
+        root = folder / str(attempts)
         running = child(opt, root)
-        time.sleep(generator.uniform(0.05, 0.95) * length)
+        delay = generator.uniform(0.05, 0.95) * length
+        time.sleep(delay)
         os.kill(running, signal.SIGKILL)
-        killed = exit_code(running)
+        if exit_code(running) != -signal.SIGKILL:
+            length = delay  # it was through already, faster than those before it: not a trial
+            continue
         states = [int(p.stem) for p in (root / STATES).glob("[0-9]*.state")]
         resumed = exit_code(child(opt, root))
         trials.append(
             {
-                "killed": killed,
                 "reached": max(states, default=0),
                 "resumed": resumed,
                 "differing": differing(expected, weights(root, TOTAL)),
