@@ -14,7 +14,7 @@ from lrfdn_arch.deploy.fuse import fuse
 from lrfdn_arch.deploy.fused_network import FusedNetwork
 from lrfdn_arch.deploy.loading import build_network, load_network
 from lrfdn_arch.deploy.optional import require
-from lrfdn_arch.weights import find_weights, identify
+from lrfdn_arch.weights import find_weights, identify, usual_img_range
 
 CHECKED_SIZES = ((1, 24, 32), (2, 15, 40), (1, 7, 9))  # batch, height, width; the last is padded
 _TOLERANCE, _HALF_TOLERANCE = 1e-4, 3e-2  # on noise, which the networks amplify
@@ -139,7 +139,10 @@ def export_safetensors(state: Mapping[str, Tensor], path: Path, *, licence: str 
         OSError: it cannot be written.
     """
     network = build_network(state)
-    described = metadata(network, licence) | {"format": "pt"}
+    described = metadata(network, licence) | {
+        "format": "pt",
+        "img_range": str(usual_img_range(type(network).__name__)),  # build_network's
+    }
     _save_safetensors(network.state_dict(), path, described)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from basicsr.utils import get_root_logger
 from torch import nn
 
-from lrfdn_arch.weights import load_into, read_state_dict
-from lrfdn_arch.weights.loading import EMA
+from lrfdn_arch.weights import load_into, read_state_for
+from lrfdn_arch.weights.reading import EMA
 
 
 def load_initial(network: nn.Module, path: Mapping[str, Any], average: bool = False) -> None:
@@ -34,7 +34,7 @@ def load_initial(network: nn.Module, path: Mapping[str, Any], average: bool = Fa
 
 def _load_what_fits(network: nn.Module, file: str, key: str | None) -> None:
     own = network.state_dict()
-    state = read_state_dict(file, key)
+    state = read_state_for(network, file, key)
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     if not fitting:
         raise ValueError(f"{file}: not one of its {len(state)} weights fits the network")

@@ -1,68 +1,25 @@
-"""Weights files of BasicSR, plain state dicts and safetensors, read without running their code."""
+"""Weights into a network: every name and shape equal, in the network's own ``img_range``."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lrfdn_arch.weights.identify import identify
-
-# What a training checkpoint holds: raw weights, and their exponential moving average.
-RAW, EMA = "params", "params_ema"
-NETWORK = "network_g"  # and, from our training, the option file's section of that name
-# Left on names by DistributedDataParallel and torch.compile.
-_WRAPPER_PREFIXES = ("module.", "_orig_mod.")
-
-
-def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
-    """Read the weights in ``path`` onto the CPU.
-
-    Args:
-        path: a ``.safetensors`` file, or what ``torch.save`` made: BasicSR's ``params`` and
-            ``params_ema``, or a plain state dict, as the challenge's released weights are.
-        key: which of a checkpoint's weights; by default ``params_ema`` where there are any, else
-            ``params``. A plain state dict has only the one and ignores it.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged, wants to run code, holds no weights, or not those asked for.
-    """
-    return read_with_options(path, key)[0]
-
-
-def read_with_options(
-    path: str | Path, key: str | None = None
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read weights as :func:`read_state_dict` does, and the ``network_g`` section they come from.
-
-    Checkpoints of our training have that section; for all other files it is empty.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: as :func:`read_state_dict`.
-    """
-    path = Path(path)
-    content = _read(path)
-    state = _choose(content, key, path)
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds no network weights (a mapping from names to tensors)")
-    options = content.get(NETWORK)
-    named = {_without_prefix(name): value for name, value in state.items()}
-    return named, dict(options) if isinstance(options, Mapping) else {}
+from lrfdn_arch.weights.img_range import read_state_for
 
 
 def load_into(network: nn.Module, path: str | Path, key: str | None = None) -> None:
     """Load the weights in ``path`` into ``network``, every name and shape equal.
 
+    Files that say their ``img_range`` are brought to the network's (``read_state_for``).
+
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: as :func:`read_state_dict`, or the weights are another network's; the message
+        ValueError: as ``read_state_for``, or the weights are another network's; the message
             says what differs and what the file seems to hold. The network is then unchanged.
     """
-    load_state(network, read_state_dict(path, key), path)
+    load_state(network, read_state_for(network, path, key), path)
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
@@ -85,57 +42,6 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], path: str | Path
     network.load_state_dict(dict(state))
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no weights file at {path}. Check the path (path: pretrain_network_g in an option "
-            "file); released weights must be fetched first, trained ones are in "
-            "experiments/NAME/models"
-        )
-    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-
-
-def _read_safetensors(path: Path) -> Mapping[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no whole safetensors file ({error})") from error
-
-
-def _read_torch(path: Path) -> Mapping[str, Any]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} was refused: it is no torch file, or it holds more than tensors and would run "
-            "code when read. Save a plain state dict, torch.save(network.state_dict(), path), in "
-            "an environment where you trust the file, and use that"
-        ) from error
-    except (RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} is damaged or no torch file ({_first_line(error)})") from error
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{path} holds a {type(content).__name__}, expected a state dict")
-    return content
-
-
-def _choose(content: Mapping[str, Any], key: str | None, path: Path) -> Mapping[str, Any]:
-    available = [name for name in (EMA, RAW) if isinstance(content.get(name), Mapping)]
-    if not available:
-        return content
-    if key is not None and key not in available:
-        raise ValueError(f"{path} has no {key!r}; it has {' and '.join(available)}")
-    return content[key or available[0]]
-
-
-def _without_prefix(name: str) -> str:
-    for prefix in _WRAPPER_PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
-
-
 def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
     missing = [name for name in expected if name not in found]
     unexpected = [name for name in found if name not in expected]
@@ -150,7 +56,3 @@ def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) ->
 
 def _first_few(names: list[str], limit: int = 3) -> str:
     return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,14 +1,17 @@
 """Weights trained in an unusual img_range work wherever networks are built from weights alone."""
 
+import logging
 from pathlib import Path
 
 import pytest
 import torch
 
 from lrfdn_arch.archs import LRFDN, RFDN
+from lrfdn_arch.deploy.exports import export_safetensors
 from lrfdn_arch.deploy.loading import load_network
 from lrfdn_arch.evaluation.competitor import load_competitor
-from lrfdn_arch.weights import read_usual_state, usual_img_range
+from lrfdn_arch.models.initial import load_initial
+from lrfdn_arch.weights import load_into, read_usual_state, usual_img_range
 
 
 def checkpoint(network: torch.nn.Module, path: Path, **options: object) -> Path:
@@ -33,6 +36,39 @@ def test_a_checkpoint_that_says_its_range_is_brought_to_the_usual_one(
         judged = load_competitor(f"mine={file}")
         scaled = judged.network(lq * judged.data_range) / judged.data_range
         torch.testing.assert_close(scaled, expected, atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("network", [LRFDN, RFDN])
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_training_starts_from_weights_of_any_range(
+    tmp_path: Path, network: type[LRFDN] | type[RFDN], ending: str
+) -> None:
+    torch.manual_seed(0)
+    trained = network(num_feat=16, num_block=1, img_range=2.0).eval()
+    file = checkpoint(trained, tmp_path / "a.pth", img_range=2.0)
+    if ending == "safetensors":
+        file = tmp_path / "a.safetensors"
+        export_safetensors(read_usual_state(tmp_path / "a.pth"), file)
+    lq = torch.rand(1, 3, 20, 24)
+    for img_range in (1.0, 2.0, 255.0):
+        started = network(num_feat=16, num_block=1, img_range=img_range).eval()
+        load_initial(started, {"pretrain_network_g": str(file)})
+        with torch.no_grad():
+            torch.testing.assert_close(started(lq), trained(lq), atol=2e-6, rtol=1e-5)
+
+
+def test_an_unusual_range_that_the_file_does_not_confirm_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = LRFDN(num_feat=16, num_block=1)
+    file = checkpoint(network, tmp_path / "a.pth")
+    monkeypatch.setattr(logging.getLogger("basicsr"), "propagate", True)
+    load_into(LRFDN(num_feat=16, num_block=1), file)
+    assert not caplog.messages
+    other = LRFDN(num_feat=16, num_block=1, img_range=255.0)
+    load_into(other, file)
+    assert "a.pth does not say its img_range; taken to be the network's, 255" in caplog.text
+    assert torch.equal(other.fea_conv.weight, network.fea_conv.weight)
 
 
 def test_files_that_say_nothing_are_as_they_are(tmp_path: Path) -> None:

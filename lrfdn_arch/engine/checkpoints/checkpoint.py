@@ -144,7 +144,7 @@ def _load_network(network: nn.Module, state: Mapping[str, Any], name: str, path:
 
 def _networks_beside(path: Path, iteration: int) -> dict[str, Any]:
     from lrfdn_arch.weights import read_state_dict
-    from lrfdn_arch.weights.loading import EMA, RAW
+    from lrfdn_arch.weights.reading import EMA, RAW
 
     file = path.parent.parent / "models" / f"net_g_{iteration}.pth"
     networks = {"net_g": read_state_dict(file, RAW)}

@@ -1,0 +1,113 @@
+"""Weights files of BasicSR, plain state dicts and safetensors, read without running their code."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# What a training checkpoint holds: raw weights, and their exponential moving average.
+RAW, EMA = "params", "params_ema"
+NETWORK = "network_g"  # and, from our training, the option file's section of that name
+# Left on names by DistributedDataParallel and torch.compile.
+_WRAPPER_PREFIXES = ("module.", "_orig_mod.")
+
+
+def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
+    """Read the weights in ``path`` onto the CPU.
+
+    Args:
+        path: a ``.safetensors`` file, or what ``torch.save`` made: BasicSR's ``params`` and
+            ``params_ema``, or a plain state dict, as the challenge's released weights are.
+        key: which of a checkpoint's weights; by default ``params_ema`` where there are any, else
+            ``params``. A plain state dict has only the one and ignores it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, wants to run code, holds no weights, or not those asked for.
+    """
+    return read_with_options(path, key)[0]
+
+
+def read_with_options(
+    path: str | Path, key: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read weights as :func:`read_state_dict` does, and the ``network_g`` section they come from.
+
+    Checkpoints of our training have that section, our safetensors its ``img_range``; for all other
+    files it is empty.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: as :func:`read_state_dict`.
+    """
+    path = Path(path)
+    content = _read(path)
+    state = _choose(content, key, path)
+    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path} holds no network weights (a mapping from names to tensors)")
+    options = content.get(NETWORK)
+    named = {_without_prefix(name): value for name, value in state.items()}
+    return named, dict(options) if isinstance(options, Mapping) else {}
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no weights file at {path}. Check the path (path: pretrain_network_g in an option "
+            "file); released weights must be fetched first, trained ones are in "
+            "experiments/NAME/models"
+        )
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            said = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no whole safetensors file ({error})") from error
+    if "architecture" not in said or "img_range" not in said:
+        return state
+    options = {"type": said["architecture"], "img_range": float(said["img_range"])}
+    return {RAW: state, NETWORK: options}
+
+
+def _read_torch(path: Path) -> Mapping[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} was refused: it is no torch file, or it holds more than tensors and would run "
+            "code when read. Save a plain state dict, torch.save(network.state_dict(), path), in "
+            "an environment where you trust the file, and use that"
+        ) from error
+    except (RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} is damaged or no torch file ({_first_line(error)})") from error
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path} holds a {type(content).__name__}, expected a state dict")
+    return content
+
+
+def _choose(content: Mapping[str, Any], key: str | None, path: Path) -> Mapping[str, Any]:
+    available = [name for name in (EMA, RAW) if isinstance(content.get(name), Mapping)]
+    if not available:
+        return content
+    if key is not None and key not in available:
+        raise ValueError(f"{path} has no {key!r}; it has {' and '.join(available)}")
+    return content[key or available[0]]
+
+
+def _without_prefix(name: str) -> str:
+    for prefix in _WRAPPER_PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
