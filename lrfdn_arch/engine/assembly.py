@@ -1,6 +1,7 @@
 """Putting a run together, or back together: every check first, then the parts, then the records."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,18 @@ from lrfdn_arch.engine.checkpoints.best import BestMetrics
 from lrfdn_arch.engine.checkpoints.checkpoint import load_state, newest_whole_state, restore_model
 from lrfdn_arch.engine.checkpoints.keeper import Keeper
 from lrfdn_arch.engine.distributed import from_first
-from lrfdn_arch.engine.loader import global_batch, training_loader, training_sampler
+from lrfdn_arch.engine.loader import (
+    first_sample,
+    global_batch,
+    training_loader,
+    training_sampler,
+)
 from lrfdn_arch.engine.log.run_log import RunLog, log_to_file
 from lrfdn_arch.engine.log.sinks import JsonLines, Sink, TensorBoard, WeightsAndBiases
 from lrfdn_arch.engine.log.summary import start_summary, write_options
 from lrfdn_arch.engine.random_state import restore_random_state, seed_everything
 from lrfdn_arch.engine.registry_checks import check_against_registries
+from lrfdn_arch.engine.run_folders import prepare_folders, tensorboard_folder
 from lrfdn_arch.engine.session import Session
 from lrfdn_arch.engine.validation.validate import validation_loader
 from lrfdn_arch.options import Placement, TrainOptions, to_basicsr
@@ -45,30 +52,32 @@ def assemble(
     preflight.check_workers(options)
     preflight.check_device(options, placement)
     opt = to_basicsr(options, root=root, placement=placement, auto_resume=auto_resume)
-    preflight.check_data_is_there(opt)
-    train_set, validations = _datasets(opt, placement)
-    preflight.check_dataset(train_set, options, placement)
     path, warnings = from_first(_state_to_resume(opt), placement)
+    preflight.check_data_is_there(opt, resuming=path is not None)
+    train_set, validations = _datasets(options, opt, placement)
+    preflight.check_dataset(train_set, options, placement)
     state = load_state(path) if path else {}
     if path:
         preflight.check_resume(state, path, options)
     sampler = training_sampler(train_set, options, placement)
     if path:
         sampler.load_state_dict(_sampler_state(state, sampler, options, placement))
-    model = _model(options, opt, state, path)
-    archived = from_first(_prepare_folders(opt, placement, fresh=path is None), placement)
+    loader = training_loader(train_set, sampler, options, placement)
+    model = _model(options, opt, state, path, first_sample(loader))
+    archived = from_first(prepare_folders(opt, placement, path), placement)
     session = Session(
         options=options,
         opt=opt,
         placement=placement,
         model=model,
         sampler=sampler,
-        loader=training_loader(train_set, sampler, options, placement),
+        loader=loader,
         validations=validations,
         keeper=_keeper(options, opt, placement),
         log=_log(options, opt, placement, start=state.get("iter", 0)),
         start=state.get("iter", 0),
         best=_best(state),
+        owes_validation=state.get("owes_validation", False),
     )
     for text in (*warnings, *archived):
         session.log.note(text)
@@ -77,7 +86,9 @@ def assemble(
     return session
 
 
-def _datasets(opt: dict[str, Any], placement: Placement) -> tuple[Any, dict[str, DataLoader]]:
+def _datasets(
+    options: TrainOptions, opt: dict[str, Any], placement: Placement
+) -> tuple[Any, dict[str, DataLoader]]:
     """Return the training set, and a loader of this process's part of each validation set."""
     from basicsr.data import build_dataset
 
@@ -89,12 +100,13 @@ def _datasets(opt: dict[str, Any], placement: Placement) -> tuple[Any, dict[str,
             raise ValueError(f"datasets:{phase} cannot be opened: {error}") from error
         if phase == "train":
             train_set = dataset
-        else:
+        elif opt.get("val"):
+            preflight.check_validation_set(phase, dataset, options)
             validations[dataset_opt["name"]] = validation_loader(
                 dataset, rank=placement.rank, world_size=placement.world_size
             )
     assert train_set is not None, "checked with the options"
-    return train_set, validations if opt.get("val") else {}
+    return train_set, validations
 
 
 def _state_to_resume(opt: dict[str, Any]) -> tuple[Path | None, list[str]]:
@@ -120,7 +132,11 @@ def _sampler_state(
 
 
 def _model(
-    options: TrainOptions, opt: dict[str, Any], state: dict[str, Any], path: Path | None
+    options: TrainOptions,
+    opt: dict[str, Any],
+    state: dict[str, Any],
+    path: Path | None,
+    sample: Mapping[str, Any],
 ) -> Any:
     from basicsr.models import build_model
 
@@ -133,38 +149,10 @@ def _model(
         model = build_model(opt)
     except NotImplementedError as error:
         raise ValueError(f"{options.model_type}: {error}") from error
-    preflight.check_patch(model.get_bare_model(model.net_g), options)
+    preflight.check_patch(model.get_bare_model(model.net_g), sample, options.network_g.type)
     if path is not None:
         restore_model(model, state, path)
     return model
-
-
-def _prepare_folders(opt: dict[str, Any], placement: Placement, fresh: bool) -> list[str]:
-    """Make the run's folders in the first process; those of an earlier run are put aside.
-
-    With ``--auto_resume`` a run that had not saved yet keeps its folder.
-    """
-    if placement.rank != 0:
-        return []
-    experiment = Path(opt["path"]["experiments_root"])
-    notes = []
-    if fresh and not opt["auto_resume"]:
-        for folder in (experiment, _tensorboard_folder(opt)):
-            aside = put_aside(folder)
-            notes += [f"an earlier run of that name is now {aside}"] if aside else []
-    for key in ("models", "training_states"):
-        Path(opt["path"][key]).mkdir(parents=True, exist_ok=True)
-    return notes
-
-
-def put_aside(folder: Path) -> Path | None:
-    """Rename ``folder``, if it is there, as BasicSR does with earlier runs; return the new name."""
-    if not folder.exists():
-        return None
-    aside = folder.with_name(f"{folder.name}_archived_{time.strftime('%Y%m%d_%H%M%S')}")
-    while aside.exists():
-        aside = aside.with_name(f"{aside.name}_")
-    return folder.rename(aside)
 
 
 def _keeper(options: TrainOptions, opt: dict[str, Any], placement: Placement) -> Keeper:
@@ -186,15 +174,11 @@ def _log(options: TrainOptions, opt: dict[str, Any], placement: Placement, start
         write_options(options, folder / "options.yml")
         sinks.append(JsonLines(folder / "metrics.jsonl", start))
         if options.logger.use_tb_logger:
-            sinks.append(TensorBoard(_tensorboard_folder(opt), start))
+            sinks.append(TensorBoard(tensorboard_folder(opt), start))
         if options.logger.wandb is not None and options.logger.wandb.project:
             section = options.logger.wandb.model_dump()
             sinks.append(WeightsAndBiases(options.name, section, opt))
     return RunLog(start, total, sinks, active)
-
-
-def _tensorboard_folder(opt: dict[str, Any]) -> Path:
-    return Path(opt["root_path"]) / "tb_logger" / opt["name"]
 
 
 def _best(state: dict[str, Any]) -> BestMetrics:

@@ -8,6 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+_ELSEWHERE = "another process had a loss or gradient that is not finite; its output says where"
+
 
 class NotFiniteError(ValueError):
     """A loss or gradient was not a finite number; the update was not made."""
@@ -45,13 +47,22 @@ class FiniteGuard:
     def observe(self, iteration: int, loss: Tensor, norm: Tensor, images: Sequence[str]) -> None:
         """Note loss and gradient norm (tensors without dimensions) of an iteration's batch.
 
+        With many processes all of them must call this.
+
         Raises:
-            NotFiniteError: one is not finite, and the guard is not deferred.
+            NotFiniteError: one is not finite, here or in another process, and the guard is not
+                deferred.
         """
         watched = loss if self.overflow_is_normal else loss + norm
         if not self.deferred:
-            if not math.isfinite(watched.item()):
+            bad = (~torch.isfinite(watched)).float()
+            mine = bool(bad)
+            if _many_processes():  # all stop here, before one makes an update the others do not
+                dist.all_reduce(bad, dist.ReduceOp.MAX)
+            if mine:
                 raise NotFiniteError(_message(iteration, loss.item(), norm.item(), images))
+            if bad:
+                raise NotFiniteError(_ELSEWHERE)
             return
         bad = (~torch.isfinite(watched)).float()
         numbers = torch.stack((torch.full_like(loss, iteration), loss, norm)).double()
@@ -69,12 +80,12 @@ class FiniteGuard:
             NotFiniteError: there was.
         """
         batches, self._batches = self._batches, []
-        if self.deferred and dist.is_available() and dist.is_initialized():
+        if self.deferred and _many_processes():
             dist.all_reduce(self._bad, dist.ReduceOp.MAX)
         if self.deferred and self._bad.item():
             iteration, loss, norm = self._numbers.tolist()
             if not iteration:
-                raise NotFiniteError("another process had a loss or gradient that is not finite")
+                raise NotFiniteError(_ELSEWHERE)
             images = dict(batches).get(int(iteration), ())
             raise NotFiniteError(_message(int(iteration), loss, norm, images))
 
@@ -91,6 +102,10 @@ def check_logged(iteration: int, losses: Mapping[str, float]) -> None:
             f"iteration {iteration}: {', '.join(f'{k} is {v}' for k, v in bad.items())}; nothing "
             "was saved since. Lower train:optim_g:lr or look at the images"
         )
+
+
+def _many_processes() -> bool:
+    return dist.is_available() and dist.is_initialized()
 
 
 def _message(iteration: int, loss: float, norm: float, images: Sequence[str]) -> str:

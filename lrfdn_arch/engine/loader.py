@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset, collate
 from lrfdn_arch.data.sampler import EndlessSampler, SampleKey
+from lrfdn_arch.engine.batches import to_device
 from lrfdn_arch.engine.random_state import seeded
 from lrfdn_arch.options import Placement, TrainOptions
 
@@ -29,10 +30,26 @@ class SeededSamples(Dataset):
         self.seed = seed
 
     def __getitem__(self, key: SampleKey) -> Any:
-        """Return sample ``key.index`` as ``key.epoch`` has it."""
+        """Return sample ``key.index`` as ``key.epoch`` has it.
+
+        Raises:
+            ValueError: it cannot be read; the message names it.
+        """
         epoch, index = key
-        with seeded(self.seed, epoch, index):
-            return self.dataset[index]
+        try:
+            with seeded(self.seed, epoch, index):
+                return self.dataset[index]
+        except Exception as error:  # OpenCV's None for a damaged file can fail in any way
+            raise ValueError(
+                f"image {index} of the dataset ({self._files(index)}) cannot be used: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    def _files(self, index: int) -> str:
+        """Return what BasicSR's datasets tell about a sample: the paths of its files."""
+        paths = getattr(self.dataset, "paths", None)
+        files = paths[index] if isinstance(paths, list) else type(self.dataset).__name__
+        return ", ".join(files.values()) if isinstance(files, dict) else str(files)
 
 
 def global_batch(options: TrainOptions, placement: Placement) -> int:
@@ -69,7 +86,7 @@ def training_loader(
         dataset = SeededSamples(dataset, options.manual_seed)
     workers: dict[str, Any] = {}
     if train.num_worker_per_gpu:
-        workers = {"prefetch_factor": 4, "worker_init_fn": leave_interrupts_to_parent}
+        workers = {"prefetch_factor": 4, "worker_init_fn": leave_signals_to_parent}
     return DataLoader(
         dataset,
         batch_size=global_batch(options, placement) // placement.world_size,
@@ -83,23 +100,43 @@ def training_loader(
     )
 
 
-def leave_interrupts_to_parent(worker_id: int) -> None:
-    """Ignore Ctrl-C in a worker: the whole group gets it, and the parent saves and ends us."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def first_sample(loader: DataLoader) -> Mapping[str, Any]:
+    """Return a sample of the training set, which is left as it was: workers are forked later."""
+    sample = loader.dataset[SampleKey(0, 0)]
+    close = getattr(loader.dataset, "close", None)
+    if close is not None:
+        close()
+    return sample
+
+
+def leave_signals_to_parent(worker_id: int) -> None:
+    """Ignore Ctrl-C and SIGTERM in a worker: the whole group gets them, the parent saves.
+
+    Terminals, torchrun, timeout and schedulers signal all processes of a group. A worker that
+    ended of it would make torch raise in the parent, at whatever it is doing. The parent ends its
+    workers by a message, and they end by themselves when it is gone.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def batches_on_device(
     loader: DataLoader, device: torch.device, memory_format: torch.memory_format
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield the loader's batches; on a GPU each is copied there while the one before is used."""
-    if device.type != "cuda":
-        yield from loader
-        return
-    from lrfdn_arch.engine.batches import to_device
+    """Yield the loader's batches on ``device``, images as float32 in [0, 1].
 
+    On a GPU each is copied there while the one before is used.
+
+    Raises:
+        ValueError: an image cannot be read.
+    """
+    if device.type != "cuda":
+        for batch in _in_plain_words(loader):
+            yield to_device(batch, device, memory_format=memory_format)
+        return
     stream = torch.cuda.Stream(device)
     waiting: dict[str, Any] | None = None
-    for batch in loader:
+    for batch in _in_plain_words(loader):
         with torch.cuda.stream(stream):
             coming = to_device(batch, device, memory_format=memory_format)
         if waiting is not None:
@@ -109,3 +146,12 @@ def batches_on_device(
             if isinstance(value, torch.Tensor):
                 value.record_stream(torch.cuda.current_stream(device))
         waiting = coming
+
+
+def _in_plain_words(loader: DataLoader) -> Iterator[Mapping[str, Any]]:
+    """Yield the loader's batches; what a worker says of an image is said without its traceback."""
+    try:
+        yield from loader
+    except (ValueError, OSError) as error:
+        _, found, words = str(error).rpartition(f"\n{type(error).__name__}: ")
+        raise (ValueError(words.strip()) if found else error) from error

@@ -7,6 +7,7 @@ import torch
 
 from lrfdn_arch.engine.session import Session
 from lrfdn_arch.engine.stopping import StopRequest
+from lrfdn_arch.options.dataset import Dataset
 
 
 def train(session: Session) -> int:
@@ -19,14 +20,17 @@ def train(session: Session) -> int:
     """
     cadence, log = session.cadence, session.log
     with StopRequest() as stop:
-        for iteration, batch in session.batches(stop):
+        session.validate_what_is_owed()
+        for iteration, batch in session.batches():
             step(session, batch, iteration)
             log.tick(iteration)
             if cadence.should_print(iteration):
                 session.report(iteration)
-            if cadence.should_validate(iteration):
+            stopping = iteration < cadence.total and session.agreement.any(
+                iteration, stop.requested
+            )
+            if cadence.should_validate(iteration) and not stopping:
                 session.validate(iteration)
-            stopping = session.agreement.any(iteration, stop.requested)
             if stopping or cadence.should_save(iteration):
                 session.save(iteration)
             if stopping:
@@ -47,10 +51,21 @@ def step(session: Session, batch: Mapping[str, Any], iteration: int) -> None:
         model.feed_data(batch)
         model.optimize_parameters(iteration)
     except torch.OutOfMemoryError as error:
-        size, parts = train_set.batch_size_per_gpu or 1, train_set.accum_iter
         raise ValueError(
-            f"the GPU's memory ran out at iteration {iteration}. For the same result in half the "
-            f"memory: datasets:train:batch_size_per_gpu={max(1, size // 2)} "
-            f"datasets:train:accum_iter={2 * parts} (after --force_yml). use_amp=true and "
-            "amp_bf16=true save memory too, and so does a smaller datasets:train:gt_size"
+            f"the GPU's memory ran out at iteration {iteration}. {_smaller_parts(train_set)}"
+            "use_amp=true and amp_bf16=true (after --force_yml) save memory, and so does a smaller "
+            "datasets:train:gt_size"
         ) from error
+
+
+def _smaller_parts(train_set: Dataset) -> str:
+    """Return how to make the same batch of smaller parts, if it has more than one image."""
+    size = train_set.batch_size_per_gpu or 1
+    if size == 1:
+        return ""
+    smaller = next(n for n in range(size // 2, 0, -1) if size % n == 0)
+    parts = train_set.accum_iter * size // smaller
+    return (
+        f"For the same result with 1/{size // smaller} of the memory: --force_yml "
+        f"datasets:train:batch_size_per_gpu={smaller} datasets:train:accum_iter={parts}. Also, "
+    )

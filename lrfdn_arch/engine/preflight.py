@@ -1,12 +1,13 @@
 """What must be right before the first iteration and no option file can tell alone."""
 
 import os
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from lrfdn_arch.engine.batches import to_unit_float
 from lrfdn_arch.engine.loader import global_batch
 from lrfdn_arch.options import Placement, TrainOptions
 
@@ -14,8 +15,12 @@ from lrfdn_arch.options import Placement, TrainOptions
 WORKERS_PER_CORE = 4
 
 
-def check_data_is_there(opt: dict[str, Any]) -> None:
+def check_data_is_there(opt: dict[str, Any], resuming: bool) -> None:
     """Check that every folder and file the datasets and weights name exists.
+
+    Args:
+        opt: the options as BasicSR's dict.
+        resuming: the weights come from a training state, so those to start from may be gone.
 
     Raises:
         FileNotFoundError: naming all that do not.
@@ -28,7 +33,7 @@ def check_data_is_there(opt: dict[str, Any]) -> None:
         if not Path(path).exists()
     ]
     weights = opt["path"].get("pretrain_network_g")
-    if weights and not Path(weights).is_file():
+    if weights and not resuming and not Path(weights).is_file():
         missing.append(f"  path:pretrain_network_g: {weights}")
     if missing:
         raise FileNotFoundError(
@@ -102,32 +107,61 @@ def check_resume(state: dict[str, Any], path: Path, options: TrainOptions) -> No
         )
 
 
-def check_patch(network: torch.nn.Module, options: TrainOptions) -> None:
-    """Check that the network takes patches of the size the options ask for, by trying one.
+def check_patch(network: torch.nn.Module, sample: Mapping[str, Any], name: str) -> None:
+    """Check that the network makes the ground truth's shape of a training sample, by trying it.
+
+    Args:
+        network: where it will train.
+        sample: of the training set; without ``lq`` and ``gt`` there is nothing to check.
+        name: of the network, for the message.
 
     Raises:
-        ValueError: it does not, or does not enlarge them by ``scale``.
+        ValueError: it cannot take the sample, or makes another number of pixels or channels.
     """
-    train = options.train_set
-    if train.gt_size is None:
+    if not {"lq", "gt"} <= sample.keys():
         return
-    side, expected = train.gt_size // options.scale, train.gt_size
     parameter = next(network.parameters())
-    channels = options.network_g.arguments().get("num_in_ch", 3)
-    lq = torch.zeros(1, channels, side, side, device=parameter.device, dtype=parameter.dtype)
+    lq = to_unit_float(sample["lq"][None].to(parameter.device)).to(parameter.dtype)
+    taken, expected = _size(lq[0]), _size(sample["gt"])
     try:
         with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-            found = network(lq).shape[-1]
+            made = _size(network(lq)[0])
     except RuntimeError as error:
         raise ValueError(
-            f"network_g: {options.network_g.type} cannot take LR patches of {side}x{side} "
-            f"(datasets:train:gt_size {expected} at scale {options.scale}): {error}"
+            f"network_g: {name} cannot take the training images, {taken} (channels x height x "
+            f"width): {error}"
         ) from error
-    if found != expected:
+    if made != expected:
         raise ValueError(
-            f"network_g: {options.network_g.type} makes {found}x{found} of {side}x{side}, scale "
-            f"{options.scale} needs {expected}x{expected}; set its upscale to {options.scale}"
+            f"network_g: {name} makes {made} of {taken}, the ground truth has {expected} (channels "
+            "x height x width); set the network's upscale to scale, and its channels to the images'"
         )
+
+
+def check_validation_set(phase: str, dataset: Any, options: TrainOptions) -> None:
+    """Check that a validation set can be measured, by its first image, before hours of training.
+
+    Raises:
+        ValueError: it is empty, lacks the ground truth metrics need, or is of another scale.
+    """
+    if len(dataset) == 0:
+        raise ValueError(f"datasets:{phase} holds no images; check its folders")
+    first = dataset[0]
+    if "gt" not in first:
+        if options.val and options.val.metrics:
+            raise ValueError(f"datasets:{phase} has no dataroot_gt, which val:metrics need")
+        return
+    height, width = (side * options.scale for side in first["lq"].shape[-2:])
+    found = tuple(first["gt"].shape[-2:])
+    if found != (height, width):
+        raise ValueError(
+            f"datasets:{phase}: HR of the first image is {found[1]}x{found[0]}, LR times scale "
+            f"{options.scale} is {width}x{height}; do LR, HR and scale belong together?"
+        )
+
+
+def _size(image: torch.Tensor) -> str:
+    return "x".join(map(str, image.shape))
 
 
 def _listed(paths: str | list[str] | None) -> list[str]:

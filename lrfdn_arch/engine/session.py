@@ -39,6 +39,7 @@ class Session:
         log: the screen and the files of numbers.
         start: the iteration the run goes on after; 0 for a new one.
         best: the best metrics so far.
+        owes_validation: the run was stopped before a validation that was due at ``start``.
     """
 
     options: TrainOptions
@@ -52,11 +53,12 @@ class Session:
     log: RunLog
     start: int = 0
     best: BestMetrics = field(default_factory=BestMetrics)
+    owes_validation: bool = False
 
     def __post_init__(self) -> None:
         self.cadence = Cadence.of(self.options)
         self.agreement = Agreement(self.placement)
-        self.iteration = self.saved = self.start
+        self.iteration = self.saved = self._validated = self.start
         self._samples_at_start = self.sampler.state_dict()["position"]
         self._batch = global_batch(self.options, self.placement)
 
@@ -68,7 +70,7 @@ class Session:
         """
         return self._samples_at_start + (self.iteration - self.start) * self._batch
 
-    def batches(self, stop: StopRequest) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    def batches(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yield the number and the batch of every iteration that is left."""
         if self.start >= self.cadence.total:
             return
@@ -78,13 +80,7 @@ class Session:
         source = iter(batches_on_device(self.loader, self.model.device, layout))
         for iteration in range(self.start + 1, self.cadence.total + 1):
             began = time.perf_counter()
-            try:
-                batch = next(source)
-            except RuntimeError:  # a worker died: of the SIGTERM we got too, or by a fault
-                if not stop.requested or self.placement.distributed:
-                    raise
-                self.save(self.iteration)
-                return
+            batch = next(source)
             self.log.waited(time.perf_counter() - began)
             self.iteration = iteration
             yield iteration, batch
@@ -96,18 +92,40 @@ class Session:
             NotFiniteError: one of these iterations was not finite.
         """
         log = self.model.get_current_log()
-        check_logged(iteration, log)
+        if getattr(self.model, "guard", None) is None:
+            check_logged(iteration, log)
         rate = self.model.get_current_learning_rate()[0]
         self.log.training(iteration, self.samples / self.sampler.length, rate, log)
 
     def validate(self, iteration: int) -> None:
-        """Measure the model on every validation set; keep it if it is the best so far."""
+        """Measure the model on every validation set; keep it if it is the best so far.
+
+        If that fails, what was trained is saved first, where one process can do it alone.
+        """
         self._check_finite(iteration)
+        try:
+            self._validate(iteration)
+        except Exception:
+            if not self.placement.distributed:
+                self.save(iteration)
+            raise
+        self._validated = iteration
+
+    def validate_what_is_owed(self) -> None:
+        """Make up for the validation that a stop left out, so that the run is as without it."""
+        if self.owes_validation:
+            self.validate(self.start)
+
+    def _owes_validation(self, iteration: int) -> bool:
+        return self.cadence.should_validate(iteration) and self._validated != iteration
+
+    def _validate(self, iteration: int) -> None:
+        show = self.log.line.show if self.placement.rank == 0 else _nothing
         with self.log.elsewhere():
             for number, (name, loader) in enumerate(self.validations.items()):
                 folder = Path(self.opt["path"]["visualization"]) / "{name}"
                 averages = validate_model(
-                    self.model, loader, self.options, folder, str(iteration), self.log.line.show
+                    self.model, loader, self.options, folder, str(iteration), show
                 )
                 improved = self._note_best(name, next(iter(averages.values())), iteration)
                 self.log.validation(iteration, name, averages, self.best)
@@ -141,6 +159,7 @@ class Session:
                     "sampler": self.sampler.state_dict(self.samples),
                     "random": random_states,
                     "best": self.best.state_dict(),
+                    "owes_validation": self._owes_validation(iteration),
                 }
                 epoch = self.samples // self.sampler.length
                 self.keeper.save(self.model, epoch, iteration, more)
@@ -163,3 +182,7 @@ class Session:
             guard.raise_if_bad()
         else:
             check_logged(iteration, getattr(self.model, "log_dict", {}))
+
+
+def _nothing(text: str) -> None:
+    """Show nothing: of many processes only the first has a screen."""

@@ -60,12 +60,15 @@ class LRFDNModel(SRModel):
         self.net_g.train()
         self.cri_pix = self._loss("pixel_opt")
         self.cri_perceptual = self._loss("perceptual_opt")
+        self.pixel_loss_is_sum = (opt["train"].get("pixel_opt") or {}).get("reduction") == "sum"
         self.micro_batch = opt["datasets"]["train"]["batch_size_per_gpu"]
         self.weights = [p for p in self.bare.parameters() if p.requires_grad]
         self.optimizer_g = build_optimizer(train.optim_g, self.weights)
         self.optimizers.append(self.optimizer_g)
         self.scaler = self.precision.scaler()
         self.ema_decay = train.ema_decay
+        # Only random first weights must be forgotten fast.
+        self.ema_warmup = train.ema_warmup and not opt["path"].get("pretrain_network_g")
         if self.ema_decay > 0:
             self.net_g_ema = build_network(opt["network_g"])
             self.net_g_ema.load_state_dict(self.bare.state_dict())
@@ -114,18 +117,25 @@ class LRFDNModel(SRModel):
             total += loss
         norm = self._gradient_norm()
         self.guard.observe(current_iter, total, norm, self.images)
+        if (
+            self.scaler.is_enabled()
+        ):  # it skips updates of infinite gradients, as a matter of course
+            norm = torch.where(torch.isfinite(norm), norm, torch.zeros_like(norm))
         self._note("grad_norm", norm)
         self._update()
         if self.ema_decay > 0:
-            decay = decay_at(current_iter, self.ema_decay, self.train_options.ema_warmup)
+            decay = decay_at(current_iter, self.ema_decay, self.ema_warmup)
             self.average.update(decay)
         self._summed += 1
 
     def _backward(self, lq: Tensor, gt: Tensor, share: float) -> Tensor:
-        """Add the gradient of ``share`` times the loss and return that part of the loss."""
+        """Add the gradient of a ``share`` of the batch and return its part of the loss."""
         with self.precision.computing():
             output = self.net_g(lq)
-        losses = {k: v * share for k, v in self._losses(output.float(), gt).items()}
+        losses = {
+            name: value if name == "l_pix" and self.pixel_loss_is_sum else value * share
+            for name, value in self._losses(output.float(), gt).items()
+        }
         loss = torch.stack(list(losses.values())).sum()
         self.scaler.scale(loss).backward()
         for name, value in losses.items():
@@ -189,10 +199,11 @@ class LRFDNModel(SRModel):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what this model has beyond BasicSR's networks, optimizers and schedulers."""
-        return {"scaler": self.scaler.state_dict()}
+        return {"scaler": self.scaler.state_dict(), "ema_warmup": self.ema_warmup}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what :meth:`state_dict` returned."""
+        self.ema_warmup = state.get("ema_warmup", self.ema_warmup)
         if self.scaler.is_enabled() and state.get("scaler"):
             self.scaler.load_state_dict(deepcopy(state["scaler"]))
 

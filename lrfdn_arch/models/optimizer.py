@@ -15,27 +15,36 @@ def build_optimizer(section: Optimizer, weights: Iterable[nn.Parameter]) -> torc
 
     Where it can update all weights in one fused call it does, unless ``fused`` or ``foreach`` is
     given.
+
+    Raises:
+        ValueError: the optimizer refuses its arguments.
     """
     cls: Any = getattr(torch.optim, section.type)
     arguments = section.arguments()
     chosen = arguments.keys() & {"fused", "foreach", "differentiable"}
     if "fused" in inspect.signature(cls).parameters and not chosen:
         arguments["fused"] = True
-    optimizer = cls(weights, **arguments)
+    try:
+        optimizer = cls(weights, **arguments)
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise ValueError(f"train:optim_g: {section.type} refuses its arguments: {error}") from error
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])
     return optimizer
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load ``state``, but keep how this optimizer computes: a state saved by BasicSR is not fused.
+    """Load ``state``, but keep what the option file says: its numbers, and how it computes.
 
     Raises:
-        ValueError: the state is of other weights.
+        ValueError: the state is of other weights, or lacks what ``amsgrad`` or ``centered`` need.
     """
-    ways = ("fused", "foreach", "capturable", "differentiable")
+    for theirs, ours in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        for extra in ("amsgrad", "centered"):
+            if theirs.get(extra, False) != ours.get(extra, False):
+                raise ValueError(f"it was saved with {extra}: {theirs.get(extra, False)}")
     groups = [
-        {**theirs, **{way: ours[way] for way in ways if way in ours}}
+        {**theirs, **{key: value for key, value in ours.items() if key != "params"}}
         for theirs, ours in zip(state["param_groups"], optimizer.param_groups, strict=True)
     ]
     optimizer.load_state_dict({**state, "param_groups": groups})

@@ -59,7 +59,7 @@ def _one_cycle(curve: Scheduler, highest: float, steps: int, total: int) -> floa
     start = highest / curve.div_factor
     end = start / curve.final_div_factor
     top = curve.pct_start * total - 1
-    if steps <= top:
+    if steps <= top and top > 0:
         return _cosine(start, highest, steps / top)
     return _cosine(highest, end, (steps - top) / (total - 1 - top))
 

@@ -7,6 +7,9 @@ from lrfdn_arch.options.faults import Fault, KeyPath, unknown
 from lrfdn_arch.options.root import KNOWN_MODELS
 from lrfdn_arch.options.signatures import our_networks, signature_faults
 
+# They need a closure, sparse gradients, matrices alone; and the class that all others derive from.
+_UNFIT = ("LBFGS", "SparseAdam", "Muon", "Optimizer")
+
 
 def argument_faults(data: Mapping[str, Any]) -> list[Fault]:
     """Return the faults in ``network_g`` and ``train:optim_g`` of an option file as read.
@@ -34,7 +37,7 @@ def _optimizer_faults(section: Any) -> list[Fault]:
     optimizers = {
         n: o
         for n, o in vars(torch.optim).items()
-        if isinstance(o, type) and issubclass(o, torch.optim.Optimizer)
+        if isinstance(o, type) and issubclass(o, torch.optim.Optimizer) and n not in _UNFIT
     }
     if name not in optimizers:
         return [Fault((*key, "type"), unknown(name, optimizers, "optimizer"), name)]

@@ -69,9 +69,15 @@ def _validation(options: Options) -> list[Fault]:
 
 
 def _precision(options: Options) -> list[Fault]:
+    faults = []
     if options.amp_bf16 and not options.use_amp:
-        return [Fault(("amp_bf16",), "says nothing while use_amp is off; expected use_amp: true")]
-    return []
+        expected = "says nothing while use_amp is off; expected use_amp: true"
+        faults.append(Fault(("amp_bf16",), expected))
+    ours = isinstance(options, TrainOptions) and options.model_type == "LRFDNModel"
+    if ours and options.val and options.val.use_amp and not options.use_amp:
+        expected = "takes training's mixed precision, which is off; expected use_amp: true"
+        faults.append(Fault(("val", "use_amp"), expected))
+    return faults
 
 
 def _paths(options: Options) -> list[Fault]:
@@ -85,7 +91,7 @@ def _train_set(options: TrainOptions) -> list[Fault]:
     dataset, key = options.datasets.get("train"), ("datasets", "train")
     if dataset is None:
         return [Fault(key, "this section is needed, with the images to train on")]
-    faults = []
+    faults = _names(options)
     if dataset.batch_size_per_gpu is None:
         faults.append(Fault((*key, "batch_size_per_gpu"), "needed, a whole number above 0"))
     if dataset.type in _PAIRED:
@@ -96,6 +102,19 @@ def _train_set(options: TrainOptions) -> list[Fault]:
                 "test phases belong in a file for test.py; for validation use val, val_2, ..."
             )
             faults.append(Fault(("datasets", phase), expected))
+    return faults
+
+
+def _names(options: TrainOptions) -> list[Fault]:
+    """Validation sets are told apart by ``name``, in every record of a run."""
+    seen: dict[str, str] = {}
+    faults = []
+    for phase in options.phases("val"):
+        name = options.datasets[phase].name
+        if name in seen:
+            expected = f"expected another name than {seen[name]} has"
+            faults.append(Fault(("datasets", phase, "name"), expected, name))
+        seen.setdefault(name, phase)
     return faults
 
 
@@ -115,15 +134,31 @@ def _paired_training_set(dataset: Dataset, scale: int) -> list[Fault]:
     return faults
 
 
+# What each curve reads besides ``type``; another curve's key would do nothing.
+_MULTI_STEP = {"milestones", "gamma", "restarts", "restart_weights"}
+_CURVE_KEYS = {
+    "MultiStepLR": _MULTI_STEP,
+    "MultiStepRestartLR": _MULTI_STEP,
+    "CosineAnnealingRestartLR": {"periods", "restart_weights", "eta_min"},
+    "CosineAnnealingLR": {"T_max", "eta_min"},
+    "OneCycleLR": {"pct_start", "div_factor", "final_div_factor"},
+    "ConstantLR": set(),
+}
+
+
 def _schedule(options: TrainOptions) -> list[Fault]:
     train, key = options.train, ("train", "scheduler")
     curve, faults = train.scheduler, []
+    used = _CURVE_KEYS[curve.type]
+    for name in sorted(curve.model_fields_set - used - {"type"}):
+        takes = f"takes {', '.join(sorted(used))}" if used else "takes no other key"
+        faults.append(Fault((*key, name), f"{curve.type} does not read this; it {takes}"))
     if train.warmup_iter >= train.total_iter:
         expected = f"expected less than total_iter, {train.total_iter}"
         faults.append(Fault(("train", "warmup_iter"), expected, train.warmup_iter))
     if curve.type.startswith("MultiStep") and not curve.milestones:
         faults.append(Fault((*key, "milestones"), "needed, e.g. [200000, 400000]"))
-    if len(curve.restart_weights) != len(_pieces(options)):
+    if "restart_weights" in used and len(curve.restart_weights) != len(_pieces(options)):
         expected = f"expected as many as there are {_pieces_name(options)}, {len(_pieces(options))}"
         faults.append(Fault((*key, "restart_weights"), expected, list(curve.restart_weights)))
     if curve.type == "CosineAnnealingRestartLR" and sum(curve.periods) < train.total_iter:
@@ -152,6 +187,11 @@ def _pieces_name(options: TrainOptions) -> str:
 
 def _ema(options: TrainOptions) -> list[Fault]:
     faults = []
+    for name in ("pixel_opt", "perceptual_opt"):
+        loss = getattr(options.train, name)
+        if loss is not None and loss.arguments().get("reduction") == "none":
+            key = ("train", name, "reduction")
+            faults.append(Fault(key, "a loss is one number; expected mean or sum", "none"))
     ema_off = options.train.ema_decay == 0
     weights = options.val.weights if options.val else None
     if ema_off and weights in ("ema", "both"):
@@ -173,6 +213,7 @@ def _foreign_model(options: TrainOptions) -> list[Fault]:
         ("use_amp",): options.use_amp,
         ("use_channels_last",): options.use_channels_last,
         ("use_compile",): options.use_compile,
+        ("val", "use_amp"): options.val is not None and options.val.use_amp,
         ("train", "grad_clip_max_norm"): train.grad_clip_max_norm,
         ("datasets", "train", "accum_iter"): _accumulates(options),
         ("train", "optim_g", "type"): train.optim_g.type not in BASICSR_OPTIMIZERS,

@@ -78,7 +78,9 @@ class Dataset(Typed):
     )
     num_prefetch_queue: Positive = Field(default=1, description="For BasicSR's loop.")
     dataset_enlarge_ratio: Positive = Field(
-        default=1, description="For BasicSR's loop; ours is endless."
+        default=1,
+        description="How often an epoch shows each image; ours only asks for it where a batch is "
+        "larger than the dataset.",
     )
     use_shuffle: bool = Field(default=True, description="Written in many files, read by nobody.")
 

@@ -55,6 +55,7 @@ def _fault(error: ErrorDetails) -> Fault:
     message = error["msg"].replace("Input should be", "expected").replace("a valid ", "a ")
     message = message.replace("a integer", "a whole number").replace("a boolean", "true or false")
     message = message.replace("a dictionary or instance of", "a section of keys,")
+    message = message.replace("a tuple", "a list such as [1, 2]")
     return Fault(key, message, error["input"])
 
 

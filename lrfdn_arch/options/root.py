@@ -18,7 +18,7 @@ class Options(Section):
 
     name: str = Field(
         min_length=1,
-        pattern=r"^[^/\\]+$",
+        pattern=r"^[^/\\.][^/\\]*$",
         description="Name of the experiment: its folder under experiments/ or results/.",
     )
     model_type: str = Field(default="LRFDNModel", description="Model in BasicSR's MODEL_REGISTRY.")

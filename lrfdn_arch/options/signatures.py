@@ -40,10 +40,11 @@ def signature_faults(
         for argument, parameter in named.items()
         if parameter.default is parameter.empty and argument not in arguments
     ]
+    kinds = {argument: _kind(parameter) for argument, parameter in named.items()}
     faults += [
-        Fault((*key, argument), f"{name} expects {_SIMPLE[named[argument].annotation]} here", value)
+        Fault((*key, argument), f"{name} expects {_SIMPLE[kinds[argument]]} here", value)
         for argument, value in arguments.items()
-        if argument in named and not _fits(value, named[argument].annotation)
+        if argument in named and not _fits(value, kinds[argument])
     ]
     return faults
 
@@ -56,6 +57,13 @@ def our_networks() -> dict[str, type]:
         if registry == "ARCH_REGISTRY"
         for name in names
     }
+
+
+def _kind(parameter: inspect.Parameter) -> Any:
+    """Return a parameter's type; where it has none, a default that is a fraction or text tells."""
+    if parameter.annotation is parameter.empty and type(parameter.default) in (float, str):
+        return type(parameter.default)
+    return parameter.annotation
 
 
 def _fits(value: Any, annotation: Any) -> bool:

@@ -24,7 +24,9 @@ class Optimizer(Typed):
     type: str = Field(min_length=1, description="Adam, AdamW, NAdam, SGD, ... of torch.optim.")
     lr: float = Field(gt=0, description="Learning rate at its highest.")
     weight_decay: float = Field(default=0.0, ge=0, description="L2 penalty; decoupled in AdamW.")
-    betas: Numbers = Field(default=(0.9, 0.999), description="Momentum terms of the Adam family.")
+    betas: tuple[float, float] = Field(
+        default=(0.9, 0.999), strict=False, description="Momentum terms of the Adam family."
+    )
 
 
 class Scheduler(Section):
@@ -43,8 +45,8 @@ class Scheduler(Section):
     restart_weights: Numbers = Field(
         default=(1.0,), description="Factor of each restart or period."
     )
-    periods: Wholes = Field(
-        default=(), description="CosineAnnealingRestartLR: length of each cosine."
+    periods: tuple[Positive, ...] = Field(
+        default=(), strict=False, description="CosineAnnealingRestartLR: length of each cosine."
     )
     eta_min: float = Field(default=0.0, ge=0, description="Cosine: the lowest learning rate.")
     T_max: Positive | None = Field(

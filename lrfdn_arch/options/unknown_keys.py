@@ -56,8 +56,9 @@ def _closed_sections(
             backend = ("datasets", str(phase), "io_backend")
             yield backend, _at(dataset, ("io_backend",)), {*IoBackend.model_fields, "db_paths"}
     for name, metric in _at(data, ("val", "metrics")).items():
-        if isinstance(metric, Mapping) and metric.get("type") in _METRIC_ARGUMENTS:
-            valid = set(Metric.model_fields) | _METRIC_ARGUMENTS[metric["type"]]
+        kind = metric.get("type") if isinstance(metric, Mapping) else None
+        if isinstance(kind, str) and kind in _METRIC_ARGUMENTS:
+            valid = set(Metric.model_fields) | _METRIC_ARGUMENTS[kind]
             yield ("val", "metrics", str(name)), metric, valid
 
 

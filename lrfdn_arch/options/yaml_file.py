@@ -10,14 +10,24 @@ from lrfdn_arch.options.faults import Fault, KeyPath, OptionsError
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset in which ``1e-4`` is a number, as YAML 1.2 and every reader has it."""
+    """YAML's safe subset with the numbers of YAML 1.2, as every reader has them.
+
+    In PyYAML's 1.1 ``1e-4`` is text, ``010`` is 8, ``1:30`` is 90 and ``2024-11-22`` a date.
+    """
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+_TAG = "tag:yaml.org,2002:"
+_NUMBERS = {
+    "int": r"^[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F]+)$",
+    "float": r"^([-+]?((\d[\d_]*\.[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?|\d[\d_]*[eE][-+]?\d+"
+    r"|\.(inf|Inf|INF))|\.(nan|NaN|NAN))$",
+}
+_Loader.yaml_implicit_resolvers = {
+    first: [(t, r) for t, r in rest if t.removeprefix(_TAG) not in (*_NUMBERS, "timestamp")]
+    for first, rest in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _name, _pattern in _NUMBERS.items():
+    _Loader.add_implicit_resolver(_TAG + _name, re.compile(_pattern), list("-+.0123456789"))
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int | str]]:
@@ -37,18 +47,20 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int | str]]:
         raise OptionsError(str(path), [Fault((), f"expected UTF-8 text: {error}")]) from None
     lines: dict[KeyPath, int | str] = {}
     faults: list[Fault] = []
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is not None:
             _walk(node, (), lines, faults)
         data = None if node is None else loader.construct_document(node)
+    except RecursionError:
+        raise OptionsError(str(path), [Fault((), "an anchor (&) holds itself (*)")]) from None
+    except ValueError as error:  # of a tag: !!float abc, or a date that is none
+        raise OptionsError(str(path), [Fault((), f"holds no such value: {error}")]) from None
     except yaml.MarkedYAMLError as error:
         raise OptionsError(str(path), [_syntax_fault(error)]) from None
     except yaml.YAMLError as error:
         raise OptionsError(str(path), [Fault((), f"is not YAML: {error}")]) from None
-    finally:
-        loader.dispose()
     if not isinstance(data, dict):
         fault = Fault((), "expected keys and values such as 'name: my_run'", data)
         raise OptionsError(str(path), [fault])

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from training_runs import differing, make_images, options, run, weights
 
-from lrfdn_arch.engine import training
+from lrfdn_arch.engine import loop, training
 from lrfdn_arch.engine.log import summary
 
 TOTAL = 16
@@ -26,6 +26,7 @@ TOTAL = 16
 # Neither is what this is about, and both take longer than the training.
 summary._network = lambda options, network: "not counted"
 training.draw_curves = lambda *_: False
+STEPS = "steps.txt"  # in a run's folder: the iterations of its last process
 
 
 def child(opt: dict, root: Path) -> int:
@@ -33,6 +34,7 @@ def child(opt: dict, root: Path) -> int:
     sys.stdout.flush()
     number = os.fork()
     if number == 0:
+        note_steps(root)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 1
         try:
@@ -40,6 +42,19 @@ def child(opt: dict, root: Path) -> int:
         finally:
             os._exit(code)
     return number
+
+
+def note_steps(root: Path) -> None:
+    """Write the number of every iteration that this process makes."""
+    step = loop.step
+    root.mkdir(parents=True, exist_ok=True)
+    file = (root / STEPS).open("w")
+
+    def step_and_note(session, batch, iteration):
+        print(iteration, file=file, flush=True)
+        step(session, batch, iteration)
+
+    loop.step = step_and_note
 
 
 def exit_code(number: int) -> int:
@@ -72,10 +87,12 @@ def main(folder: Path, kills: int) -> None:
             continue
         states = [int(p.stem) for p in (root / STATES).glob("[0-9]*.state")]
         resumed = exit_code(child(opt, root))
+        steps = [int(line) for line in (root / STEPS).read_text().split()]
         trials.append(
             {
                 "reached": max(states, default=0),
                 "resumed": resumed,
+                "steps_after": steps,
                 "differing": differing(expected, weights(root, TOTAL)),
                 "left_over": [p.name for p in root.glob("experiments/**/.*")],
             }

@@ -2,13 +2,14 @@
 
 import io
 import json
+import os
 import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 import yaml
-from training_runs import folders, make_images, options, run, weights, write
+from training_runs import folders, make_images, options, run, weights
 
 from lrfdn_arch.engine import loop, training
 from lrfdn_arch.engine.log import live_line
@@ -54,7 +55,91 @@ def test_mistakes_are_explained_before_the_first_iteration(data, tmp_path, monke
     text = said(path__resume_state="nowhere.state")
     assert "nowhere.state: no such training state" in text
     network = {"type": "SRVGGNetCompact", "num_feat": 8, "num_conv": 1, "upscale": 3}
-    assert "makes 48x48 of 16x16, scale 2 needs 32x32" in said(network_g=network)
+    assert "makes 3x48x48 of 3x16x16, the ground truth has 3x32x32" in said(network_g=network)
+    network = {"type": "LRFDN", "num_feat": 8, "num_block": 1, "upscale": 2}
+    grey = {**network, "num_out_ch": 1}
+    assert "makes 1x32x32 of 3x16x16, the ground truth has 3x32x32" in said(network_g=grey)
+    grey = {**network, "num_in_ch": 1, "num_out_ch": 1}
+    assert "cannot take the training images, 3x16x16" in said(network_g=grey)
+
+
+def test_validation_sets_are_looked_at_before_training(data, tmp_path):
+    def said(folder, **changes) -> str:
+        return mistake(options(data, **folders(folder, "val"), **changes), tmp_path)
+
+    other = tmp_path / "other"
+    make_images(other, count=1)
+    (other / "LR").rename(other / "LR_x2"), (other / "HR").rename(other / "LR")
+    (other / "LR_x2").rename(other / "HR")
+    assert "HR of the first image is 24x24, LR times scale 2 is 96x96" in said(other)
+    for name in ("HR", "LR"):
+        (other / name / "0000.png").unlink()
+    assert "datasets:val holds no images" in said(other)
+    single = {"type": "SingleImageDataset", "name": "lr", "dataroot_lq": str(data / "LR")}
+    text = mistake(options(data, datasets__val=single | {"io_backend": {"type": "disk"}}), tmp_path)
+    assert "datasets:val has no dataroot_gt, which val:metrics need" in text
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_training_image_is_named(tmp_path, plain_runs, workers):
+    make_images(tmp_path)
+    file = tmp_path / "HR/0003.png"
+    file.write_bytes(file.read_bytes()[:40])
+    opt = options(tmp_path, **folders(tmp_path), datasets__train__num_worker_per_gpu=workers)
+    with pytest.raises(
+        ValueError, match=r"image \d of the dataset \(.*HR/0003\.png\) cannot"
+    ) as caught:
+        run(opt, tmp_path)
+    assert "Traceback" not in str(caught.value)
+
+
+def test_basicsrs_model_gets_uint8_images_as_floats(data, tmp_path, plain_runs):
+    schedule = {"type": "MultiStepLR", "milestones": [3, 6]}
+    opt = options(data, model_type="SRModel", train__scheduler=schedule)
+    assert run(opt, tmp_path) == 0
+    lines = (tmp_path / "experiments/run/metrics.jsonl").read_text().splitlines()
+    assert all(line["l_pix"] < 1 for line in map(json.loads, lines) if line["kind"] == "train")
+
+
+def test_float16_goes_on_after_an_overflow(data, tmp_path, plain_runs, monkeypatch):
+    from lrfdn_arch.models.precision import Precision
+
+    scalers = []
+
+    def scaler(self):
+        scalers.append(torch.amp.GradScaler("cpu", init_scale=2.0**100))
+        return scalers[-1]
+
+    monkeypatch.setattr(Precision, "scaler", scaler)
+    assert run(options(data, use_amp=True), tmp_path) == 0
+    assert scalers[0].get_scale() < 2.0**100, "there was no overflow"
+
+
+def test_a_failed_validation_loses_no_training(data, tmp_path, plain_runs, monkeypatch):
+    from lrfdn_arch.engine import session
+
+    def fail(*_):
+        raise ValueError("the GPU's memory ran out in validation")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "validate_model", fail)
+        with pytest.raises(ValueError, match="ran out in validation"):
+            run(options(data), tmp_path / "failed")
+    assert (tmp_path / "failed/experiments/run/training_states/4.state").is_file()
+    assert run(options(data), tmp_path / "failed", "--auto_resume") == 0
+    assert run(options(data), tmp_path / "whole") == 0
+    validations = [
+        [
+            (line["iter"], line["metrics"])
+            for line in map(json.loads, text.splitlines())
+            if line["kind"] == "validation"
+        ]
+        for text in (
+            (tmp_path / name / "experiments/run/metrics.jsonl").read_text()
+            for name in ("failed", "whole")
+        )
+    ]
+    assert validations[0] == validations[1] and len(validations[0]) == 4
 
 
 def test_an_empty_dataset_is_explained(tmp_path):
@@ -99,6 +184,14 @@ def test_running_out_of_memory_says_what_to_turn_down(data, tmp_path, plain_runs
     monkeypatch.setattr(LRFDNModel, "optimize_parameters", too_much)
     with pytest.raises(ValueError, match="batch_size_per_gpu=2 datasets:train:accum_iter=2"):
         run(options(data), tmp_path)
+    train = {"datasets__train__accum_iter": 2, "datasets__train__batch_size_per_gpu": 3}
+    with pytest.raises(
+        ValueError, match=r"with 1/3 of the memory.*per_gpu=1 datasets:train:accum_iter=6"
+    ):
+        run(options(data, **train), tmp_path)
+    with pytest.raises(ValueError) as caught:
+        run(options(data, datasets__train__batch_size_per_gpu=1), tmp_path)
+    assert "batch_size_per_gpu" not in str(caught.value) and "gt_size" in str(caught.value)
 
 
 def test_a_run_leaves_everything_it_promises(data, tmp_path, capsys):
@@ -197,6 +290,17 @@ def test_a_terminal_gets_one_line_that_moves(monkeypatch):
     assert screen.getvalue().endswith("\r\x1b[Kvalidated\n")
 
 
+def test_a_reader_that_went_away_is_no_error(tmp_path):
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        line = LiveLine(stream)
+        line.print("heard")
+        assert os.read(reader, 100) == b"heard\n"
+        os.close(reader)
+        line.print("not heard")
+        line.print("nor this")
+
+
 def test_the_time_a_run_will_take_is_said_once(capsys):
     log = RunLog(5, 1000)
     for iteration in range(6, 200):
@@ -250,4 +354,4 @@ def test_no_validation_set_is_fine(data, tmp_path, plain_runs, capsys):
     del opt["datasets"]["val"], opt["val"]
     assert run(opt, tmp_path) == 0
     assert "path:pretrain_network_g=WEIGHTS" in capsys.readouterr().out
-    assert not write(opt, tmp_path / "x.yml").with_name("test.yml").exists()
+    assert not (tmp_path / "experiments/run/test.yml").exists()

@@ -92,7 +92,7 @@ def test_nothing_to_validate_on_is_an_error():
 
 
 def test_sizes_that_do_not_belong_together_are_named():
-    with pytest.raises(ValueError, match=r"image image\.0: the network made 9x8 .* has 18x16"):
+    with pytest.raises(ValueError, match=r"image image\.0: the network made 9x8x3 .* has 18x16x3"):
         validate(lambda lq: lq, validation_loader(Pairs(1)), PSNR)
 
 

@@ -160,6 +160,27 @@ def test_all_faults_come_at_once_with_line_path_expected_and_found(write):
             "type: MultiStepLR",
             "milest",
         ),
+        (
+            "eta_min: 1e-7",
+            "T_max: 50",
+            "T_max: CosineAnnealingRestartLR does not read this; it tak",
+        ),
+        ("eta_min: 1e-7", "milestones: [3]", "milestones: CosineAnnealingRestartLR does not read"),
+        ("periods: [100]", "periods: [0, 100]", "train:scheduler:periods:0: expected greater than"),
+        ("betas: [0.9, 0.99]", "betas: [0.9]", "train:optim_g:betas:1: this key is needed"),
+        ("type: Adam,", "type: LBFGS,", "train:optim_g:type: unknown optimizer"),
+        ("reduction: mean", "reduction: none", "a loss is one number; expected mean or sum"),
+        ("  val_freq", "  use_amp: true\n  val_freq", "val:use_amp: takes training's mixed prec"),
+        ("val_2: {name: b,", "val_2: {name: a,", "val_2:name: expected another name than val has"),
+        ("total_iter: 100", "total_iter: 010", "train:total_iter: expected a whole number, found"),
+        ("total_iter: 100", "total_iter: 1:30", "train:total_iter: expected a whole number, found"),
+        ("periods: [100]", "periods: 100", "expected a list such as [1, 2], found 100"),
+        ("name: run", "name: ..", "name: String should match pattern"),
+        (
+            "{type: calculate_psnr, crop",
+            "{type: [a], crop",
+            "val:metrics:psnr:type: expected a stri",
+        ),
     ],
 )
 def test_a_contradiction_is_reported(write, old, new, expected):
@@ -179,6 +200,23 @@ def test_a_syntax_error_has_its_line(write):
     assert "line 21, column 52" in faults_of(
         write(GOOD, ("betas: [0.9, 0.99]", "betas: [0.9, 0.99"))
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("name: run", "name: r\x00n", "is not YAML"),
+        ("1e-4", "!!float 1e-4x", "holds no such value"),
+        ("name: run", "name: run\nx: &a [*a]", "holds itself"),
+    ],
+)
+def test_what_yaml_cannot_hold_is_said_in_a_line(write, old, new, expected):
+    assert expected in faults_of(write(GOOD, (old, new)))
+
+
+def test_a_date_is_a_name(write):
+    file = write(GOOD, ("name: run", "name: 2024-11-22"))
+    assert load_options(file, TrainOptions).name == "2024-11-22"
 
 
 def test_a_key_written_twice_is_a_fault(write):

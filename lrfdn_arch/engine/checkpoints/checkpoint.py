@@ -60,6 +60,7 @@ def state_of(model: Any, epoch: int, iteration: int) -> dict[str, Any]:
         "epoch": epoch,
         "iter": iteration,
         "networks": {name: network.state_dict() for name, network in networks_of(model).items()},
+        "optimizer_types": [type(optimizer).__name__ for optimizer in model.optimizers],
         "optimizers": [optimizer.state_dict() for optimizer in model.optimizers],
         "schedulers": [scheduler.state_dict() for scheduler in model.schedulers],
         "model": own,
@@ -100,6 +101,8 @@ def load_state(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged or no training state: {error}") from error
     if not isinstance(state, dict) or not {"iter", "optimizers"} <= state.keys():
         raise ValueError(f"{path} is no training state: 'iter' and 'optimizers' are missing")
+    if not isinstance(state["iter"], int):
+        raise ValueError(f"{path} is no training state: its 'iter' is no whole number")
     return state
 
 
@@ -117,6 +120,13 @@ def restore_model(model: Any, state: Mapping[str, Any], path: Path) -> None:
         if name not in saved:
             raise ValueError(f"{path} has no {name}; was it saved with other options (EMA)?")
         _load_network(network, saved[name], name, path)
+    here = [type(optimizer).__name__ for optimizer in model.optimizers]
+    if state.get("optimizer_types", here) != here:
+        raise ValueError(
+            f"{path} was saved with {', '.join(state['optimizer_types'])}, the option file has "
+            f"{', '.join(here)} (train:optim_g:type). To go on with another optimizer start a new "
+            "run from the weights (path:pretrain_network_g)"
+        )
     try:
         model.resume_training(state)
     except (ValueError, AssertionError, KeyError) as error:
@@ -165,7 +175,7 @@ def newest_whole_state(folder: Path, warn: Callable[[str], None]) -> Path | None
     for path in sorted(numbered, key=lambda path: int(path.stem), reverse=True):
         try:
             load_state(path)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             warn(f"{error}; trying the state before it")
         else:
             return path

@@ -1,5 +1,6 @@
 """One line at the bottom of a terminal that is written over, and plain lines above it."""
 
+import os
 import shutil
 import sys
 import time
@@ -32,22 +33,35 @@ class LiveLine:
         if not self.is_terminal:
             return
         width = shutil.get_terminal_size().columns
-        self.stream.write(_ERASE + text[: width - 1])
-        self.stream.flush()
+        self._write(_ERASE + text[: width - 1])
         self._shown = True
         self._due = time.monotonic() + _SECONDS_BETWEEN
 
     def print(self, text: str) -> None:
         """Print ``text`` as a line of its own, above the live one."""
         self.clear()
-        print(text, file=self.stream, flush=True)
+        self._write(text + "\n")
 
     def clear(self) -> None:
         """Take the live line away."""
         if self._shown:
-            self.stream.write(_ERASE)
             self._shown = False
             self._due = 0.0
+            self._write(_ERASE)
+
+    def _write(self, text: str) -> None:
+        """Write ``text`` at once; once nobody reads any more, nothing.
+
+        The Ctrl-C that stops a training stops the ``tee`` or ``less`` behind it first.
+        """
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())  # Python flushes it once more at the end
+            os.close(nowhere)
+            self.is_terminal = False
 
 
 def duration(seconds: float) -> str:

@@ -131,8 +131,8 @@ def _measure(
         data["img2"] = to_image(gt)
         if data["img2"].shape != sr.shape:
             raise ValueError(
-                f"image {name}: the network made {_size(sr)} pixels, the ground truth has "
-                f"{_size(data['img2'])}; do LR, HR and scale belong together?"
+                f"image {name}: the network made {_size(sr)} (width x height x channels), the "
+                f"ground truth has {_size(data['img2'])}; do LR, HR and scale belong together?"
             )
     elif metrics:
         raise ValueError(f"image {name} has no ground truth (dataroot_gt) to compute metrics with")
@@ -140,7 +140,8 @@ def _measure(
 
 
 def _size(image: np.ndarray) -> str:
-    return f"{image.shape[1]}x{image.shape[0]}"
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    return f"{image.shape[1]}x{image.shape[0]}x{channels}"
 
 
 def _from_all_processes(mine: list[ImageResult]) -> tuple[ImageResult, ...]:
