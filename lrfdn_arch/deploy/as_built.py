@@ -64,7 +64,7 @@ def _check_module(name: str, found: nn.Module, expected: nn.Module) -> None:
     shapes, wanted = _shapes(found), _shapes(expected)
     if shapes != wanted:
         raise _refusal(name, f"expected the parameters {wanted}, found {shapes}")
-    if found._forward_hooks or found._forward_pre_hooks:  # weight_norm and pruning are such, too
+    if found._forward_hooks or found._forward_pre_hooks:
         raise _refusal(name, "it has a forward hook")
     if "forward" in vars(found):
         raise _refusal(name, "its forward is replaced")

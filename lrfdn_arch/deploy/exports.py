@@ -49,7 +49,7 @@ def export(
         OSError: the weights are not there, or the file cannot be written.
     """
     source = find_weights(weights)
-    if source.suffix == ".onnx":
+    if source.suffix.lower() == ".onnx":
         raise ValueError(f"{source} is an export already: give .pth or .safetensors weights")
     out = out or Path(f"{source.stem}{'_fused' if kind == 'fused' else ''}{suffix}")
     if out.exists() and not overwrite:

@@ -97,7 +97,7 @@ def open_for(request: Request) -> Runtime:
         FileNotFoundError: there are no such weights.
     """
     path = find_weights(request.weights)
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         return _open_onnx(path, request)
     network = load_network(path)
     if request.runtime == "auto":
