@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from lrfdn_arch.archs.padding import MIN_SIZE
 from lrfdn_arch.deploy.fuse import fuse
 from lrfdn_arch.deploy.onnx_graph import AXES
-from lrfdn_arch.deploy.optional import require
+from lrfdn_arch.deploy.optional import is_installed, require
 from lrfdn_arch.deploy.window import Window, sources
 
+_CUDA = "CUDAExecutionProvider"
 _TRIED_SIDE = 24  # of the image a model's scale is measured on, milliseconds
 
 
@@ -66,13 +67,12 @@ class OnnxRuntime:
     def from_network(
         cls, network: nn.Module, *, precision: str = "fp32", device: torch.device | None = None
     ) -> "OnnxRuntime":
-        """Export ``network`` in memory and open it.
+        """Export ``network`` in memory and open it, in "fp32" or "fp16".
 
         Raises:
-            ValueError: as the class; also for bf16, which ONNX Runtime's convolutions lack.
+            ValueError: as the class.
         """
-        if precision == "bf16":
-            raise ValueError("ONNX Runtime has no bf16 convolutions: choose fp32 or fp16")
+        assert precision in ("fp32", "fp16"), precision
         from lrfdn_arch.deploy.onnx_graph import build_model
 
         fused = fuse(network)
@@ -145,6 +145,15 @@ def _run(session: Any, inputs: dict[str, Any]) -> NDArray[Any]:
     return np.asarray(sr)
 
 
+def has_cuda() -> bool:
+    """Whether an onnxruntime with CUDA is installed."""
+    if not is_installed("onnxruntime"):
+        return False
+    import onnxruntime
+
+    return _CUDA in onnxruntime.get_available_providers()
+
+
 def window_inputs(lq: Tensor, window: Window) -> dict[str, Any]:
     """Return what graphs that know windows read beside the image, numpy arrays by name."""
     height, width = (max(MIN_SIZE, size) for size in lq.shape[-2:])
@@ -162,12 +171,12 @@ def _open(model: Path | bytes, device: torch.device) -> Any:
         raise FileNotFoundError(f"no ONNX model at {model}")
     providers = ["CPUExecutionProvider"]
     if device.type == "cuda":
-        if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        if not has_cuda():
             raise ValueError(
                 "this onnxruntime has no CUDA: pip install onnxruntime-gpu, or choose --device cpu "
                 "or --runtime eager"
             )
-        providers.insert(0, "CUDAExecutionProvider")
+        providers.insert(0, _CUDA)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors reach us as exceptions
     options.intra_op_num_threads = torch.get_num_threads()
