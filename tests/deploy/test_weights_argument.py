@@ -7,6 +7,7 @@ from PIL import Image
 
 from lrfdn_arch import entry
 from lrfdn_arch.cli import main
+from lrfdn_arch.weights import find_weights
 
 
 @pytest.fixture
@@ -30,3 +31,11 @@ def test_endings_in_capitals_and_foreign_files_as_weights(
     assert "SMALL.ONNX is an export already" in capsys.readouterr().err
     assert lrfdn("upscale", photo, "--weights", photo) == 2
     assert "photo.png is no weights file" in capsys.readouterr().err
+
+
+def test_an_empty_environment_variable_is_none(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LRFDN_WEIGHTS", "")
+    assert find_weights() == find_weights("lrfdn_x4")
+    assert lrfdn("upscale", photo, "--runtime", "eager") == 0
