@@ -55,6 +55,16 @@ def read_with_options(
     return named, _options(content, path)
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what a safetensors file that has been read says of itself; {} for other files."""
+    from safetensors import safe_open
+
+    if path.suffix.lower() != ".safetensors":
+        return {}
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
 def _is_named_tensor(name: object, value: object) -> bool:
     return isinstance(name, str) and isinstance(value, Tensor)
 
