@@ -28,7 +28,11 @@ def add(commands: Any) -> None:
         one.add_argument(
             "--key", choices=("params", "params_ema"), help="of a checkpoint (default: its EMA)"
         )
-        one.add_argument("--licence", default="", help="of the weights, for the file's metadata")
+        one.add_argument(
+            "--licence",
+            default="",
+            help="of the weights, for the file's metadata (default: what the weights' own says)",
+        )
         one.add_argument("--overwrite", action="store_true", help="replace a file already there")
         if kind == "onnx":
             one.add_argument("--half", action="store_true", help="float16 inside")

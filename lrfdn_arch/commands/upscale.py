@@ -54,7 +54,11 @@ def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
         help="what computes (default: the fastest here, measured once and remembered)",
     )
     parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), help="of the arithmetic")
-    parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda or cuda:N (default: a GPU)")
+    parser.add_argument(
+        "--device",
+        metavar="DEVICE",
+        help="cpu, cuda or cuda:N (default: a GPU that the runtime can use, else the CPU)",
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -13,7 +15,13 @@ from torch import nn
 
 from lrfdn_arch.deploy.files import written_whole
 from lrfdn_arch.deploy.optional import is_installed
-from lrfdn_arch.deploy.runtimes import Runtime, open_runtime, pick_device
+from lrfdn_arch.deploy.runtimes import (
+    RUNTIMES,
+    Runtime,
+    open_runtime,
+    pick_device,
+    runs_on_gpus,
+)
 
 Candidate = tuple[str, str]  # runtime, precision
 _PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}  # what runs our ONNX graphs
@@ -25,16 +33,19 @@ def candidates(device: torch.device) -> list[Candidate]:
     """Return what ``auto`` measures on ``device``.
 
     "compiled" is left out: its compilation, again in every process, outlasts what it gains on all
-    but hours of images. fp16 is measured on GPUs and loses less than 0.01 dB; bf16 on the CPU where
-    the processor has it.
+    but hours of images. fp16 is measured on GPUs and moves an image by less than 0.01 dB; bf16,
+    which moves some by more, is for those who ask for it.
     """
-    found: list[Candidate] = [("eager", "fp32")]
-    if device.type == "cuda":
-        return [*found, ("eager", "fp16")]
-    if not is_installed("onnx"):
-        return found
-    others = [name for name, package in _PACKAGES.items() if is_installed(package)]
-    return [*found, *((name, "fp32") for name in others)]
+    on_gpu = device.type == "cuda"
+    names = ["eager"]
+    if is_installed("onnx"):
+        names += [name for name, package in _PACKAGES.items() if is_installed(package)]
+    return [
+        (name, precision)
+        for name in names
+        if not on_gpu or runs_on_gpus(name)
+        for precision in (("fp32", "fp16") if on_gpu else ("fp32",))
+    ]
 
 
 def open_fastest(
@@ -54,7 +65,7 @@ def open_fastest(
     Args:
         network: LRFDN, RFDN or a fused one.
         device: as :func:`lrfdn_arch.deploy.runtimes.open_runtime`.
-        precision: measure this one alone.
+        precision: measure this one alone, in the runtimes that have it.
         cache: the file of choices; by default ``lrfdn/runtimes.json`` in the user's cache folder
             (XDG_CACHE_HOME or ~/.cache). One that cannot be read or written is done without.
         among: what to measure instead of :func:`candidates`.
@@ -66,9 +77,7 @@ def open_fastest(
     place = pick_device(device)
     choices = list(among or candidates(place))
     if precision is not None:
-        choices = list(dict.fromkeys((name, precision) for name, _ in choices))
-        if precision == "bf16":
-            choices = [(name, precision) for name, _ in choices if name not in _PACKAGES]
+        choices = _in_precision(precision, choices)
     if len(choices) == 1:
         return open_runtime(network, choices[0][0], precision=choices[0][1], device=place)
     cache = cache or default_cache()
@@ -82,6 +91,14 @@ def open_fastest(
     fastest = min(runtimes, key=seconds or _measured_seconds)
     _write(cache, {**known, key: f"{fastest.name} {fastest.precision}"})
     return fastest
+
+
+def _in_precision(precision: str, choices: Sequence[Candidate]) -> list[Candidate]:
+    names = list(dict.fromkeys(name for name, _ in choices))
+    found = [(name, precision) for name in names if precision in RUNTIMES[name]]
+    if not found:
+        raise ValueError(f"no runtime among {', '.join(names)} has --precision {precision}")
+    return found
 
 
 def default_cache() -> Path:
@@ -102,16 +119,21 @@ def _measured_seconds(runtime: Runtime) -> float:
 
 def _situation(network: nn.Module, device: torch.device, choices: Sequence[Candidate]) -> str:
     """Return what the choice depends on, as one line."""
-    from importlib.metadata import version
-
     on = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     versions = [f"torch {torch.__version__}"]
     packages = [_PACKAGES[name] for name, _ in choices if name in _PACKAGES]
-    versions += [f"{package} {version(package)}" for package in packages]
+    versions += [f"{package} {_version(package)}" for package in packages]
     size = sum(p.numel() for p in network.parameters())
     names = "+".join(f"{name}-{kind}" for name, kind in choices)
     threads = torch.get_num_threads()
     return " | ".join([on, f"{threads} threads", *versions, f"{size} parameters", names])
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # onnxruntime is also a part of onnxruntime-gpu
+        return import_module(package).__version__
 
 
 def _processor() -> str:

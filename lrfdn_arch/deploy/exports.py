@@ -14,7 +14,7 @@ from lrfdn_arch.deploy.fuse import fuse
 from lrfdn_arch.deploy.fused_network import FusedNetwork
 from lrfdn_arch.deploy.loading import build_network, load_network
 from lrfdn_arch.deploy.optional import require
-from lrfdn_arch.weights import find_weights, identify, usual_img_range
+from lrfdn_arch.weights import find_weights, identify, read_metadata, usual_img_range
 
 CHECKED_SIZES = ((1, 24, 32), (2, 15, 40), (1, 7, 9))  # batch, height, width; the last is padded
 _TOLERANCE, _HALF_TOLERANCE = 1e-4, 3e-2  # on noise, which the networks amplify
@@ -40,35 +40,41 @@ def export(
         suffix: of the default name.
         key: "params" or "params_ema" of a checkpoint.
         half: float16 inside, ONNX alone.
-        licence: of the weights, for the metadata.
+        licence: of the weights, for the metadata; by default what ``weights`` says itself.
         overwrite: replace an existing file.
 
     Raises:
         FileExistsError: the file is there already.
-        ValueError: as the function of that kind, or the weights are none of our networks'.
+        ValueError: as the function of that kind, or the weights are none of our networks', or
+            ``out`` is a folder.
         OSError: the weights are not there, or the file cannot be written.
     """
     source = find_weights(weights)
-    if source.suffix == ".onnx":
+    if source.suffix.lower() == ".onnx":
         raise ValueError(f"{source} is an export already: give .pth or .safetensors weights")
     out = out or Path(f"{source.stem}{'_fused' if kind == 'fused' else ''}{suffix}")
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder: give --out FILE")
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out} is there already: give another --out, or --overwrite")
     network = load_network(source, key)
+    origin = {"licence": licence or read_metadata(source).get("licence", ""), "source": source.name}
     out.parent.mkdir(parents=True, exist_ok=True)
     if kind == "onnx":
-        export_onnx(network, out, half=half, licence=licence)
+        export_onnx(network, out, half=half, **origin)
     elif kind == "torchscript":
-        export_torchscript(network, out, licence=licence)
+        export_torchscript(network, out, **origin)
     elif kind == "safetensors":
-        export_safetensors(network.state_dict(), out, licence=licence)
+        export_safetensors(network.state_dict(), out, **origin)
     else:
         assert kind == "fused", kind
-        export_fused(network, out, licence=licence)
+        export_fused(network, out, **origin)
     return out
 
 
-def export_onnx(network: nn.Module, path: Path, *, half: bool = False, licence: str = "") -> None:
+def export_onnx(
+    network: nn.Module, path: Path, *, half: bool = False, licence: str = "", source: str = ""
+) -> None:
     """Write ``network``, fused, as ONNX with free batch, height and width (opset 17).
 
     ONNX Runtime runs it at three sizes and must agree with torch before the file is kept.
@@ -78,6 +84,7 @@ def export_onnx(network: nn.Module, path: Path, *, half: bool = False, licence: 
         path: of the file; an existing one is replaced.
         half: float16 inside; images stay float32.
         licence: of the weights, for the metadata.
+        source: name of the weights' file, for the metadata.
 
     Raises:
         ValueError: onnx or onnxruntime is missing, or the file does not compute what torch does.
@@ -94,14 +101,16 @@ def export_onnx(network: nn.Module, path: Path, *, half: bool = False, licence: 
     model = build_model(fused, half=half)
     model.producer_name, model.producer_version = "lrfdn-arch", __version__
     precision = "fp16" if half else "fp32"
-    properties = metadata(fused, licence) | {"precision": precision, "opset": str(OPSET)}
+    properties = metadata(fused, licence, source) | {"precision": precision, "opset": str(OPSET)}
     onnx.helper.set_model_props(model, properties)
     with written_whole(path) as beside:
         onnx.save_model(model, beside)
         _check(OnnxRuntime(beside), network, _HALF_TOLERANCE if half else _TOLERANCE)
 
 
-def export_torchscript(network: nn.Module, path: Path, *, licence: str = "") -> None:
+def export_torchscript(
+    network: nn.Module, path: Path, *, licence: str = "", source: str = ""
+) -> None:
     """Write ``network``, fused, as TorchScript for ``torch.jit.load``, any size from 1x1 on.
 
     The metadata is in the extra file "metadata.json". Checked like :func:`export_onnx`.
@@ -121,32 +130,35 @@ def export_torchscript(network: nn.Module, path: Path, *, licence: str = "") -> 
         warnings.simplefilter("ignore", DeprecationWarning)
         module: Any = scripted(fused)
         with written_whole(path) as beside:
-            extra = {"metadata.json": json.dumps(metadata(fused, licence))}
+            extra = {"metadata.json": json.dumps(metadata(fused, licence, source))}
             torch.jit.save(module, str(beside), _extra_files=extra)
             _check(torch.jit.load(str(beside)), network, _TOLERANCE)
 
 
-def export_safetensors(state: Mapping[str, Tensor], path: Path, *, licence: str = "") -> None:
+def export_safetensors(
+    state: Mapping[str, Tensor], path: Path, *, licence: str = "", source: str = ""
+) -> None:
     """Write plain weights, names as released, as safetensors with metadata.
 
     Args:
         state: of an LRFDN or RFDN.
         path: of the file; an existing one is replaced.
         licence: of the weights, for the metadata.
+        source: name of the weights' file, for the metadata.
 
     Raises:
         ValueError: the state dict belongs to neither network.
         OSError: it cannot be written.
     """
     network = build_network(state)
-    described = metadata(network, licence) | {
+    described = metadata(network, licence, source) | {
         "format": "pt",
         "img_range": str(usual_img_range(type(network).__name__)),  # build_network's
     }
     _save_safetensors(network.state_dict(), path, described)
 
 
-def export_fused(network: nn.Module, path: Path, *, licence: str = "") -> None:
+def export_fused(network: nn.Module, path: Path, *, licence: str = "", source: str = "") -> None:
     """Write the fused network's weights as safetensors.
 
     The names are FusedNetwork's: for other programs that rebuild its straight line. What ``lrfdn``
@@ -157,11 +169,11 @@ def export_fused(network: nn.Module, path: Path, *, licence: str = "") -> None:
         OSError: it cannot be written.
     """
     fused = fuse(network)
-    described = metadata(fused, licence) | {"format": "pt", "fused": "1"}
+    described = metadata(fused, licence, source) | {"format": "pt", "fused": "1"}
     _save_safetensors(fused.state_dict(), path, described)
 
 
-def metadata(network: nn.Module, licence: str = "") -> dict[str, str]:
+def metadata(network: nn.Module, licence: str = "", source: str = "") -> dict[str, str]:
     """Return what a file says about its network; all values are text."""
     if isinstance(network, FusedNetwork):
         name, scale, features = network.network, network.upscale, network.num_feat
@@ -179,7 +191,7 @@ def metadata(network: nn.Module, licence: str = "") -> dict[str, str]:
         "num_in_ch": str(channels),
         "input": "float32 RGB in [0, 1], (N, C, H, W)",
         "output": "float32 RGB in [0, 1], not clamped",
-        "source": f"lrfdn-arch {__version__}",
+        "source": f"lrfdn-arch {__version__}" + (f", from {source}" if source else ""),
     }
     return described | ({"licence": licence} if licence else {})
 

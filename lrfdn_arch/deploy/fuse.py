@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lrfdn_arch.archs import LRFDB, LRFDN, RFDB, RFDN
 from lrfdn_arch.archs.distillation_network import FeatureDistillationNetwork
+from lrfdn_arch.deploy.as_built import check_as_built
 from lrfdn_arch.deploy.fused_network import FusedConv, FusedLRFDB, FusedNetwork, FusedRFDB
 
 
@@ -27,18 +28,18 @@ def fuse(network: nn.Module) -> FusedNetwork:
         network: an LRFDN or RFDN on any device.
 
     Raises:
-        ValueError: it is neither, or a part of it is not the one its class builds.
+        ValueError: it is neither, or a module of it is not the one its class builds.
     """
     if isinstance(network, FusedNetwork):
         return network
     if type(network) not in (LRFDN, RFDN):
         raise ValueError(f"cannot fuse {type(network).__name__}: expected an LRFDN or an RFDN")
     assert isinstance(network, FeatureDistillationNetwork)
+    check_as_built(network)
     is_lrfdn = isinstance(network, LRFDN)
     with torch.no_grad():
         blocks = [
-            _fuse_block(network.get_submodule(f"B{i}"), LRFDB if is_lrfdn else RFDB, f"B{i}")
-            for i in range(1, network.num_block + 1)
+            _fuse_block(network.get_submodule(f"B{i}")) for i in range(1, network.num_block + 1)
         ]
         fused = FusedNetwork(
             type(network).__name__,
@@ -60,14 +61,11 @@ def _fuse_frame(network: FeatureDistillationNetwork, activation: str) -> dict[st
     }
 
 
-def _fuse_block(block: nn.Module, expected: type[nn.Module], name: str) -> nn.Module:
-    if isinstance(block, LRFDB) and expected is LRFDB:
+def _fuse_block(block: nn.Module) -> nn.Module:
+    if isinstance(block, LRFDB):
         return _fuse_lrfdb(block)
-    if isinstance(block, RFDB) and expected is RFDB:
-        return _fuse_rfdb(block)
-    raise ValueError(
-        f"cannot fuse {name}: expected {expected.__name__}, found {type(block).__name__}"
-    )
+    assert isinstance(block, RFDB), "as built"
+    return _fuse_rfdb(block)
 
 
 def _fuse_lrfdb(block: LRFDB) -> FusedLRFDB:
@@ -119,8 +117,8 @@ Folded = tuple[Tensor, Tensor]  # weight and bias, float64
 
 
 def _exact(conv: nn.Module) -> Folded:
-    if not isinstance(conv, nn.Conv2d) or conv.bias is None or conv.groups != 1:
-        raise ValueError(f"cannot fuse {conv}: expected an ungrouped convolution with bias")
+    assert isinstance(conv, nn.Conv2d), "as built"
+    assert conv.bias is not None, "as built"
     return conv.weight.double(), conv.bias.double()
 
 

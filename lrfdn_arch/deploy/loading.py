@@ -41,7 +41,10 @@ def build_network(state: Mapping[str, Tensor], source: str = "the state dict") -
             f"{source} holds the weights of no LRFDN and no RFDN (it has {first}, ...)"
         )
     arguments = identity.options()
-    network = _NETWORKS[arguments.pop("type")](**arguments)
+    try:
+        network = _NETWORKS[arguments.pop("type")](**arguments)
+    except ValueError as error:
+        raise ValueError(f"{source} looks like {identity} but is not: {error}") from error
     try:
         network.load_state_dict(dict(state))
     except RuntimeError as error:

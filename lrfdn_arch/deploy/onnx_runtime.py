@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lrfdn_arch.archs.padding import MIN_SIZE
 from lrfdn_arch.deploy.fuse import fuse
 from lrfdn_arch.deploy.onnx_graph import AXES
-from lrfdn_arch.deploy.optional import require
+from lrfdn_arch.deploy.optional import is_installed, require
 from lrfdn_arch.deploy.window import Window, sources
+
+_CUDA = "CUDAExecutionProvider"
+_TRIED_SIDE = 24  # of the image a model's scale is measured on, milliseconds
 
 
 class OnnxRuntime:
@@ -51,24 +55,24 @@ class OnnxRuntime:
         self._open_windowed: Callable[[], Any] | None = None
         self._windowed: Any = None
         self._session = _open(model, device or self.device)
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        (image,) = self._session.get_inputs()
-        self._input = image.name
-        self.channels = image.shape[1] if isinstance(image.shape[1], int) else 3
-        self.scale = int(metadata["scale"]) if "scale" in metadata else self._measured_scale()
-        self.metadata: dict[str, str] = metadata
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        try:
+            self._input, self.channels = _image_input(self._session)
+            self.scale = self._measured_scale()
+        except ValueError as error:
+            what = model if isinstance(model, Path) else "this ONNX model"
+            raise ValueError(f"{what} is not one of image to larger image: {error}") from error
 
     @classmethod
     def from_network(
         cls, network: nn.Module, *, precision: str = "fp32", device: torch.device | None = None
     ) -> "OnnxRuntime":
-        """Export ``network`` in memory and open it.
+        """Export ``network`` in memory and open it, in "fp32" or "fp16".
 
         Raises:
-            ValueError: as the class; also for bf16, which ONNX Runtime's convolutions lack.
+            ValueError: as the class.
         """
-        if precision == "bf16":
-            raise ValueError("ONNX Runtime has no bf16 convolutions: choose fp32 or fp16")
+        assert precision in ("fp32", "fp16"), precision
         from lrfdn_arch.deploy.onnx_graph import build_model
 
         fused = fuse(network)
@@ -82,28 +86,72 @@ class OnnxRuntime:
         return runtime
 
     def __call__(self, lq: Tensor, window: Window | None = None) -> Tensor:
-        """Upscale; see :class:`lrfdn_arch.deploy.runtimes.Runtime`."""
+        """Upscale; see :class:`lrfdn_arch.deploy.runtimes.Runtime`.
+
+        Raises:
+            ValueError: the model, a foreign one, takes no image of this size.
+        """
         images = {self._input: lq.float().cpu().contiguous().numpy()}
         if window is None:
-            (sr,) = self._session.run(None, images)
+            sr = _run(self._session, images)
         else:
             assert self._open_windowed is not None, "a model from a file does not know windows"
             self._windowed = self._windowed or self._open_windowed()
-            (sr,) = self._windowed.run(None, images | window_inputs(lq, window))
-        return torch.from_numpy(np.asarray(sr))
+            sr = _run(self._windowed, images | window_inputs(lq, window))
+        batch, channels, height, width = lq.shape
+        expected = (batch, channels, height * self.scale, width * self.scale)
+        if sr.shape != expected:
+            raise ValueError(
+                f"the ONNX model makes {sr.shape} of {tuple(lq.shape)}, expected {expected}"
+            )
+        return torch.from_numpy(sr)
 
     def _measured_scale(self) -> int:
-        """Of a model that says nothing: from the size of what it makes of a small image."""
-        (sr,) = self._session.run(
-            None, {self._input: np.zeros((1, self.channels, 24, 24), dtype=np.float32)}
-        )
-        height, width = sr.shape[-2:]
-        if height != width or height % 24 or sr.shape[1] != self.channels:
-            raise ValueError(
-                f"this ONNX model makes {sr.shape[1:]} of {(self.channels, 24, 24)}: it is no "
-                "upscaler by a whole factor"
-            )
-        return height // 24
+        """From the size of what the model makes of a small image, whatever its metadata says."""
+        tried = (1, self.channels, _TRIED_SIDE, _TRIED_SIDE)
+        sr = _run(self._session, {self._input: np.zeros(tried, dtype=np.float32)})
+        scale = sr.shape[-1] // _TRIED_SIDE if sr.ndim == 4 else 0
+        if scale < 1 or sr.shape != (*tried[:2], _TRIED_SIDE * scale, _TRIED_SIDE * scale):
+            raise ValueError(f"it makes {sr.shape} of {tried}, no whole factor")
+        said = self.metadata.get("scale", str(scale))
+        if said not in (str(scale), f"{scale}.0"):
+            raise ValueError(f"its metadata says scale {said}, and it makes {scale}")
+        return scale
+
+
+def _image_input(session: Any) -> tuple[str, int]:
+    """Return the name and the channels of the one input; 3 where the model leaves them open.
+
+    Raises:
+        ValueError: there is not one image in and one out, float32 of any size.
+    """
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if (len(inputs), len(outputs)) != (1, 1):
+        raise ValueError(f"it has {len(inputs)} inputs and {len(outputs)} outputs")
+    for what, value in (("takes", inputs[0]), ("makes", outputs[0])):
+        if value.type != "tensor(float)":
+            raise ValueError(f"it {what} {value.type}, expected tensor(float)")
+    shape = inputs[0].shape
+    if len(shape) != 4 or any(isinstance(size, int) for size in shape[2:]):
+        raise ValueError(f"it takes {shape}, expected (N, C, H, W) of any H and W")
+    return inputs[0].name, shape[1] if isinstance(shape[1], int) else 3
+
+
+def _run(session: Any, inputs: dict[str, Any]) -> NDArray[Any]:
+    try:
+        (sr,) = session.run(None, inputs)
+    except Exception as error:  # its exceptions share no public base class
+        raise ValueError(f"ONNX Runtime fails on the image ({_first_line(error)})") from error
+    return np.asarray(sr)
+
+
+def has_cuda() -> bool:
+    """Whether an onnxruntime with CUDA is installed."""
+    if not is_installed("onnxruntime"):
+        return False
+    import onnxruntime
+
+    return _CUDA in onnxruntime.get_available_providers()
 
 
 def window_inputs(lq: Tensor, window: Window) -> dict[str, Any]:
@@ -123,14 +171,14 @@ def _open(model: Path | bytes, device: torch.device) -> Any:
         raise FileNotFoundError(f"no ONNX model at {model}")
     providers = ["CPUExecutionProvider"]
     if device.type == "cuda":
-        if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        if not has_cuda():
             raise ValueError(
                 "this onnxruntime has no CUDA: pip install onnxruntime-gpu, or choose --device cpu "
                 "or --runtime eager"
             )
-        providers.insert(0, "CUDAExecutionProvider")
+        providers.insert(0, _CUDA)
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors reach us as exceptions
+    options.log_severity_level = 4  # errors reach us as exceptions
     options.intra_op_num_threads = torch.get_num_threads()
     # Waiting threads must not spin: images are read, written and cut by others in between.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -140,5 +188,8 @@ def _open(model: Path | bytes, device: torch.device) -> Any:
         )
     except Exception as error:  # its exceptions share no public base class
         what = model if isinstance(model, Path) else "the model"
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"ONNX Runtime cannot read {what} ({reason})") from error
+        raise ValueError(f"ONNX Runtime cannot read {what} ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -18,11 +18,16 @@ from lrfdn_arch.deploy.fuse import fuse
 from lrfdn_arch.deploy.onednn import with_onednn
 from lrfdn_arch.deploy.window import Window
 
-RUNTIMES = ("eager", "compiled", "onnx", "openvino")
 PRECISIONS: dict[str, torch.dtype] = {
     "fp32": torch.float32,
     "fp16": torch.float16,
     "bf16": torch.bfloat16,
+}
+RUNTIMES: dict[str, tuple[str, ...]] = {  # and the precisions each has
+    "eager": ("fp32", "fp16", "bf16"),
+    "compiled": ("fp32", "fp16", "bf16"),
+    "onnx": ("fp32", "fp16"),  # its convolutions know no bf16
+    "openvino": ("fp32",),
 }
 
 
@@ -69,38 +74,43 @@ def open_runtime(
             extra ``openvino``).
         precision: "fp16" and "bf16" halve the features' memory and lose less than 0.01 dB on Set5,
             as measured in benchmarks/RESULTS.md.
-        device: "cpu", "cuda", "cuda:1", ...; the first GPU where there is one, else the CPU.
+        device: "cpu", "cuda", "cuda:1", ...; the first GPU where there is one that the runtime can
+            use, else the CPU.
 
     Raises:
         ValueError: a name that is not known, a package or a GPU that is not there, or a precision
             that the runtime does not have.
     """
-    place = pick_device(device)
+    if name not in RUNTIMES:
+        raise ValueError(f"runtime {name!r} is not known; choose {', '.join(RUNTIMES)} or auto")
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r} is not known; choose {', '.join(PRECISIONS)}")
+    if precision not in RUNTIMES[name]:
+        has = " and ".join(RUNTIMES[name])
+        raise ValueError(f"the runtime {name} has no --precision {precision}, only {has}")
+    place = pick_device(device, name)
     if name == "onnx":
         from lrfdn_arch.deploy.onnx_runtime import OnnxRuntime
 
         return OnnxRuntime.from_network(network, precision=precision, device=place)
     if name == "openvino":
-        if place.type != "cpu" or precision != "fp32":
-            raise ValueError("the runtime openvino is for --device cpu and --precision fp32")
+        if place.type != "cpu":
+            raise ValueError(f"the runtime openvino is for --device cpu, got {place}")
         from lrfdn_arch.deploy.openvino_runtime import OpenVinoRuntime
 
         return OpenVinoRuntime(network)
-    if name not in RUNTIMES:
-        raise ValueError(f"runtime {name!r} is not known; choose {', '.join(RUNTIMES)} or auto")
     return TorchRuntime(network, precision=precision, device=place, compiled=name == "compiled")
 
 
-def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """Return the device meant; without one the first GPU, or the CPU.
+def pick_device(device: str | torch.device | None = None, runtime: str = "eager") -> torch.device:
+    """Return the device meant; without one the first GPU, where ``runtime`` can use it, or the CPU.
 
     Raises:
         ValueError: torch does not know it, or has no such GPU here.
     """
     if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        gpu = torch.cuda.is_available() and runs_on_gpus(runtime)
+        return torch.device("cuda" if gpu else "cpu")
     try:
         place = torch.device(device)
     except RuntimeError as error:
@@ -110,6 +120,15 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     if place.type not in ("cpu", "cuda"):
         raise ValueError(f"device {device!s} is not supported; give cpu, cuda or cuda:N")
     return place
+
+
+def runs_on_gpus(runtime: str) -> bool:
+    """Whether ``runtime``, one of RUNTIMES, can use a GPU as it is installed here."""
+    if runtime == "onnx":
+        from lrfdn_arch.deploy.onnx_runtime import has_cuda
+
+        return has_cuda()
+    return runtime != "openvino"
 
 
 class TorchRuntime:

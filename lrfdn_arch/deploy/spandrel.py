@@ -5,6 +5,11 @@
     model = spandrel.ModelLoader().load_from_file("lrfdn_x4.safetensors")
 
 Needs the extra ``spandrel``. Nothing but this module imports it.
+
+Checkpoints that training wrote (``net_g_*.pth``) in another ``img_range`` than the network's usual
+one come out wrong here: spandrel takes the weights out of the file before an architecture sees it,
+and what the file says of its ``img_range`` stays behind. ``lrfdn export safetensors`` makes a file
+in the usual one, which is right everywhere.
 """
 
 from typing import Any

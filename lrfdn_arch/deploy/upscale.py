@@ -34,7 +34,7 @@ class Request:
         weights: a file or a shipped name; see :func:`lrfdn_arch.weights.find_weights`.
         runtime: eager, compiled, onnx, openvino or auto.
         precision: fp32, fp16 or bf16; the runtime's choice without it.
-        device: cpu, cuda, cuda:N; the first GPU where there is one.
+        device: cpu, cuda, cuda:N; the first GPU where there is one that the runtime can use.
         tile: side of tiles in pixels, 0 for none, None to choose by free memory.
         overlap: pixels that tiles share.
         depth: 8 rounds 16-bit pictures; None keeps what comes.
@@ -97,7 +97,7 @@ def open_for(request: Request) -> Runtime:
         FileNotFoundError: there are no such weights.
     """
     path = find_weights(request.weights)
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         return _open_onnx(path, request)
     network = load_network(path)
     if request.runtime == "auto":
@@ -112,7 +112,7 @@ def _open_onnx(path: Path, request: Request) -> Runtime:
 
     if request.runtime not in ("auto", "onnx"):
         raise ValueError(f"{path} is an ONNX model: --runtime {request.runtime} cannot run it")
-    return OnnxRuntime(path, device=pick_device(request.device))
+    return OnnxRuntime(path, device=pick_device(request.device, runtime="onnx"))
 
 
 def _check_tiles(request: Request) -> None:

@@ -49,6 +49,8 @@ def identify(state: Mapping[str, Tensor]) -> Identity | None:
     needed = ("fea_conv.weight", "upsampler.0.weight")
     if network is None or any(key not in state or state[key].dim() != 4 for key in needed):
         return None
+    if not all(state[key].numel() for key in needed):
+        return None
     num_feat, num_in_ch = state["fea_conv.weight"].shape[:2]
     pixels = state["upsampler.0.weight"].shape[0]
     upscale = isqrt(pixels // num_in_ch)

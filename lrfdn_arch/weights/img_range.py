@@ -80,5 +80,5 @@ def _rescaled(state: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
         return state
     first, last = "fea_conv.weight", ("upsampler.0.weight", "upsampler.0.bias")
     changed: dict[str, Any] = {first: state[first].double() * factor}
-    changed |= {name: state[name].double() / factor for name in last}
+    changed |= {name: state[name].double() / factor for name in last if name in state}
     return state | {name: value.to(state[name].dtype) for name, value in changed.items()}

@@ -1,7 +1,9 @@
 """Weights files of BasicSR, plain state dicts and safetensors, read without running their code."""
 
 import pickle
+import warnings
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tenso
 
     Raises:
         FileNotFoundError: there is no such file.
+        OSError: it cannot be read.
         ValueError: it is damaged, wants to run code, holds no weights, or not those asked for.
     """
     return read_with_options(path, key)[0]
@@ -46,11 +49,34 @@ def read_with_options(
     path = Path(path)
     content = _read(path)
     state = _choose(content, key, path)
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+    if not state or not all(_is_named_tensor(*item) for item in state.items()):
         raise ValueError(f"{path} holds no network weights (a mapping from names to tensors)")
-    options = content.get(NETWORK)
     named = {_without_prefix(name): value for name, value in state.items()}
-    return named, dict(options) if isinstance(options, Mapping) else {}
+    return named, _options(content, path)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what a safetensors file that has been read says of itself; {} for other files."""
+    from safetensors import safe_open
+
+    if path.suffix.lower() != ".safetensors":
+        return {}
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+def _is_named_tensor(name: object, value: object) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor)
+
+
+def _options(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    options = content.get(NETWORK)
+    if not isinstance(options, Mapping):
+        return {}
+    img_range = options.get("img_range", 1.0)
+    if not isinstance(img_range, int | float) or not 0 < img_range < inf:
+        raise ValueError(f"{path} says an img_range of {img_range!r}, expected a number above 0")
+    return dict(options)
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -60,7 +86,15 @@ def _read(path: Path) -> Mapping[str, Any]:
             "file); released weights must be fetched first, trained ones are in "
             "experiments/NAME/models"
         )
-    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    with path.open("rb") as file:  # safetensors says "no such file" where reading is not allowed
+        start = file.read(1)
+    if path.suffix.lower() == ".safetensors":
+        return _read_safetensors(path)
+    if start not in (b"P", b"\x80"):  # a zip archive; before torch 1.6 a pickle
+        raise ValueError(
+            f"{path} is no weights file: neither torch.save made it nor is it a .safetensors"
+        )
+    return _read_torch(path)
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
@@ -72,22 +106,40 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file ({error})") from error
+    if "fused" in said:
+        raise ValueError(
+            f"{path} is a fused export, which other programs read: give the plain weights it was "
+            "made from"
+        )
     if "architecture" not in said or "img_range" not in said:
         return state
-    options = {"type": said["architecture"], "img_range": float(said["img_range"])}
-    return {RAW: state, NETWORK: options}
+    return {RAW: state, NETWORK: {"type": said["architecture"], "img_range": _number(said)}}
+
+
+def _number(said: Mapping[str, str]) -> float | str:
+    try:
+        return float(said["img_range"])
+    except ValueError:
+        return said["img_range"]  # refused with checkpoints that say no number
 
 
 def _read_torch(path: Path) -> Mapping[str, Any]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it warns of and cannot read it also raises
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} was refused: it is no torch file, or it holds more than tensors and would run "
             "code when read. Save a plain state dict, torch.save(network.state_dict(), path), in "
             "an environment where you trust the file, and use that"
         ) from error
-    except (RuntimeError, EOFError) as error:
+    except Exception as error:  # on damaged bytes the unpickler fails in any way there is
+        if "TorchScript" in str(error):
+            raise ValueError(
+                f"{path} is a TorchScript program: give the weights it was made from (.pth or "
+                ".safetensors)"
+            ) from error
         raise ValueError(f"{path} is damaged or no torch file ({_first_line(error)})") from error
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds a {type(content).__name__}, expected a state dict")

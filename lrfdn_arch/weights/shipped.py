@@ -20,7 +20,7 @@ def find_weights(wanted: str | None = None, shipped: Path = SHIPPED) -> Path:
         FileNotFoundError: it is neither a file nor a shipped name; the message lists the names and
             says how else to give weights.
     """
-    source = wanted or os.environ.get(ENVIRONMENT_VARIABLE)
+    source = wanted or os.environ.get(ENVIRONMENT_VARIABLE) or None  # LRFDN_WEIGHTS= unsets it
     names = {path.stem.lower(): path for path in sorted(shipped.glob("*.safetensors"))}
     if source is None:
         if DEFAULT_NAME in names:

@@ -10,10 +10,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from lrfdn_arch import entry
+from lrfdn_arch import __version__, entry
 from lrfdn_arch.cli import main
 from lrfdn_arch.deploy import exports, fuse
 from lrfdn_arch.deploy.loading import load_network
+from lrfdn_arch.weights import read_metadata
 
 from .conftest import small
 
@@ -122,3 +123,41 @@ def test_weights_of_a_stranger_are_not_exported(tmp_path: Path) -> None:
     arguments = ["export", "onnx", "--weights", str(tmp_path / "other.pth")]
     assert entry.run(main, [*arguments, "--out", str(tmp_path / "x.onnx")]) == 2
     assert not (tmp_path / "x.onnx").exists()
+
+
+def said_by(path: Path) -> dict[str, str]:
+    if path.suffix == ".onnx":
+        properties = onnx.load(path).metadata_props
+        return {one.key: one.value for one in properties}
+    if path.suffix == ".pt":
+        extra = {"metadata.json": ""}
+        torch.jit.load(str(path), _extra_files=extra)
+        return json.loads(extra["metadata.json"])
+    return read_metadata(path)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torchscript", "safetensors", "fused"])
+def test_an_export_keeps_the_licence_and_names_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = small("LRFDN").state_dict()
+    exports.export_safetensors(state, tmp_path / "own.safetensors", licence="MIT")
+    command = ["export", kind, "--weights", "own.safetensors", "--out"]
+    suffix = {"onnx": ".onnx", "torchscript": ".pt"}.get(kind, ".safetensors")
+    assert entry.run(main, [*command, f"a{suffix}"]) == 0
+    found = said_by(tmp_path / f"a{suffix}")
+    assert found["licence"] == "MIT"
+    assert found["source"] == f"lrfdn-arch {__version__}, from own.safetensors"
+    assert entry.run(main, [*command, f"b{suffix}", "--licence", "BSD"]) == 0
+    assert said_by(tmp_path / f"b{suffix}")["licence"] == "BSD"
+
+
+def test_a_folder_as_out_is_one_line(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["export", "onnx", "--weights", str(weights), "--out", str(tmp_path), "--overwrite"]
+    assert entry.run(main, command) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path} is a folder: give --out FILE\n"
+    assert entry.run(main, [*command, "--out", "."]) == 2
+    assert capsys.readouterr().err == "error: . is a folder: give --out FILE\n"

@@ -1,10 +1,14 @@
 """Fusion changes nothing but the number of operations."""
 
+import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.prune import random_unstructured
 
 from lrfdn_arch.archs import LRFDN, RFDN
 from lrfdn_arch.deploy import FusedNetwork, fuse
@@ -88,10 +92,57 @@ def test_a_changed_block_is_refused_by_name() -> None:
         fuse(network)
 
 
-def test_a_changed_convolution_is_refused() -> None:
+def changed(network: nn.Module, name: str, **settings: object) -> None:
+    for setting, value in settings.items():
+        setattr(network.get_submodule(name), setting, value)
+
+
+def reflecting(network: nn.Module) -> None:
+    network.LR_conv = nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect")
+
+
+def normed(network: nn.Module) -> None:
+    nn.utils.parametrizations.weight_norm(network.get_submodule("c.0"))
+
+
+def pruned(network: nn.Module) -> None:
+    random_unstructured(network.get_submodule("fea_conv"), "weight", amount=0.5)
+
+
+CHANGES = [
+    (reflecting, "LR_conv: expected padding_mode zeros, found reflect"),
+    (partial(changed, name="fea_conv", padding_mode="reflect"), "fea_conv: expected padding_mode"),
+    (partial(changed, name="B1.c4", dilation=(2, 2), padding=(2, 2)), "B1.c4: expected padding"),
+    (partial(changed, name="B2.esa.conv2", stride=(1, 1)), "B2.esa.conv2: expected stride"),
+    (partial(changed, name="c.0", groups=2), "c.0: expected groups 1, found 2"),
+    (partial(changed, name="B1.c5", bias=None), "B1.c5: expected the parameters"),
+    (partial(changed, name="upsampler.1", upscale_factor=1), "upsampler.1: expected upscale_fac"),
+    (partial(changed, name="B1.esa", forward=torch.tanh), "B1.esa: its forward is replaced"),
+    (partial(changed, name="c.1", more=nn.ReLU()), "c.1.more: LRFDN has no such module"),
+    (lambda n: delattr(n.get_submodule("B1.esa"), "conv4"), "B1.esa.conv4: it is missing"),
+    (lambda n: setattr(n, "fea_conv", nn.Identity()), "fea_conv: expected Conv2d, found Identity"),
+    (lambda n: setattr(n.c, "1", nn.Tanh()), "c.1: expected GELU, found Tanh"),
+    (lambda n: n.B2.c4.register_forward_hook(print), "B2.c4: it has a forward hook"),
+    (lambda n: n.register_forward_pre_hook(print), "LRFDN: it has a forward hook"),
+    (normed, "c.0: expected Conv2d, found ParametrizedConv2d"),
+    (pruned, "fea_conv: expected the parameters"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), CHANGES)
+def test_a_changed_module_is_refused_by_name(
+    change: Callable[[nn.Module], object], message: str
+) -> None:
     network = small("LRFDN")
-    network.get_submodule("B1").c4 = nn.Conv2d(1, 1, 3, padding=1, bias=False)
-    with pytest.raises(ValueError, match="expected an ungrouped convolution with bias"):
+    change(network)
+    with pytest.raises(ValueError, match=f"cannot fuse {re.escape(message)}"):
+        fuse(network)
+
+
+def test_rfdn_with_another_slope_is_refused() -> None:
+    network = small("RFDN")
+    changed(network, "B1.act", negative_slope=0.2)
+    with pytest.raises(ValueError, match=r"B1\.act: expected negative_slope 0\.05, found 0\.2"):
         fuse(network)
 
 

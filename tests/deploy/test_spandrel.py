@@ -6,6 +6,7 @@ import pytest
 import spandrel
 import torch
 
+from lrfdn_arch.deploy.exports import export
 from lrfdn_arch.deploy.spandrel import install
 
 from .conftest import small
@@ -56,6 +57,20 @@ def test_released_weights_load(shared: Path, registry: spandrel.ArchRegistry) ->
     loader = spandrel.ModelLoader("cpu", registry=registry)
     model = loader.load_from_file(shared / "reference" / "team30_lrfdn.pth")
     assert (model.architecture.id, model.scale) == ("LRFDN", 4)
+
+
+@torch.no_grad()
+def test_an_unusual_img_range_survives_an_export(
+    tmp_path: Path, registry: spandrel.ArchRegistry
+) -> None:
+    network = small("LRFDN", img_range=255)
+    content = {"params": network.state_dict(), "network_g": {"type": "LRFDN", "img_range": 255.0}}
+    torch.save(content, tmp_path / "net_g.pth")
+    out = export("safetensors", str(tmp_path / "net_g.pth"), tmp_path / "a.safetensors", suffix="")
+    model = spandrel.ModelLoader("cpu", registry=registry).load_from_file(out)
+    assert isinstance(model, spandrel.ImageModelDescriptor)
+    lq = torch.rand(1, 3, 20, 24)
+    torch.testing.assert_close(model(lq), network(lq).clamp(0, 1), atol=1e-5, rtol=1e-5)
 
 
 def test_spandrels_own_registry_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,16 @@
 """Weights are read safely, loaded strictly, and every mistake is named."""
 
+import warnings
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from lrfdn_arch.archs import LRFDN, RFDN
+from lrfdn_arch.deploy.exports import export_fused, export_torchscript
+from lrfdn_arch.deploy.loading import load_network
 from lrfdn_arch.weights import identify, load_into, read_state_dict
 
 
@@ -118,3 +122,99 @@ def test_identity_rebuilds_the_network(network: torch.nn.Module) -> None:
 
 def test_a_stranger_is_not_identified() -> None:
     assert identify(torch.nn.Conv2d(3, 3, 3).state_dict()) is None
+
+
+def exported(tmp_path: Path, kind: str) -> Path:
+    """A file that ``lrfdn export`` writes for other programs."""
+    path = tmp_path / f"exported.{'pt' if kind == 'torchscript' else 'safetensors'}"
+    {"torchscript": export_torchscript, "fused": export_fused}[kind](tiny().eval(), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"weights go here\n", "notes.txt"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "photo.png"),
+        (b"\x08\x08\x12\nlrfdn-arch", "model.ONNX"),
+    ],
+)
+def test_files_of_other_kinds_are_no_weights(tmp_path: Path, content: bytes, name: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name} is no weights file: neither torch.save made it"):
+        read_state_dict(tmp_path / name)
+
+
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\x80\x02"])
+def test_bytes_at_random_are_named_as_damaged(tmp_path: Path, start: bytes) -> None:
+    file, generator = tmp_path / "random.pth", Random(0)
+    for _ in range(200):
+        file.write_bytes(start + generator.randbytes(60))
+        with pytest.raises(ValueError, match=r"random\.pth (is damaged|was refused)"):
+            read_state_dict(file)
+
+
+def test_names_that_are_no_text_are_no_weights(tmp_path: Path) -> None:
+    torch.save({0: torch.zeros(3)}, tmp_path / "numbered.pth")
+    with pytest.raises(ValueError, match="holds no network weights"):
+        read_state_dict(tmp_path / "numbered.pth")
+
+
+def test_an_ending_in_capitals_is_understood(tmp_path: Path) -> None:
+    source, target, file = tiny(), tiny(), tmp_path / "WEIGHTS.SAFETENSORS"
+    save_file(source.state_dict(), file)
+    load_into(target, file)
+    assert_same(target, source.state_dict())
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_file_that_may_not_be_read_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    file = tmp_path / f"secret{suffix}"
+    file.touch()
+
+    def refused(path: Path, mode: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refused)  # root may read everything
+    with pytest.raises(PermissionError, match="secret"):
+        read_state_dict(file)
+
+
+def test_exports_for_other_programs_ask_for_plain_weights(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"is a fused export.*give the plain weights"):
+        read_state_dict(exported(tmp_path, "fused"))
+    script = exported(tmp_path, "torchscript")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=r"is a TorchScript program: give the weights"):
+            read_state_dict(script)
+
+
+@pytest.mark.parametrize("img_range", [0, -1.0, "wide", float("nan"), None])
+def test_an_img_range_that_is_none_is_named(tmp_path: Path, img_range: object) -> None:
+    content = {"params": tiny().state_dict(), "network_g": {"img_range": img_range}}
+    torch.save(content, tmp_path / "a.pth")
+    save_file(
+        tiny().state_dict(),
+        tmp_path / "a.safetensors",
+        {"architecture": "LRFDN", "img_range": str(img_range)},
+    )
+    for file in ("a.pth", "a.safetensors"):
+        with pytest.raises(ValueError, match=rf"{file} says an img_range of .*above 0"):
+            read_state_dict(tmp_path / file)
+
+
+def test_weights_that_lack_a_part_are_named_in_any_range(tmp_path: Path) -> None:
+    state = {k: v for k, v in tiny().state_dict().items() if k != "upsampler.0.bias"}
+    file = tmp_path / "part.pth"
+    torch.save({"params": state, "network_g": {"img_range": 255.0}}, file)
+    with pytest.raises(ValueError, match=r"part\.pth looks like LRFDN x3 .*upsampler\.0\.bias"):
+        load_network(file)
+    torch.save(tiny().state_dict() | {"fea_conv.weight": torch.zeros(8, 0, 3, 3)}, file)
+    with pytest.raises(ValueError, match=r"part\.pth holds the weights of no LRFDN"):
+        load_network(file)
+    torch.save(tiny().state_dict() | {"fea_conv.weight": torch.zeros(9, 3, 3, 3)}, file)
+    with pytest.raises(ValueError, match=r"part\.pth looks like LRFDN .* divisible by 8, got 9"):
+        load_network(file)

@@ -81,6 +81,7 @@ def test_the_file_is_small_and_says_what_it_is() -> None:
         metadata = file.metadata()
     assert (metadata["architecture"], metadata["scale"]) == ("LRFDN", "4")
     assert "BSDS200" in metadata["licence"]
+    assert f'--licence "{metadata["licence"]}"' in card().read_text(), "the card remakes the file"
     network = load_network(path)
     assert isinstance(network, LRFDN)
     assert network.img_range == 1.0

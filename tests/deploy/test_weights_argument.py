@@ -1,0 +1,41 @@
+"""What ``--weights`` and ``--runtime`` say is what runs, or one line says why not."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lrfdn_arch import entry
+from lrfdn_arch.cli import main
+from lrfdn_arch.weights import find_weights
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (9, 8), (200, 100, 50)).save(path)
+    return path
+
+
+def lrfdn(*arguments: object) -> int:
+    return entry.run(main, [str(argument) for argument in arguments])
+
+
+def test_endings_in_capitals_and_foreign_files_as_weights(
+    tmp_path: Path, weights: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "SMALL.ONNX"
+    assert lrfdn("export", "onnx", "--weights", weights, "--out", model) == 0
+    assert lrfdn("upscale", photo, "--weights", model) == 0
+    assert lrfdn("export", "onnx", "--weights", model) == 2
+    assert "SMALL.ONNX is an export already" in capsys.readouterr().err
+    assert lrfdn("upscale", photo, "--weights", photo) == 2
+    assert "photo.png is no weights file" in capsys.readouterr().err
+
+
+def test_an_empty_environment_variable_is_none(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LRFDN_WEIGHTS", "")
+    assert find_weights() == find_weights("lrfdn_x4")
+    assert lrfdn("upscale", photo, "--runtime", "eager") == 0
