@@ -4,14 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrfdn_arch.deploy.image_files import (
-    SUFFIXES,
-    Format,
-    Picture,
-    check_holds,
-    read_picture,
-    write_picture,
-)
+from lrfdn_arch.deploy.formats import Format, check_holds
+from lrfdn_arch.deploy.image_files import SUFFIXES, read_picture, write_picture
+from lrfdn_arch.deploy.picture import Picture
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lrfdn_arch.deploy.image_files import Picture
 from lrfdn_arch.deploy.memory import free_memory
+from lrfdn_arch.deploy.picture import Picture
 from lrfdn_arch.deploy.runtimes import Runtime
 from lrfdn_arch.deploy.tiling import DEFAULT_OVERLAP, upscale_in_bands
 

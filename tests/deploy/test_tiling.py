@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lrfdn_arch.deploy.image_files import Picture
+from lrfdn_arch.deploy.picture import Picture
 from lrfdn_arch.deploy.picture_upscaler import PictureUpscaler, automatic_tile
 from lrfdn_arch.deploy.runtimes import open_runtime
 from lrfdn_arch.deploy.tiling import spans, upscale_in_bands
