@@ -194,14 +194,28 @@ def test_damage_anywhere_raises_what_is_meant_for_users(tmp_path: Path, suffix: 
             read_picture(path)
 
 
+@pytest.mark.parametrize("kind", [2, 16])  # text, and 8 bytes in place of 4
+def test_strip_offsets_of_another_type_are_damage(tmp_path: Path, kind: int) -> None:
+    # Pillow raises TypeError and OverflowError.
+    path = tmp_path / "a.tif"
+    Image.fromarray(pixels(3, np.uint8, (16, 16))).save(path)
+    damaged = bytearray(path.read_bytes())
+    damaged[damaged.index(b"\x11\x01\x04\0") + 2] = kind
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"a\.tif is damaged"):
+        read_picture(path)
+
+
 def test_damage_is_told_by_exceptions_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", pixels(3, np.uint16), photometric="rgb")
-    whole = (tmp_path / "a.tif").read_bytes()
-    (tmp_path / "a.tif").write_bytes(whole[:60])
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels(3, np.uint8), photometric="rgb")
+    damaged = bytearray(path.read_bytes())
+    damaged[7] = 255  # of the offset of the tags
+    path.write_bytes(damaged)
     with pytest.raises(ValueError, match=r"a\.tif is"):
-        read_picture(tmp_path / "a.tif")
+        read_picture(path)
     assert not caplog.records
 
 
