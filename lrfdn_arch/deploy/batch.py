@@ -1,87 +1,38 @@
-"""Which files to upscale into which, and doing it so that one bad file spoils nothing else."""
+"""Picture after picture, so that one bad file spoils nothing else."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrfdn_arch.deploy.image_files import (
-    SUFFIXES,
-    Format,
-    Picture,
-    check_holds,
-    read_picture,
-    write_picture,
-)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One picture to make."""
-
-    source: Path
-    target: Path
+from lrfdn_arch.deploy.formats import Format, check_holds
+from lrfdn_arch.deploy.image_files import read_picture, write_picture
+from lrfdn_arch.deploy.picture import Picture
+from lrfdn_arch.deploy.planning import Job
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: "done", "skipped" (the target is there already) or "failed"."""
+    """What became of a job.
+
+    Attributes:
+        job: which.
+        state: "done", "skipped" (the target is there already) or "failed".
+        reason: for being skipped or failed; what the user should know of one that is done.
+    """
 
     job: Job
     state: str
     reason: str = ""
 
 
-def plan(
-    inputs: Sequence[Path], out: Path | None, format: Format, ending: str
-) -> tuple[list[Job], list[str]]:
-    """Return what to make of ``inputs``, and one line for each input there is nothing to make of.
-
-    Args:
-        inputs: image files, and folders that are searched with all their subfolders.
-        out: a folder that takes the results, subfolders kept; beside the sources without it.
-        format: of the results.
-        ending: added to the names, e.g. "_x4"; in folders, files that end so are results of an
-            earlier run and not taken again when results go beside their sources.
-    """
-    jobs: dict[Path, Job] = {}
-    faults: list[str] = []
-    for entry in inputs:
-        if not entry.exists():
-            faults.append(f"{entry}: no such file or folder")
-            continue
-        sources = _pictures_in(entry, ending, beside=out is None) if entry.is_dir() else [entry]
-        if not sources:
-            faults.append(f"{entry}: no images in this folder ({', '.join(SUFFIXES)})")
-        root = entry if entry.is_dir() else entry.parent
-        for source in sources:
-            folder = source.parent if out is None else out / source.parent.relative_to(root)
-            job = Job(source, folder / f"{source.stem}{ending}{format.suffix}")
-            other = jobs.setdefault(job.target, job)
-            if other.source != source:
-                faults.append(f"{source}: would be {job.target}, as {other.source} will be")
-    return list(jobs.values()), faults
-
-
-def _pictures_in(folder: Path, ending: str, *, beside: bool) -> list[Path]:
-    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
-    found = [path for path in found if path.is_file() and not path.name.startswith(".")]
-    if not beside:
-        return found
-    stems = {(path.parent, path.stem) for path in found}
-    return [
-        path
-        for path in found
-        if not (
-            path.stem.endswith(ending) and (path.parent, path.stem.removesuffix(ending)) in stems
-        )
-    ]
-
-
 def work_off(
-    jobs: Iterable[Job],
+    jobs: Sequence[Job],
     upscale: Callable[[Picture], Picture],
     format: Format,
     *,
+    scale: int,
     prepare: Callable[[Picture], Picture] = lambda picture: picture,
     overwrite: bool = False,
 ) -> Iterator[Outcome]:
@@ -91,26 +42,44 @@ def work_off(
     stopped.
 
     Args:
-        jobs: from :func:`plan`.
+        jobs: from :func:`lrfdn_arch.deploy.planning.plan`.
         upscale: maps a picture to a larger one.
         format: of the results.
+        scale: how much larger ``upscale`` makes a picture.
         prepare: changes a picture before it is upscaled (drops alpha, reduces depth).
-        overwrite: replace results that are there already.
+        overwrite: replace results that are there already, but no source of another job.
     """
+    sources = {os.path.realpath(job.source) for job in jobs}
     for job in jobs:
-        if job.target.exists() and not overwrite:
-            yield Outcome(job, "skipped", f"{job.target} is there already (--overwrite)")
-            continue
         try:
-            picture = prepare(read_picture(job.source))
-            check_holds(format, picture)  # before the work, not after
-            result = upscale(picture)
-            job.target.parent.mkdir(parents=True, exist_ok=True)
-            write_picture(job.target, result, format)
+            if job.target.exists() and not overwrite:
+                reason = f"{job.target} is there already (--overwrite)"
+                outcome = Outcome(job, "skipped", reason)
+            elif os.path.realpath(job.target) in sources:
+                reason = f"{job.source}: would replace {job.target}, which is to be upscaled too"
+                outcome = Outcome(job, "failed", reason)
+            else:
+                picture = prepare(read_picture(job.source))
+                # What would fail at the end should fail before the work.
+                check_holds(format, picture, scale)
+                _prepare_folder(job.target.parent)
+                write_picture(job.target, upscale(picture), format)
+                outcome = Outcome(job, "done", _of_note(job, picture))
         except (ValueError, OSError, MemoryError) as error:
-            yield Outcome(job, "failed", _one_line(job, error))
-        else:
-            yield Outcome(job, "done")
+            outcome = Outcome(job, "failed", _one_line(job, error))
+        yield outcome
+
+
+def _prepare_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "this folder is not to be written to", str(folder))
+
+
+def _of_note(job: Job, picture: Picture) -> str:
+    if not picture.more:
+        return ""
+    return f"{job.source}: holds several pages or frames, of which only the first was upscaled"
 
 
 def _one_line(job: Job, error: Exception) -> str:

@@ -11,9 +11,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Give a name beside ``path`` to write to, and rename it to ``path`` when all went well.
 
     After an error or an interruption ``path`` is what it was before and nothing lies beside it. The
-    name ends as ``path`` does, because libraries choose formats by it.
+    name ends as ``path`` does, because libraries choose formats by it, and is short, because a file
+    system that takes the name of ``path`` may take none that is longer.
     """
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    beside = path.with_name(f".{os.getpid()}.part{path.suffix}")
     try:
         yield beside
         beside.replace(path)

@@ -1,13 +1,21 @@
 """Keeping freed memory, and knowing how much there is."""
 
 import ctypes
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 _HALF_A_GIGABYTE = 1 << 29
+# "DefaultCPUAllocator: can't allocate memory", "CUDA out of memory", "std::bad_alloc",
+# "CUDNN_STATUS_ALLOC_FAILED", "Failed to allocate memory for requested buffer" and the like.
+_RAN_OUT = re.compile(
+    r"allocate|bad.alloc|alloc_failed|out of memory|not enough memory", re.IGNORECASE
+)
 
 
 def keep_freed_memory() -> bool:
@@ -26,6 +34,20 @@ def keep_freed_memory() -> bool:
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 1 << 26))
     worked = [mallopt(what, value) == 1 for what, value in settings]
     return all(worked)
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise MemoryError for what torch and the other runtimes raise where memory runs out.
+
+    It is a RuntimeError here and a class of the runtime's own there; only the text tells.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, MemoryError) or not _RAN_OUT.search(str(error)):
+            raise
+        raise MemoryError(str(error).strip().splitlines()[0]) from error
 
 
 def free_memory(device: torch.device) -> int:

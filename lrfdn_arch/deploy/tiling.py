@@ -65,10 +65,12 @@ def upscale_in_bands(
         overlap: LR pixels that neighbours share, at least.
 
     Yields:
-        (C, rows, W*scale), float32 on the CPU, not clamped; together H*scale rows.
+        (C, rows, W*scale), float32 on the CPU, not clamped; together H*scale rows. They are the
+        caller's to write to; to let go of one before it asks for the next saves its memory.
 
     Raises:
         ValueError: ``tile`` is under 48 where the image is larger, or does not exceed ``overlap``.
+        MemoryError: the runtime gave no result, or one of another size.
     """
     height, width = lq.shape[-2:]
     if tile < min(SMALLEST_TILE, max(height, width)):
@@ -87,6 +89,7 @@ def upscale_in_bands(
             done = (rows[number + 1].start - row.start) * runtime.scale
             yield band[:, :done]
             leftover = band[:, done:].clone()
+            del band  # before the next one is made: of a wide picture it is large
 
 
 def _band(
@@ -96,15 +99,25 @@ def _band(
     scale = runtime.scale
     height, width = lq.shape[-2:]
     if (row.start, row.stop) == (0, height) and len(columns) == 1:
-        return runtime(lq[None])[0].cpu()
+        return _run(runtime, lq, None)
     band = torch.zeros(lq.shape[0], (row.stop - row.start) * scale, width * scale)
     for column, weights in zip(columns, along, strict=True):
-        piece = lq[None, :, row.start : row.stop, column.start : column.stop]
-        window = Window(row.start, column.start, height, width)
-        sr = runtime(piece, window) if runtime.knows_windows else runtime(piece)
-        weighted = sr[0].cpu() * (down.view(-1, 1) * weights)
+        piece = lq[:, row.start : row.stop, column.start : column.stop]
+        sr = _run(runtime, piece, Window(row.start, column.start, height, width))
+        weighted = sr * (down.view(-1, 1) * weights)
         band[..., column.start * scale : column.stop * scale] += weighted
     return band
+
+
+def _run(runtime: Runtime, piece: Tensor, window: Window | None) -> Tensor:
+    """Upscale (C, H, W) to (C, H*scale, W*scale) on the CPU."""
+    known = window is not None and runtime.knows_windows
+    sr = runtime(piece[None], window) if known else runtime(piece[None])
+    expected = (1, *piece.shape[:1], *(side * runtime.scale for side in piece.shape[1:]))
+    if tuple(sr.shape) != expected:
+        # OpenVINO does not raise where memory runs out: it gives nothing or its last result.
+        raise MemoryError(f"{runtime.name} gave {tuple(sr.shape)} in place of {expected}")
+    return sr[0].cpu()
 
 
 def _shares(tiles: list[Span], scale: int) -> list[Tensor]:

@@ -9,12 +9,14 @@ from typing import TextIO
 
 import numpy as np
 
-from lrfdn_arch.deploy.batch import Job, Outcome, plan, work_off
+from lrfdn_arch.deploy.batch import Outcome, work_off
 from lrfdn_arch.deploy.choice import open_fastest
-from lrfdn_arch.deploy.image_files import Picture, format_of
+from lrfdn_arch.deploy.formats import format_of
 from lrfdn_arch.deploy.loading import load_network
 from lrfdn_arch.deploy.memory import keep_freed_memory
+from lrfdn_arch.deploy.picture import Picture
 from lrfdn_arch.deploy.picture_upscaler import PictureUpscaler
+from lrfdn_arch.deploy.planning import Job, plan
 from lrfdn_arch.deploy.runtimes import Runtime, open_runtime, pick_device
 from lrfdn_arch.deploy.tiling import DEFAULT_OVERLAP, SMALLEST_TILE
 from lrfdn_arch.weights import find_weights
@@ -69,23 +71,28 @@ def upscale(request: Request, report: TextIO | None = None) -> int:
     keep_freed_memory()
     target = format_of(request.format)
     _check_tiles(request)
+    _check_out(request.out)
     runtime = open_for(request)
     jobs, failures = plan(request.inputs, request.out, target, f"_x{runtime.scale}")
     outcomes = work_off(
         jobs,
         PictureUpscaler(runtime, request.tile, request.overlap),
         target,
+        scale=runtime.scale,
         prepare=lambda picture: _prepared(picture, request),
         overwrite=request.overwrite,
     )
     done = skipped = 0
+    notes: list[str] = []
     with _progress(told, jobs) as shown:
         for outcome in shown(outcomes):
             done += outcome.state == "done"
             skipped += outcome.state == "skipped"
             if outcome.state == "failed":
                 failures.append(outcome.reason)
-    print(_summary(done, skipped, failures), file=told)
+            elif outcome.state == "done" and outcome.reason:
+                notes.append(outcome.reason)
+    print(_summary(done, skipped, notes, failures), file=told)
     return EXIT_FAILURES if failures else 0
 
 
@@ -127,6 +134,11 @@ def _check_tiles(request: Request) -> None:
         )
 
 
+def _check_out(out: Path | None) -> None:
+    if out is not None and out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file: give a folder")
+
+
 def _prepared(picture: Picture, request: Request) -> Picture:
     pixels = picture.pixels
     if request.drop_alpha and picture.has_alpha:
@@ -143,7 +155,7 @@ def _progress(report: TextIO, jobs: Sequence[Job]) -> Iterator[Shown]:
 
         def lines(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
             for number, outcome in enumerate(outcomes, start=1):
-                text = outcome.reason or str(outcome.job.target)
+                text = str(outcome.job.target) if outcome.state == "done" else outcome.reason
                 print(f"[{number}/{len(jobs)}] {outcome.state}: {text}", file=report, flush=True)
                 yield outcome
 
@@ -153,7 +165,8 @@ def _progress(report: TextIO, jobs: Sequence[Job]) -> Iterator[Shown]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft()
+    name = TextColumn("{task.description}", markup=False)  # brackets in file names are no markup
+    columns = name, BarColumn(), MofNCompleteColumn(), TimeLeft()
     with Progress(*columns, console=Console(file=report)) as bar:
         task = bar.add_task("upscaling", total=len(jobs))
 
@@ -165,10 +178,11 @@ def _progress(report: TextIO, jobs: Sequence[Job]) -> Iterator[Shown]:
         yield shown
 
 
-def _summary(done: int, skipped: int, failures: Sequence[str]) -> str:
+def _summary(done: int, skipped: int, notes: Sequence[str], failures: Sequence[str]) -> str:
     counts = [f"{done} upscaled"]
     if skipped:
         counts.append(f"{skipped} there already (--overwrite makes them anew)")
     if failures:
         counts.append(f"{len(failures)} failed:")
-    return "\n".join([", ".join(counts), *(f"error: {line}" for line in failures)])
+    lines = [f"warning: {line}" for line in notes] + [f"error: {line}" for line in failures]
+    return "\n".join([", ".join(counts), *lines])

@@ -1,5 +1,8 @@
 """Tiles give what the whole image gives."""
 
+import re
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -8,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from repository import REPOSITORY
 from torch import Tensor
 
-from lrfdn_arch.deploy.image_files import Picture
+from lrfdn_arch.deploy.picture import Picture
 from lrfdn_arch.deploy.picture_upscaler import PictureUpscaler, automatic_tile
 from lrfdn_arch.deploy.runtimes import open_runtime
 from lrfdn_arch.deploy.tiling import spans, upscale_in_bands
@@ -119,3 +123,102 @@ def test_pictures_in_tiles_keep_grey_alpha_and_depth() -> None:
     result = PictureUpscaler(Nearest(), tile=48, overlap=12)(Picture(pixels, b"profile"))
     assert result.icc == b"profile"
     np.testing.assert_array_equal(result.pixels, pixels.repeat(2, 0).repeat(2, 1))
+
+
+def test_automatic_tiles_leave_room_for_the_result_and_for_wide_bands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runtime = Nearest(num_feat=64)
+    monkeypatch.setattr("lrfdn_arch.deploy.picture_upscaler.free_memory", lambda device: 4 << 30)
+    tile = automatic_tile(8000, 6000, runtime)
+    assert automatic_tile(8000, 6000, runtime, held=2 << 30) < tile
+    wide = automatic_tile(600, 80_000, runtime)
+    assert wide < tile
+    band = 12 * wide * 80_000 * runtime.scale**2
+    assert band < 2 << 30 or wide == 256
+
+
+def test_channels_the_network_lacks_are_made() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    result = PictureUpscaler(Nearest(channels=1), tile=0)(Picture(pixels)).pixels
+    mean = np.repeat(np.rint(pixels.mean(axis=2)), 2, 0).repeat(2, 1)
+    assert result.shape == (40, 40, 3)
+    assert np.abs(result - mean[..., None]).max() <= 1
+    assert (result == result[..., :1]).all()
+
+
+@pytest.mark.slow
+def test_a_result_is_held_once_beside_its_bands() -> None:
+    # Of 1500x1500 to 3000x3000: 27 MB, and 108 MB as floats; two more of those would be 351.
+    code = """
+import resource, sys
+sys.path.insert(0, "tests")
+import numpy as np
+from deploy.test_tiling import Nearest, Picture, PictureUpscaler
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+upscaler = PictureUpscaler(Nearest(), tile=0)
+upscaler(Picture(np.ones((50, 50, 3), np.uint8)))
+picture = Picture(np.random.default_rng(0).integers(0, 255, (1500, 1500, 3), np.uint8))
+before = peak()
+upscaler(picture)
+print(peak() - before)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY
+    )
+    assert result.returncode == 0, result.stderr
+    assert float(result.stdout) < 280
+
+
+@dataclass
+class Exhausted(Nearest):
+    """A runtime for which memory runs out on more than 48 rows."""
+
+    error: Exception = field(default_factory=RuntimeError)
+
+    def __call__(self, lq: Tensor, window: Window | None = None) -> Tensor:
+        if lq.shape[2] > 48:
+            raise self.error
+        return super().__call__(lq, window)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory",
+        "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79 GiB",
+        "[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory for requested buffer of size 1",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "std::bad_alloc",
+    ],
+)
+def test_memory_that_runs_out_is_one_kind_of_error(text: str) -> None:
+    picture = Picture(np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8))
+    with pytest.raises(MemoryError, match=re.escape(text)):
+        PictureUpscaler(Exhausted(error=RuntimeError(text)), tile=0)(picture)
+    PictureUpscaler(Exhausted(), tile=48, overlap=12)(picture)
+
+
+def test_other_errors_of_a_runtime_stay_what_they_are() -> None:
+    picture = Picture(np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8))
+    with pytest.raises(RuntimeError, match="illegal instruction"):
+        PictureUpscaler(Exhausted(error=RuntimeError("illegal instruction")), tile=0)(picture)
+
+
+@dataclass
+class Stale(Nearest):
+    """A runtime that gives the result of its first image ever after, as OpenVINO does."""
+
+    first: Tensor | None = None
+
+    def __call__(self, lq: Tensor, window: Window | None = None) -> Tensor:
+        self.first = super().__call__(lq) if self.first is None else self.first
+        return self.first
+
+
+def test_a_result_of_another_size_is_no_result() -> None:
+    upscale = PictureUpscaler(Stale(), tile=0)
+    random = np.random.default_rng(0)
+    upscale(Picture(random.integers(0, 256, (20, 20, 3), dtype=np.uint8)))
+    with pytest.raises(MemoryError, match=r"gave \(1, 3, 40, 40\) in place of \(1, 3, 60, 60\)"):
+        upscale(Picture(random.integers(0, 256, (30, 30, 3), dtype=np.uint8)))
