@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrfdn_arch.deploy.formats import Format, check_holds
-from lrfdn_arch.deploy.image_files import read_picture, write_picture
-from lrfdn_arch.deploy.picture import Picture
+from lrfdn_arch.deploy.pictures.files import read_picture, write_picture
+from lrfdn_arch.deploy.pictures.formats import Format, check_holds
+from lrfdn_arch.deploy.pictures.picture import Picture
 from lrfdn_arch.deploy.planning import Job
 
 

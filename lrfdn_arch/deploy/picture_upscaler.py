@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from lrfdn_arch.deploy.memory import free_memory, memory_errors
-from lrfdn_arch.deploy.picture import Picture
+from lrfdn_arch.deploy.pictures.picture import Picture
+from lrfdn_arch.deploy.pictures.transparency import with_hidden_filled
 from lrfdn_arch.deploy.runtimes import Runtime
 from lrfdn_arch.deploy.tiling import DEFAULT_OVERLAP, upscale_in_bands
-from lrfdn_arch.deploy.transparency import with_hidden_filled
 
 # Peak memory of the network, in feature maps of num_feat channels: the blocks' outputs, their
 # concatenation, the input's features, what a block works on, and the output's pixels.

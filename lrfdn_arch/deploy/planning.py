@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrfdn_arch.deploy.formats import Format
-from lrfdn_arch.deploy.image_files import SUFFIXES
+from lrfdn_arch.deploy.pictures.files import SUFFIXES
+from lrfdn_arch.deploy.pictures.formats import Format
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy as np
 
 from lrfdn_arch.deploy.batch import Outcome, work_off
 from lrfdn_arch.deploy.choice import open_fastest
-from lrfdn_arch.deploy.formats import format_of
 from lrfdn_arch.deploy.loading import load_network
 from lrfdn_arch.deploy.memory import keep_freed_memory
-from lrfdn_arch.deploy.picture import Picture
 from lrfdn_arch.deploy.picture_upscaler import PictureUpscaler
+from lrfdn_arch.deploy.pictures.formats import format_of
+from lrfdn_arch.deploy.pictures.picture import Picture
 from lrfdn_arch.deploy.planning import Job, plan
 from lrfdn_arch.deploy.runtimes import Runtime, open_runtime, pick_device
 from lrfdn_arch.deploy.tiling import DEFAULT_OVERLAP, SMALLEST_TILE

@@ -14,9 +14,9 @@ from PIL import Image
 from lrfdn_arch.deploy import upscale as command
 from lrfdn_arch.deploy.batch import Outcome, work_off
 from lrfdn_arch.deploy.files import written_whole
-from lrfdn_arch.deploy.formats import format_of
-from lrfdn_arch.deploy.image_files import read_picture
-from lrfdn_arch.deploy.picture import Picture
+from lrfdn_arch.deploy.pictures.files import read_picture
+from lrfdn_arch.deploy.pictures.formats import format_of
+from lrfdn_arch.deploy.pictures.picture import Picture
 from lrfdn_arch.deploy.planning import Job, plan
 
 PNG = format_of("png")

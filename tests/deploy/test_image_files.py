@@ -11,9 +11,9 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
-from lrfdn_arch.deploy.formats import FORMATS, check_holds, format_of
-from lrfdn_arch.deploy.image_files import read_picture, write_picture
-from lrfdn_arch.deploy.picture import Picture
+from lrfdn_arch.deploy.pictures.files import read_picture, write_picture
+from lrfdn_arch.deploy.pictures.formats import FORMATS, check_holds, format_of
+from lrfdn_arch.deploy.pictures.picture import Picture
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GREY_ICC = ICC[:16] + b"GRAY" + ICC[20:]

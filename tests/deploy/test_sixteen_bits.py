@@ -9,9 +9,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from lrfdn_arch.deploy.formats import format_of
-from lrfdn_arch.deploy.image_files import read_picture, write_picture
-from lrfdn_arch.deploy.picture import Picture
+from lrfdn_arch.deploy.pictures.files import read_picture, write_picture
+from lrfdn_arch.deploy.pictures.formats import format_of
+from lrfdn_arch.deploy.pictures.picture import Picture
 
 from .test_image_files import GREY_ICC, ICC, pixels
 

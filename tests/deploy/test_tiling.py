@@ -14,8 +14,8 @@ from PIL import Image
 from repository import REPOSITORY
 from torch import Tensor
 
-from lrfdn_arch.deploy.picture import Picture
 from lrfdn_arch.deploy.picture_upscaler import PictureUpscaler, automatic_tile
+from lrfdn_arch.deploy.pictures.picture import Picture
 from lrfdn_arch.deploy.runtimes import open_runtime
 from lrfdn_arch.deploy.tiling import spans, upscale_in_bands
 from lrfdn_arch.deploy.window import GRID, Window, cells

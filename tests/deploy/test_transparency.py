@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from lrfdn_arch.deploy.picture import Picture
 from lrfdn_arch.deploy.picture_upscaler import PictureUpscaler
+from lrfdn_arch.deploy.pictures.picture import Picture
+from lrfdn_arch.deploy.pictures.transparency import unmultiplied, with_hidden_filled
 from lrfdn_arch.deploy.runtimes import open_runtime
-from lrfdn_arch.deploy.transparency import unmultiplied, with_hidden_filled
 
 from .conftest import small
 

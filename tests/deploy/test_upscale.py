@@ -16,9 +16,9 @@ from skimage.data import astronaut
 from lrfdn_arch import entry
 from lrfdn_arch.cli import main
 from lrfdn_arch.data.bicubic import imresize
-from lrfdn_arch.deploy.formats import format_of
-from lrfdn_arch.deploy.image_files import read_picture, write_picture
-from lrfdn_arch.deploy.picture import Picture
+from lrfdn_arch.deploy.pictures.files import read_picture, write_picture
+from lrfdn_arch.deploy.pictures.formats import format_of
+from lrfdn_arch.deploy.pictures.picture import Picture
 from lrfdn_arch.deploy.runtimes import open_runtime
 from lrfdn_arch.deploy.upscale import Request, upscale
 from lrfdn_arch.evaluation.metrics import psnr_rgb

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from lrfdn_arch.deploy.files import written_whole
-from lrfdn_arch.deploy.formats import Format, check_holds
-from lrfdn_arch.deploy.picture import Picture, UnreadableError, upright
-from lrfdn_arch.deploy.png16 import encoded_16_bit_png, png_is_16_bit, read_16_bit_png
-from lrfdn_arch.deploy.tiff16 import is_tiff, read_16_bit_tiff, write_16_bit_tiff
+from lrfdn_arch.deploy.pictures.formats import Format, check_holds
+from lrfdn_arch.deploy.pictures.picture import Picture, UnreadableError, upright
+from lrfdn_arch.deploy.pictures.png16 import encoded_16_bit_png, png_is_16_bit, read_16_bit_png
+from lrfdn_arch.deploy.pictures.tiff16 import is_tiff, read_16_bit_tiff, write_16_bit_tiff
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 _ORIENTATION = 0x0112  # a tag of EXIF

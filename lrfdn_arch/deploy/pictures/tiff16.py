@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lrfdn_arch.deploy.picture import Picture, UnreadableError, upright
-from lrfdn_arch.deploy.transparency import unmultiplied
+from lrfdn_arch.deploy.pictures.picture import Picture, UnreadableError, upright
+from lrfdn_arch.deploy.pictures.transparency import unmultiplied
 
 _ORIENTATION, _ICC_PROFILE = 0x0112, 0x8773
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two of BigTIFF

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from lrfdn_arch.deploy.picture import Picture
+from lrfdn_arch.deploy.pictures.picture import Picture
 
 
 @dataclass(frozen=True)
