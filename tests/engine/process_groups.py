@@ -11,13 +11,14 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from training_runs import make_images, options, write
 
-from lrfdn_arch.engine import training
+from lrfdn_arch.engine import loop, training
 from lrfdn_arch.engine.log import summary
 
 summary._network = lambda options, network: "not counted"
@@ -113,7 +114,22 @@ def main(folder: Path) -> None:
     note("stopped", [run(stopped, folder / "stopped", 2, signal_after=15)])
     states = (folder / "stopped/experiments/run/training_states").glob("*.state")
     results["stopped"]["states"] = sorted(int(state.stem) for state in states)
+    loop.step = spoil_in_last_process(at=5)
+    note("spoiled", [run(opt(2), folder / "spoiled", 2)])
+    results["spoiled"]["output_of_first"] = (folder / "spoiled/output_0.txt").read_text()
     print(json.dumps(results))
+
+
+def spoil_in_last_process(at: int) -> Callable[..., None]:
+    """Return a ``step`` whose images are no numbers in one process, and fine in the other."""
+    step = loop.step
+
+    def spoil(session: Any, batch: Any, iteration: int) -> None:
+        if iteration == at and session.placement.rank == 1:
+            batch = {**batch, "gt": batch["gt"] * float("nan")}
+        step(session, batch, iteration)
+
+    return spoil
 
 
 def short(opt: dict[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,15 @@ def test_a_signal_to_one_process_stops_all_at_the_same_iteration(groups):
 
 
 @pytest.mark.slow
+def test_a_loss_of_one_process_that_is_no_number_stops_all_before_the_update(groups):
+    spoiled = groups["spoiled"]
+    assert spoiled["codes"] == [[1, 1]]
+    assert "another process had a loss or gradient that is not finite" in spoiled["output_of_first"]
+    assert "iteration 5: loss nan" in spoiled["output_of_last"]
+    assert "images of the batch: 000" in spoiled["output_of_last"]
+
+
+@pytest.mark.slow
 def test_torchrun_starts_the_training_command(tmp_path):
     make_images(tmp_path)
     opt = options(tmp_path, train__total_iter=2, datasets__train__batch_size_per_gpu=2)
