@@ -184,6 +184,7 @@ print("equal", sorted(a["gt_path"] for a in theirs))
 """
 
 
+@pytest.mark.slow
 def test_basicsrs_dataset_reads_the_same_lmdbs_and_gives_the_same_tensors(tmp_path):
     names = ["plain", "dotted.v2", "Köln"]
     for i, name in enumerate(names):
