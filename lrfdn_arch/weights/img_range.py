@@ -63,8 +63,8 @@ def read_state_for(
     state, options = read_with_options(path, key)
     identity = identify(state)
     own = getattr(network, "img_range", None)
-    if identity is None or own is None:
-        return state
+    if identity is None or own is None or identity.network != type(network).__name__:
+        return state  # loading will say what they are
     usual = usual_img_range(identity.network)
     if not options:
         if own != usual:

@@ -157,10 +157,12 @@ def test_values_that_would_be_clipped_are_refused(
         read_picture(tmp_path / "a.tif")
 
 
-@pytest.mark.parametrize("mode", ["I", "F"])
-def test_modes_of_pillow_that_would_be_clipped_are_refused(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize(("mode", "format"), [("I", "PPM"), ("F", "SPIDER")])
+def test_modes_of_pillow_that_would_be_clipped_are_refused(
+    tmp_path: Path, mode: str, format: str
+) -> None:
     # Formats that only Pillow reads reach it under any name.
-    Image.new(mode, (8, 8), 200).save(tmp_path / "a.png", "PPM")
+    Image.new(mode, (8, 8), 200).save(tmp_path / "a.png", format)
     with pytest.raises(ValueError, match=rf"a\.png holds .*mode {mode}"):
         read_picture(tmp_path / "a.png")
 

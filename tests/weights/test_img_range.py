@@ -64,6 +64,10 @@ def test_an_unusual_range_that_the_file_does_not_confirm_is_said(
     file = checkpoint(network, tmp_path / "a.pth")
     monkeypatch.setattr(logging.getLogger("basicsr"), "propagate", True)
     load_into(LRFDN(num_feat=16, num_block=1), file)
+    with pytest.raises(ValueError, match="seems to hold LRFDN"):
+        load_into(RFDN(num_feat=16, num_block=1, img_range=1.0), file)
+    with pytest.raises(ValueError, match="seems to hold LRFDN"):
+        load_into(RFDN(num_feat=16, num_block=1), file)
     assert not caplog.messages
     other = LRFDN(num_feat=16, num_block=1, img_range=255.0)
     load_into(other, file)
