@@ -161,8 +161,10 @@ def test_values_that_would_be_clipped_are_refused(
 def test_modes_of_pillow_that_would_be_clipped_are_refused(
     tmp_path: Path, mode: str, format: str
 ) -> None:
-    # Formats that only Pillow reads reach it under any name.
-    Image.new(mode, (8, 8), 200).save(tmp_path / "a.png", format)
+    # Formats that only Pillow reads reach it under any name. Saved under another first, since
+    # Pillow registers the ending of a SPIDER file as SPIDER's.
+    Image.new(mode, (8, 8), 200).save(tmp_path / "a.other", format)
+    (tmp_path / "a.other").rename(tmp_path / "a.png")
     with pytest.raises(ValueError, match=rf"a\.png holds .*mode {mode}"):
         read_picture(tmp_path / "a.png")
 
