@@ -178,7 +178,8 @@ def test_nothing_is_left_open_before_the_first_sample(make_lmdb):
     PairedLMDBDataset(opt)
     import lmdb
 
-    lmdb.open(opt["dataroot_gt"], readonly=True, lock=False).close()  # refuses if it is open
+    with lmdb.open(opt["dataroot_gt"], readonly=True, lock=False) as again:  # refuses if it is open
+        assert again.stat()["entries"] == 5
 
 
 def test_two_datasets_may_read_the_same_lmdb(make_lmdb):
