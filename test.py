@@ -4,7 +4,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from lrfdn_arch.engine.testing.command import main
+from lrfdn_arch.commands.test import main
 from lrfdn_arch.entry import run
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ from common import in_turns, machine, photographs, table, write_pngs
 from torch.utils.data import DataLoader
 
 import lrfdn_arch  # noqa: F401 (repairs what BasicSR's import needs)
-from lrfdn_arch.data.packing import PackOptions, Target, pack
 from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset
 from lrfdn_arch.data.sampler import EndlessSampler, SampleKey
+from lrfdn_arch.prepare.packing import PackOptions, Target, pack
 
 PATCH, BATCH, SCALE = 640, 8, 4
 

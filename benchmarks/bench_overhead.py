@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from common import machine, table
 
-from lrfdn_arch.data.packing import Reporter
-from lrfdn_arch.data.prepare import Settings, find_photos, make_split
-from lrfdn_arch.engine.assembly import assemble
-from lrfdn_arch.engine.distributed import set_up
-from lrfdn_arch.engine.loop import train
 from lrfdn_arch.options import TrainOptions, load_options
+from lrfdn_arch.prepare.folders import Settings, find_photos, make_split
+from lrfdn_arch.prepare.packing import Reporter
+from lrfdn_arch.training.assembly import assemble
+from lrfdn_arch.training.distributed import set_up
+from lrfdn_arch.training.loop import train
 
 WARM_UP = 10
 QUICKSTART = Path(__file__).parents[1] / "options/train/LRFDN/train_LRFDN_x4_demo.yml"

@@ -14,7 +14,7 @@ from pathlib import Path
 from common import in_turns, machine, photographs, table, write_pngs
 
 import lrfdn_arch  # noqa: F401 (repairs what BasicSR's import needs)
-from lrfdn_arch.data.packing import PackOptions, Target, pack
+from lrfdn_arch.prepare.packing import PackOptions, Target, pack
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def _floor(paths: dict[str, Path], repeats: int) -> float:
     import os
     from concurrent.futures import ThreadPoolExecutor
 
-    from lrfdn_arch.data import source_image
+    from lrfdn_arch.prepare import source_image
 
     files = [path.read_bytes() for path in paths.values()]
     with ThreadPoolExecutor(os.cpu_count()) as pool:

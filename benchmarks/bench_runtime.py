@@ -24,8 +24,8 @@ from tabulate import tabulate
 from torch import Tensor
 
 from lrfdn_arch.archs import LRFDN, RFDN
-from lrfdn_arch.deploy.memory import keep_freed_memory
-from lrfdn_arch.deploy.runtimes import open_runtime
+from lrfdn_arch.device import keep_freed_memory
+from lrfdn_arch.inference.runtimes import open_runtime
 
 NETWORKS = {"LRFDN": LRFDN, "RFDN": RFDN}
 # name: (fused, runtime, precision, keeps freed memory)
@@ -141,7 +141,7 @@ def serve(name: str, network: str, device: str) -> None:
 
 def build(name: str, network_name: str, device: str) -> tuple[Callable[[Tensor], Any], Tensor]:
     """Return a contender and its image."""
-    from lrfdn_arch.deploy import fuse
+    from lrfdn_arch.inference import fuse
 
     fused, runtime, precision, keeps = (ON_CUDA if device.startswith("cuda") else ON_CPU)[name]
     if keeps:

@@ -22,7 +22,7 @@ from common import machine
 from tabulate import tabulate
 from training_files import make_lmdbs, option_file
 
-from lrfdn_arch.engine.training import main as train_ours
+from lrfdn_arch.training.run import main as train_ours
 
 RECIPE = 54_000  # iterations
 BFLOAT16 = {"use_amp": True, "amp_bf16": True}
@@ -91,7 +91,7 @@ def _timed(start: Callable[[Path], None], file: Path, total: int) -> tuple[float
     """Return iterations per second after the first fifth, and the mean loss of the last fifth."""
     from basicsr.models.sr_model import SRModel
 
-    from lrfdn_arch.models.lrfdn_model import LRFDNModel
+    from lrfdn_arch.training.model.lrfdn_model import LRFDNModel
 
     moments: list[float] = []
     losses: list[float] = []

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from common import photographs, write_pngs
 
-from lrfdn_arch.data.packing import PackOptions, Target, pack
+from lrfdn_arch.prepare.packing import PackOptions, Target, pack
 
 SCALE = 4
 

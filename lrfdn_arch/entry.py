@@ -23,5 +23,12 @@ def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | No
     except (ValueError, OSError) as error:
         if "--debug" in arguments:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_text(error)}", file=sys.stderr)
         return EXIT_MISTAKE
+
+
+def _text(error: Exception) -> str:
+    """Return an error's message without the number that Python puts before the system's errors."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

@@ -12,7 +12,7 @@ REGISTERED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("ARCH_REGISTRY", "lrfdn_arch.archs.lrfdn_arch", ("LRFDN", "LRFDB")),
     ("ARCH_REGISTRY", "lrfdn_arch.archs.rfdn_arch", ("RFDN", "RFDB")),
     ("DATASET_REGISTRY", "lrfdn_arch.data.paired_lmdb_dataset", ("PairedLMDBDataset",)),
-    ("MODEL_REGISTRY", "lrfdn_arch.models.lrfdn_model", ("LRFDNModel",)),
+    ("MODEL_REGISTRY", "lrfdn_arch.training.model.lrfdn_model", ("LRFDNModel",)),
 )
 
 

@@ -31,8 +31,8 @@ def plain_runs(monkeypatch: pytest.MonkeyPatch):
     """Runs on one thread that neither count operations nor draw curves: a second each."""
     import torch
 
-    from lrfdn_arch.engine import training
-    from lrfdn_arch.engine.log import summary
+    from lrfdn_arch.training import run as training
+    from lrfdn_arch.training.log import summary
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)

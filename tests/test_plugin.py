@@ -66,7 +66,9 @@ print(type(build_network({'type': 'RFDN'})).__module__)
 
 @pytest.mark.slow
 def test_the_model_can_be_imported_by_itself() -> None:
-    code = "from lrfdn_arch.models.lrfdn_model import LRFDNModel; print(LRFDNModel.__name__)"
+    code = (
+        "from lrfdn_arch.training.model.lrfdn_model import LRFDNModel; print(LRFDNModel.__name__)"
+    )
     assert python(code).split()[-1] == "LRFDNModel"
 
 

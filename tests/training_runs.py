@@ -10,8 +10,8 @@ import torch
 import yaml
 
 from lrfdn_arch.data import ppm
-from lrfdn_arch.data.lmdb_writer import LmdbWriter
-from lrfdn_arch.engine.training import main
+from lrfdn_arch.prepare.lmdb_writer import LmdbWriter
+from lrfdn_arch.training.run import main
 
 COUNT = 6
 

@@ -97,7 +97,7 @@ def _image_set(arguments: argparse.Namespace) -> Any:
 
 
 def _timing_plan(arguments: argparse.Namespace) -> Any:
-    from lrfdn_arch.evaluation.runtime import TimingPlan
+    from lrfdn_arch.evaluation.fair_timing import TimingPlan
 
     modes = (False, True) if arguments.compile else (False,)
     return TimingPlan(

@@ -1,4 +1,4 @@
-"""``lrfdn export``: the arguments; the work is :mod:`lrfdn_arch.deploy.exports`'s."""
+"""``lrfdn export``: the arguments; the work is :mod:`lrfdn_arch.export.files`'s."""
 
 import argparse
 from pathlib import Path
@@ -41,7 +41,7 @@ def add(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from lrfdn_arch.deploy.exports import export
+    from lrfdn_arch.export.files import export
 
     out = export(
         arguments.kind,

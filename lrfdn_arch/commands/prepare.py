@@ -67,7 +67,7 @@ def add(commands: Any) -> None:
 
 def _data_command(name: str) -> Callable[[argparse.Namespace], None]:
     def command(arguments: argparse.Namespace) -> None:
-        from lrfdn_arch.data import commands
+        from lrfdn_arch.prepare import commands
 
         getattr(commands, name)(arguments)
 

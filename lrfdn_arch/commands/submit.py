@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _write_kit(arguments: argparse.Namespace, competitor: Any) -> None:
-    from lrfdn_arch.submission.kit import write_kit
+    from lrfdn_arch.export.kit import write_kit
 
     network, weights = write_kit(competitor, arguments.out, arguments.team, arguments.overwrite)
     print(f"{network} (its first lines say what to add to the kit)\n{weights}")
@@ -61,7 +61,7 @@ def _write_zip(arguments: argparse.Namespace, competitor: Any) -> None:
 
     from lrfdn_arch.evaluation.environment import choose_device
     from lrfdn_arch.evaluation.image_set import open_image_set
-    from lrfdn_arch.submission.archive import Form, write_submission
+    from lrfdn_arch.export.submission import Form, write_submission
 
     image_set = open_image_set(arguments.lr, None)
     description = arguments.description or f"{competitor.identity}, no self-ensemble"

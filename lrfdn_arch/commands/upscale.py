@@ -1,4 +1,4 @@
-"""``lrfdn upscale``: the arguments; the work is :mod:`lrfdn_arch.deploy.upscale`'s."""
+"""``lrfdn upscale``: the arguments; the work is :mod:`lrfdn_arch.upscale.folder`'s."""
 
 import argparse
 from pathlib import Path
@@ -62,7 +62,7 @@ def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from lrfdn_arch.deploy.upscale import Request, upscale
+    from lrfdn_arch.upscale.folder import Request, upscale
 
     taken = vars(arguments)
     return upscale(Request(**{name: taken[name] for name in Request.__dataclass_fields__}))

@@ -14,6 +14,6 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    from lrfdn_arch.data.commands import verify
+    from lrfdn_arch.prepare.commands import verify
 
     verify(arguments)

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset, default_collate
 
 from lrfdn_arch.data import augment, pairing
-from lrfdn_arch.data.lmdb_store import ImageInfo, LmdbReader, open_reader
+from lrfdn_arch.data.lmdb_reader import ImageInfo, LmdbReader, open_reader
 from lrfdn_arch.data.sampler import SampleKey
 
 OUTPUTS = ("float32", "uint8")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lrfdn_arch.data.lmdb_store import REMAKE, ImageInfo, LmdbReader
+from lrfdn_arch.data.lmdb_reader import REMAKE, ImageInfo, LmdbReader
 
 _SHOWN = 3  # names in an error; the count says how many there are
 

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from lrfdn_arch.evaluation import complexity, metrics
-from lrfdn_arch.evaluation.clock import MIB, kit_arithmetic, timed
 from lrfdn_arch.evaluation.competitor import Competitor
 from lrfdn_arch.evaluation.image_set import ImageSet, Pair
 from lrfdn_arch.evaluation.images import (
@@ -32,6 +31,7 @@ from lrfdn_arch.evaluation.results import (
     NetworkResult,
     Protocol,
 )
+from lrfdn_arch.evaluation.timing import MIB, kit_arithmetic, timed
 
 
 def upscale(

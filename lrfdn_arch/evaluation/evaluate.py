@@ -10,14 +10,14 @@ import torch
 from lrfdn_arch.evaluation.challenge import identity_of, judge, judge_bicubic
 from lrfdn_arch.evaluation.competitor import Competitor
 from lrfdn_arch.evaluation.environment import describe_environment
+from lrfdn_arch.evaluation.fair_timing import TimingPlan, time_in_turn
 from lrfdn_arch.evaluation.image_set import ImageSet
-from lrfdn_arch.evaluation.images import write_whole
 from lrfdn_arch.evaluation.inspection import inspect
 from lrfdn_arch.evaluation.kit_text import kit_text
 from lrfdn_arch.evaluation.progress import Progress
 from lrfdn_arch.evaluation.results import IMAGES, RESULTS_FILE, Dataset, Protocol, Results
-from lrfdn_arch.evaluation.runtime import TimingPlan, time_in_turn
-from lrfdn_arch.evaluation.wording import first_few
+from lrfdn_arch.files import write_whole
+from lrfdn_arch.text import first_few
 
 _UNFINISHED = "unfinished"
 

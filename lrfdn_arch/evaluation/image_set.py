@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from lrfdn_arch.evaluation.images import SUFFIXES, Image, read_rgb
-from lrfdn_arch.evaluation.wording import first_few
+from lrfdn_arch.text import first_few
 
 _SCALE_SUFFIX = re.compile(r"x\d+$")  # 0801x4 is the LR image of 0801
 Reader = Callable[[], Image]
@@ -102,7 +102,7 @@ def _file_readers(folder: Path) -> dict[str, Reader]:
 def _lmdb_readers(path: Path) -> dict[str, Reader]:
     import numpy as np
 
-    from lrfdn_arch.data.lmdb_store import LmdbReader, name_of, open_reader
+    from lrfdn_arch.data.lmdb_reader import LmdbReader, name_of, open_reader
 
     def read(reader: LmdbReader, key: str) -> Image:
         image = reader.image(key)

@@ -4,7 +4,6 @@ An image is a uint8 array (H, W, 3) in RGB order. A network's own range is [0, d
 LRFDN's released weights, 255 for RFDN's.
 """
 
-import os
 from pathlib import Path
 
 import cv2
@@ -12,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from lrfdn_arch.files import write_whole
 
 Image = NDArray[np.uint8]
 
@@ -53,15 +54,7 @@ def write_png(path: Path, image: Image) -> None:
             f"{path} exists and is another image; nothing is overwritten silently. Choose another "
             "folder, or give --overwrite"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, data)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write ``data`` beside ``path`` and rename, so that ``path`` is never half a file."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(data)
-    beside.replace(path)
 
 
 def to_network(image: Image, data_range: float, device: torch.device) -> Tensor:

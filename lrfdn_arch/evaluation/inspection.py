@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from lrfdn_arch.evaluation.image_set import ImageSet, Pair
 from lrfdn_arch.evaluation.images import Image, crop_to_multiple
-from lrfdn_arch.evaluation.wording import first_few
+from lrfdn_arch.text import first_few
 
 
 def inspect(

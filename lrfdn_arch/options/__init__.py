@@ -6,9 +6,9 @@
 Importing this package imports neither torch nor BasicSR.
 """
 
+from lrfdn_arch.options.basicsr_dict import Placement, to_basicsr
 from lrfdn_arch.options.faults import Fault, OptionsError
 from lrfdn_arch.options.loading import load_options
-from lrfdn_arch.options.plain import Placement, to_basicsr
 from lrfdn_arch.options.root import Options, TestOptions, TrainOptions
 
 __all__ = [

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lrfdn_arch.evaluation.images import write_whole
-from lrfdn_arch.evaluation.wording import first_few
+from lrfdn_arch.files import write_whole
 from lrfdn_arch.report.comparison import load_comparison
 from lrfdn_arch.report.page import page
 from lrfdn_arch.report.pictures import pictures
@@ -16,6 +15,7 @@ from lrfdn_arch.report.tables import (
     score_table,
     timing_table,
 )
+from lrfdn_arch.text import first_few
 
 
 def write_report(

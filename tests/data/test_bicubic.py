@@ -6,10 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from small_lmdbs import photograph
 
 from lrfdn_arch.data.bicubic import imresize
-
-from .conftest import photograph
 
 SET5 = ("baby", "bird", "butterfly", "head", "woman")
 

@@ -8,13 +8,12 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from small_lmdbs import photograph
 from torch.utils.data import DataLoader
 
-from lrfdn_arch.data.lmdb_store import open_reader
+from lrfdn_arch.data.lmdb_reader import open_reader
 from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset
 from lrfdn_arch.data.sampler import EndlessSampler, SampleKey
-
-from .conftest import photograph
 
 SCALE = 4
 

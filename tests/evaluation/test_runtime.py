@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lrfdn_arch.evaluation.clock import PeakMemory, kit_arithmetic, timed
+from lrfdn_arch.evaluation.fair_timing import TimingPlan, time_in_turn
 from lrfdn_arch.evaluation.results import (
     Counts,
     Dataset,
@@ -15,8 +15,8 @@ from lrfdn_arch.evaluation.results import (
     NetworkResult,
     Weights,
 )
-from lrfdn_arch.evaluation.runtime import TimingPlan, time_in_turn
 from lrfdn_arch.evaluation.scores import PUBLISHED, gate, measured_baseline, score_against
+from lrfdn_arch.evaluation.timing import PeakMemory, kit_arithmetic, timed
 
 CPU = torch.device("cpu")
 LOG: list[str] = []

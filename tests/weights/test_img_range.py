@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from lrfdn_arch.archs import LRFDN, RFDN
-from lrfdn_arch.deploy.exports import export_safetensors
-from lrfdn_arch.deploy.loading import load_network
 from lrfdn_arch.evaluation.competitor import load_competitor
-from lrfdn_arch.models.initial import load_initial
+from lrfdn_arch.export.files import export_safetensors
+from lrfdn_arch.inference.loading import load_network
+from lrfdn_arch.training.model.initial import load_initial
 from lrfdn_arch.weights import load_into, read_usual_state, usual_img_range
 
 

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from lrfdn_arch.archs import LRFDN, RFDN
-from lrfdn_arch.deploy.exports import export_fused, export_torchscript
-from lrfdn_arch.deploy.loading import load_network
+from lrfdn_arch.export.files import export_fused, export_torchscript
+from lrfdn_arch.inference.loading import load_network
 from lrfdn_arch.weights import identify, load_into, read_state_dict
 
 

@@ -11,9 +11,9 @@ from safetensors import safe_open
 
 from lrfdn_arch.archs import LRFDN
 from lrfdn_arch.data.bicubic import imresize
-from lrfdn_arch.data.prepare import find_photos
-from lrfdn_arch.deploy.loading import load_network
 from lrfdn_arch.evaluation.metrics import psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from lrfdn_arch.inference.loading import load_network
+from lrfdn_arch.prepare.folders import find_photos
 from lrfdn_arch.weights import find_weights
 
 SET5 = ("baby", "bird", "butterfly", "head", "woman")

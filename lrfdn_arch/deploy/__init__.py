@@ -1,6 +1,0 @@
-"""From weights to use: fusion, runtimes, exports and the upscaler. Nothing here needs BasicSR."""
-
-from lrfdn_arch.deploy.fuse import fuse
-from lrfdn_arch.deploy.fused_network import FusedNetwork
-
-__all__ = ["FusedNetwork", "fuse"]

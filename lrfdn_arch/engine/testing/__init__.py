@@ -1,1 +1,0 @@
-"""``test.py``: a network measured on the sets of an option file."""

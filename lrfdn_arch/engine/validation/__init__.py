@@ -1,1 +1,0 @@
-"""Measuring a network on images, over as many processes as there are."""

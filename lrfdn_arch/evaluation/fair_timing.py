@@ -1,0 +1,146 @@
+"""The fair timing: warmed up, repeated, networks in turn, median and spread.
+
+It is not the kit's number and never stands in its column: the kit times every image once, the
+first cold, and says nothing about spread.
+"""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lrfdn_arch.evaluation.environment import device_name
+from lrfdn_arch.evaluation.results import FairTiming
+from lrfdn_arch.evaluation.timing import PeakMemory, kit_arithmetic, timed
+
+Precision = Literal["fp32", "fp16", "bf16"]
+DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+}
+
+
+@dataclass(frozen=True)
+class TimingPlan:
+    """What is timed.
+
+    Attributes:
+        variants: (precision, compiled); weights and input are converted as a whole.
+        batch: images per forward pass.
+        size: (height, width) of the LR images.
+        warmup: passes of each network and variant that are not counted.
+        repeats: passes that are, at least 1.
+        tf32: let float32 convolutions round to TF32 on GPUs that can.
+    """
+
+    variants: Sequence[tuple[Precision, bool]] = (("fp32", False),)
+    batch: int = 1
+    size: tuple[int, int] = (256, 256)
+    warmup: int = 5
+    repeats: int = 20
+    tf32: bool = False
+
+    def __post_init__(self) -> None:
+        if self.repeats < 1 or self.warmup < 0 or self.batch < 1 or min(self.size) < 1:
+            raise ValueError(f"a timing needs positive repeats, batch and size, got {self}")
+
+
+@dataclass
+class _Runner:
+    label: str
+    precision: Precision
+    compiled: bool
+    network: nn.Module
+    lq: Tensor
+    samples: list[float] = field(default_factory=list)
+    memory: tuple[float | None, Literal["CUDA allocated", "resident"] | None] = (None, None)
+
+    def run(self) -> float:
+        return timed(self.network, self.lq)[1]
+
+
+def time_in_turn(
+    networks: Mapping[str, nn.Module], plan: TimingPlan, device: torch.device
+) -> dict[str, list[FairTiming]]:
+    """Time all networks in all variants, A B A B, so that drift of the machine hits all alike.
+
+    Args:
+        networks: by label; they take (N, 3, H, W). Copies are timed.
+        plan: what is timed.
+        device: where.
+
+    Returns:
+        By label one timing per variant, in the plan's order.
+
+    Raises:
+        ValueError: a variant cannot be run here; the message says which and why.
+    """
+    with torch.inference_mode(), kit_arithmetic(plan.tf32):
+        runners = [
+            _prepare(label, network, variant, plan, device)
+            for variant in plan.variants
+            for label, network in networks.items()
+        ]
+        for _ in range(plan.repeats):
+            for runner in runners:
+                runner.samples.append(runner.run())
+    return {
+        label: [_summary(runner, plan, device) for runner in runners if runner.label == label]
+        for label in networks
+    }
+
+
+def _prepare(
+    label: str,
+    network: nn.Module,
+    variant: tuple[Precision, bool],
+    plan: TimingPlan,
+    device: torch.device,
+) -> _Runner:
+    """Build one runner, warm it up, and take its peak memory while nothing else runs."""
+    precision, compiled = variant
+    dtype = DTYPES[precision]
+    copy: nn.Module = deepcopy(network).eval().to(device, dtype)
+    generator = torch.Generator().manual_seed(0)
+    lq = torch.rand(plan.batch, 3, *plan.size, generator=generator).to(device, dtype)
+    if compiled:
+        copy = torch.compile(copy)  # type: ignore[assignment]  # callable as a module is
+    runner = _Runner(label, precision, compiled, copy, lq)
+    try:
+        for _ in range(max(plan.warmup, 1 if compiled else 0)):
+            runner.run()
+        peak = PeakMemory(device)
+        runner.run()
+        runner.memory = peak.mib(), peak.kind
+    except Exception as error:  # torch.compile raises a zoo of its own
+        mode = "compiled" if compiled else "eager"
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"{label} cannot be timed in {precision}, {mode} on {device}: {reason}"
+        ) from error
+    return runner
+
+
+def _summary(runner: _Runner, plan: TimingPlan, device: torch.device) -> FairTiming:
+    low, p25, median, p75, high = np.percentile(runner.samples, [0, 25, 50, 75, 100])
+    memory, kind = runner.memory
+    return FairTiming(
+        device=device_name(device),
+        precision=runner.precision,
+        compiled=runner.compiled,
+        input_size=(plan.batch, 3, *plan.size),
+        warmup=plan.warmup,
+        repeats=plan.repeats,
+        median_ms=float(median),
+        p25_ms=float(p25),
+        p75_ms=float(p75),
+        min_ms=float(low),
+        max_ms=float(high),
+        memory_mib=memory,
+        memory_kind=kind,
+    )

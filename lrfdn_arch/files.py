@@ -1,0 +1,89 @@
+"""Writing files so that they are either complete or absent, whatever happens meanwhile."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_UNFINISHED = ".unfinished"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside ``path`` to write to; rename it to ``path`` on success.
+
+    The data is on disk before the rename. After an error or an interruption ``path`` is what it
+    was before and the temporary file is gone; after a kill it is left and removed by the next
+    :func:`remove_unfinished`.
+
+    The temporary name keeps the suffix of ``path``, because libraries choose formats by it. It is
+    short, because a file system may take no longer name than that of ``path``, and random, because
+    process numbers repeat on machines and in containers that share a folder.
+
+    Raises:
+        OSError: it could not be written; the message names ``path`` and the reason.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(4)}{_UNFINISHED}{path.suffix}")
+    try:
+        with _locked(temporary):
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise  # a fault of another file, e.g. the one that is being converted
+        raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path``, creating its folder, as :func:`replacing` does.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes left half-written in ``folder``, if that folder exists.
+
+    Files that a live process is writing are locked and stay.
+    """
+    for path in folder.glob(f".*{_UNFINISHED}*"):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Create ``path`` and hold a lock on it that ends with the process."""
+    with path.open("xb") as file:
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _sync(path: Path) -> None:
+    """Put a file's data, or a folder's names, on disk, where the system can."""
+    if path.is_dir() and not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

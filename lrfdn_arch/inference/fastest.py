@@ -1,0 +1,158 @@
+"""``auto``: the fastest runtime on this machine, measured once and remembered."""
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lrfdn_arch.extras import is_installed
+from lrfdn_arch.files import replacing
+from lrfdn_arch.inference.runtimes import (
+    RUNTIMES,
+    Runtime,
+    open_runtime,
+    pick_device,
+    runs_on_gpus,
+)
+
+Candidate = tuple[str, str]  # runtime, precision
+_PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}  # what runs our ONNX graphs
+_SIDE = 192  # of the measured image: large enough to leave the caches, small enough for seconds
+_ROUNDS = 3
+
+
+def candidates(device: torch.device) -> list[Candidate]:
+    """Return what ``auto`` measures on ``device``.
+
+    "compiled" is left out: its compilation, again in every process, outlasts what it gains on all
+    but hours of images. fp16 is measured on GPUs and moves an image by less than 0.01 dB; bf16,
+    which moves some by more, is for those who ask for it.
+    """
+    on_gpu = device.type == "cuda"
+    names = ["eager"]
+    if is_installed("onnx"):
+        names += [name for name, package in _PACKAGES.items() if is_installed(package)]
+    return [
+        (name, precision)
+        for name in names
+        if not on_gpu or runs_on_gpus(name)
+        for precision in (("fp32", "fp16") if on_gpu else ("fp32",))
+    ]
+
+
+def open_fastest(
+    network: nn.Module,
+    *,
+    device: str | torch.device | None = None,
+    precision: str | None = None,
+    cache: Path | None = None,
+    among: Sequence[Candidate] | None = None,
+    seconds: Callable[[Runtime], float] | None = None,
+) -> Runtime:
+    """Return ``network`` in the runtime that is fastest here.
+
+    The first call on a machine measures, a few seconds long, and writes the choice into a cache
+    file; later calls read it. Other versions, threads or sizes of network are measured anew.
+
+    Args:
+        network: LRFDN, RFDN or a fused one.
+        device: as :func:`lrfdn_arch.inference.runtimes.open_runtime`.
+        precision: measure this one alone, in the runtimes that have it.
+        cache: the file of choices; by default ``lrfdn/runtimes.json`` in the user's cache folder
+            (XDG_CACHE_HOME or ~/.cache). One that cannot be read or written is done without.
+        among: what to measure instead of :func:`candidates`.
+        seconds: measures one runtime; the median of some images by default.
+
+    Raises:
+        ValueError: as :func:`open_runtime`.
+    """
+    place = pick_device(device)
+    choices = list(among or candidates(place))
+    if precision is not None:
+        choices = _in_precision(precision, choices)
+    if len(choices) == 1:
+        return open_runtime(network, choices[0][0], precision=choices[0][1], device=place)
+    cache = cache or default_cache()
+    key = _situation(network, place, choices)
+    known = _read(cache)
+    remembered = known.get(key)
+    for name, kind in choices:
+        if remembered == f"{name} {kind}":
+            return open_runtime(network, name, precision=kind, device=place)
+    runtimes = [open_runtime(network, name, precision=kind, device=place) for name, kind in choices]
+    fastest = min(runtimes, key=seconds or _measured_seconds)
+    _write(cache, {**known, key: f"{fastest.name} {fastest.precision}"})
+    return fastest
+
+
+def _in_precision(precision: str, choices: Sequence[Candidate]) -> list[Candidate]:
+    names = list(dict.fromkeys(name for name, _ in choices))
+    found = [(name, precision) for name in names if precision in RUNTIMES[name]]
+    if not found:
+        raise ValueError(f"no runtime among {', '.join(names)} has --precision {precision}")
+    return found
+
+
+def default_cache() -> Path:
+    """Return the file in which choices are remembered."""
+    folder = os.environ.get("XDG_CACHE_HOME")
+    return (Path(folder) if folder else Path.home() / ".cache") / "lrfdn" / "runtimes.json"
+
+
+def _measured_seconds(runtime: Runtime) -> float:
+    lq = torch.rand(1, runtime.channels, _SIDE, _SIDE, device=runtime.device)
+    times = []
+    for _ in range(1 + _ROUNDS):
+        start = time.perf_counter()
+        runtime(lq).cpu()  # on a GPU, wait for the result
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])  # the first one warms up
+
+
+def _situation(network: nn.Module, device: torch.device, choices: Sequence[Candidate]) -> str:
+    """Return what the choice depends on, as one line."""
+    on = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    versions = [f"torch {torch.__version__}"]
+    packages = [_PACKAGES[name] for name, _ in choices if name in _PACKAGES]
+    versions += [f"{package} {_version(package)}" for package in packages]
+    size = sum(p.numel() for p in network.parameters())
+    names = "+".join(f"{name}-{kind}" for name, kind in choices)
+    threads = torch.get_num_threads()
+    return " | ".join([on, f"{threads} threads", *versions, f"{size} parameters", names])
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # onnxruntime is also a part of onnxruntime-gpu
+        return import_module(package).__version__
+
+
+def _processor() -> str:
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{platform.processor() or platform.machine()} {capability}"
+
+
+def _read(cache: Path) -> dict[str, str]:
+    try:
+        content = json.loads(cache.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write(cache: Path, choices: dict[str, str]) -> None:
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(cache) as beside:
+            beside.write_text(json.dumps(choices, indent=1), encoding="utf-8")
+    except OSError:
+        return  # a read-only home: measured again next time

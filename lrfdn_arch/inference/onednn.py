@@ -1,0 +1,83 @@
+"""Convolution and activation in one oneDNN kernel, for x86 CPUs.
+
+torch's eager mode runs a convolution and then reads and writes its output again for the activation.
+oneDNN, which torch brings along, can do both in one pass and keep the weights in the layout its
+kernels want; ``torch.compile`` uses the operators below for that. They are not public, so they are
+tried once and left alone where they are missing or disagree.
+"""
+
+import copy
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lrfdn_arch.inference.fused_network import SLOPE, FusedConv, FusedNetwork
+
+# activation: (oneDNN's name, its numbers, its algorithm)
+_POST_OPS: dict[str, tuple[str, list[float], str]] = {
+    "none": ("none", [], ""),
+    "gelu": ("gelu", [], "none"),
+    "leaky_relu": ("leaky_relu", [SLOPE], ""),
+    "relu": ("relu", [], ""),
+    "relu6": ("hardtanh", [0.0, 6.0], ""),
+    "sigmoid": ("sigmoid", [], ""),
+}
+_TYPICAL_SIZE = 256  # the packed layout is chosen for images of about this side
+
+
+class OneDnnConv(nn.Module):
+    """A :class:`FusedConv` as one oneDNN call; (N, C, H, W) in channels_last, like its result."""
+
+    weight: Tensor
+
+    def __init__(self, conv: FusedConv) -> None:
+        super().__init__()
+        operators: Any = torch.ops.mkldnn
+        self.convolution = operators._convolution_pointwise
+        self.geometry = [list(conv.padding), list(conv.stride), list(conv.dilation), 1]
+        self.post_op = _POST_OPS[conv.activation]
+        size = [1, conv.in_channels, _TYPICAL_SIZE, _TYPICAL_SIZE]
+        weight = conv.weight.detach().contiguous(memory_format=torch.channels_last)
+        # No buffer: a packed tensor cannot be copied, moved or saved.
+        self.packed = operators._reorder_convolution_weight(weight, *self.geometry, size)
+        self.bias = conv.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in, H, W) to (N, out, H', W')."""
+        return self.convolution(x, self.packed, self.bias, *self.geometry, *self.post_op)
+
+
+def with_onednn(network: FusedNetwork) -> FusedNetwork:
+    """Return a copy of ``network`` whose convolutions are oneDNN's; itself where that cannot be.
+
+    The copy is for inference on the CPU in float32 and channels_last.
+    """
+    if not onednn_works():
+        return network
+    network = copy.deepcopy(network)
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, FusedConv):
+                setattr(parent, name, OneDnnConv(child))
+    return network
+
+
+@cache
+def onednn_works() -> bool:
+    """Whether oneDNN's fused convolution is there and right, by trying every activation once."""
+    if not torch.backends.mkldnn.is_available() or not torch.backends.mkldnn.enabled:
+        return False
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 8, 16, 16, generator=generator).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(8, 8, 3, 3, generator=generator)
+    try:
+        with torch.no_grad():
+            for activation in _POST_OPS:
+                conv = FusedConv(weight, torch.ones(8), activation)
+                if not torch.allclose(OneDnnConv(conv)(x), conv(x), atol=1e-4):
+                    return False
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+        return False  # another torch: no such operator, or another signature
+    return True

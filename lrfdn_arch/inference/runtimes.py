@@ -1,0 +1,190 @@
+"""Ways to run a network, behind one call: torch eager or compiled, ONNX Runtime, OpenVINO.
+
+    run = open_runtime(network, "onnx")
+    sr = run(lq)
+
+A runtime maps (N, C, H, W) float32 in [0, 1] to (N, C, H*scale, W*scale) float32 on the CPU or on
+its device, not clamped. Fusion, precision, memory layout and the device are its own business.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lrfdn_arch.inference.fuse import fuse
+from lrfdn_arch.inference.onednn import with_onednn
+from lrfdn_arch.inference.window import Window
+
+PRECISIONS: dict[str, torch.dtype] = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+}
+RUNTIMES: dict[str, tuple[str, ...]] = {  # and the precisions each has
+    "eager": ("fp32", "fp16", "bf16"),
+    "compiled": ("fp32", "fp16", "bf16"),
+    "onnx": ("fp32", "fp16"),  # its convolutions know no bf16
+    "openvino": ("fp32",),
+}
+
+
+class Runtime(Protocol):
+    """What every runtime is.
+
+    Attributes:
+        name: one of RUNTIMES.
+        precision: "fp32", "fp16" or "bf16", of the arithmetic inside.
+        device: where the images it takes should be, and where its results are.
+        scale: the factor.
+        channels: of the images it takes and gives.
+        num_feat: channels of the features, for judging how much memory an image needs.
+        knows_windows: whether ``window`` may be given, which makes tiles exact.
+    """
+
+    name: str
+    precision: str
+    device: torch.device
+    scale: int
+    channels: int
+    num_feat: int
+    knows_windows: bool
+
+    def __call__(self, lq: Tensor, window: Window | None = None) -> Tensor:
+        """Upscale (N, channels, H, W), float32 in [0, 1]; the result is float32, not clamped."""
+        ...
+
+
+def open_runtime(
+    network: nn.Module,
+    name: str = "eager",
+    *,
+    precision: str = "fp32",
+    device: str | torch.device | None = None,
+) -> Runtime:
+    """Return ``network`` in the runtime of that name.
+
+    Args:
+        network: LRFDN, RFDN or what :func:`lrfdn_arch.inference.fuse` made of them.
+        name: "eager" (fused, channels_last; on the CPU oneDNN's fused kernels), "compiled"
+            (torch.compile on top; the first image of each size takes a minute or so), "onnx"
+            (ONNX Runtime; needs the extra ``onnx``) or "openvino" (on the CPU in fp32; needs the
+            extra ``openvino``).
+        precision: "fp16" and "bf16" halve the features' memory and lose less than 0.01 dB on Set5,
+            as measured in benchmarks/RESULTS.md.
+        device: "cpu", "cuda", "cuda:1", ...; the first GPU where there is one that the runtime can
+            use, else the CPU.
+
+    Raises:
+        ValueError: a name that is not known, a package or a GPU that is not there, or a precision
+            that the runtime does not have.
+    """
+    if name not in RUNTIMES:
+        raise ValueError(f"runtime {name!r} is not known; choose {', '.join(RUNTIMES)} or auto")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision {precision!r} is not known; choose {', '.join(PRECISIONS)}")
+    if precision not in RUNTIMES[name]:
+        has = " and ".join(RUNTIMES[name])
+        raise ValueError(f"the runtime {name} has no --precision {precision}, only {has}")
+    place = pick_device(device, name)
+    if name == "onnx":
+        from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime.from_network(network, precision=precision, device=place)
+    if name == "openvino":
+        if place.type != "cpu":
+            raise ValueError(f"the runtime openvino is for --device cpu, got {place}")
+        from lrfdn_arch.inference.openvino_runtime import OpenVinoRuntime
+
+        return OpenVinoRuntime(network)
+    return TorchRuntime(network, precision=precision, device=place, compiled=name == "compiled")
+
+
+def pick_device(device: str | torch.device | None = None, runtime: str = "eager") -> torch.device:
+    """Return the device meant; without one the first GPU, where ``runtime`` can use it, or the CPU.
+
+    Raises:
+        ValueError: torch does not know it, or has no such GPU here.
+    """
+    if device is None:
+        gpu = torch.cuda.is_available() and runs_on_gpus(runtime)
+        return torch.device("cuda" if gpu else "cpu")
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device {device!r} is not known; give cpu, cuda or cuda:N") from error
+    if place.type == "cuda" and not (place.index or 0) < torch.cuda.device_count():
+        raise ValueError(f"torch sees no GPU {device!s} here ({torch.cuda.device_count()} in all)")
+    if place.type not in ("cpu", "cuda"):
+        raise ValueError(f"device {device!s} is not supported; give cpu, cuda or cuda:N")
+    return place
+
+
+def runs_on_gpus(runtime: str) -> bool:
+    """Whether ``runtime``, one of RUNTIMES, can use a GPU as it is installed here."""
+    if runtime == "onnx":
+        from lrfdn_arch.inference.onnx_runtime import has_cuda
+
+        return has_cuda()
+    return runtime != "openvino"
+
+
+class TorchRuntime:
+    """A fused network in torch, eager or compiled; see :func:`open_runtime`."""
+
+    def __init__(
+        self, network: nn.Module, *, precision: str, device: torch.device, compiled: bool
+    ) -> None:
+        fused = fuse(network)
+        self.name = "compiled" if compiled else "eager"
+        self.precision: str = precision
+        self.device = device
+        self.scale = fused.upscale
+        self.channels = fused.num_in_ch
+        self.num_feat = fused.num_feat
+        self.knows_windows = not compiled  # a window would be a new program for every tile
+        self._dtype = PRECISIONS[precision]
+        if fused is network:
+            fused = copy.deepcopy(fused)  # it is moved and cast below
+        fused = fused.to(device, self._dtype).to(memory_format=torch.channels_last)
+        if precision == "bf16":
+            # Its 8 digits cannot tell neighbouring colours apart: pixels are read and made in
+            # float32. Without, LRFDN loses up to 0.016 dB on an image of Set5.
+            fused.fea_conv.float()
+            fused.upsampler.float()
+        if not compiled and device.type == "cpu" and precision == "fp32":
+            fused = with_onednn(fused)
+        self._forward: Callable[..., Any] = _compile(fused, device) if compiled else fused
+
+    @torch.inference_mode()
+    def __call__(self, lq: Tensor, window: Window | None = None) -> Tensor:
+        """Upscale; see :class:`Runtime`."""
+        image_type = torch.float32 if self.precision == "bf16" else self._dtype
+        lq = lq.to(self.device, image_type, memory_format=torch.channels_last)
+        if self.name == "eager":
+            return self._forward(lq, window).float()
+        try:
+            # A copy: CUDA graphs write every result to the same place.
+            return self._forward(lq).to(torch.float32, copy=True)
+        except Exception as error:
+            raise _as_missing_compiler(error) from error
+
+
+def _compile(network: nn.Module, device: torch.device) -> Callable[..., Any]:
+    if device.type == "cuda":
+        return torch.compile(network, mode="reduce-overhead", dynamic=False)  # CUDA graphs
+    # Freezing lets the compiler pack weights and put activations into oneDNN's convolutions.
+    return torch.compile(network, options={"freezing": True}, dynamic=False)
+
+
+def _as_missing_compiler(error: Exception) -> Exception:
+    """Torch's own exceptions for a machine that cannot compile, as a message for users."""
+    text = str(error)
+    if "InvalidCxxCompiler" in type(error).__name__ + text or "C++ compiler" in text:
+        return ValueError(
+            "the compiled runtime needs a C++ compiler (g++ or clang), and there is none: install "
+            "one, or choose --runtime eager or onnx"
+        )
+    return error

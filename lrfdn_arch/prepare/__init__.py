@@ -1,0 +1,1 @@
+"""What makes data sets: downloads, packing into LMDBs, verification."""

@@ -1,0 +1,105 @@
+"""Is an LMDB whole, can every image in it be read, and do LR and HR belong together?"""
+
+import glob
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lrfdn_arch.data.bicubic import imresize
+from lrfdn_arch.data.lmdb_reader import LmdbReader, open_reader
+from lrfdn_arch.data.pairing import check_pairs
+
+_LR_NAME = re.compile(r"(?P<split>.+)_LR_x(?P<scale>\d+)\.lmdb")
+_COMPARED = 8  # images per pair whose LR is made again and compared
+# mean difference, of 255, between the LR and bicubic LR of the HR beside it; other ways of making
+# LR differ by a few levels, other images by tens
+_FOREIGN = 16.0
+
+
+def expand(patterns: Sequence[str]) -> list[Path]:
+    """Return the LMDBs that ``patterns`` name, which the shell may have left as they were.
+
+    Raises:
+        FileNotFoundError: a pattern names nothing.
+    """
+    paths = []
+    for pattern in patterns:
+        matches = [pattern]
+        if "*" in pattern:
+            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (may be absolute)
+        if not matches:
+            raise FileNotFoundError(f"{pattern}: expected LMDB folders, found nothing there.")
+        paths += [Path(match) for match in matches]
+    return list(dict.fromkeys(paths))
+
+
+def verify_images(path: Path, advance: Callable[[int], object] = lambda count: None) -> int:
+    """Read every image of LMDB ``path`` and compare it with ``meta_info.txt``.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        FileNotFoundError: there is no such LMDB.
+        ValueError: it is not whole, or an image is not what it should be.
+    """
+    reader = open_reader(path)
+    for info, image in reader.images():
+        stated = (info.height, info.width, info.channels)
+        if 0 not in stated and image.shape != stated:
+            raise ValueError(
+                f"{path}, image {info.key!r}: expected {stated} (height, width, channels) as "
+                f"meta_info.txt has it, found {image.shape}. Make it again with `lrfdn prepare ... "
+                "--overwrite`."
+            )
+        image.max()  # touches every pixel, so that a disk that cannot read them says so here
+        advance(1)
+    return len(reader.infos)
+
+
+def pairs(paths: Sequence[Path]) -> list[tuple[Path, Path, int]]:
+    """Return (LR, HR, scale) of every ``<split>_LR_x<scale>.lmdb`` and the HR LMDB beside it."""
+    found = []
+    for path in paths:
+        match = _LR_NAME.fullmatch(path.name)
+        if match:
+            hr = path.with_name(f"{match['split']}_HR.lmdb")
+            if hr in paths or hr.exists():
+                found.append((path, hr, int(match["scale"])))
+    return found
+
+
+def verify_pair(lq_path: Path, gt_path: Path, scale: int) -> int:
+    """Check that LR and HR belong together, by names, sizes, and the content of some images.
+
+    Returns:
+        How many of the images compared are exactly MATLAB's bicubic LR of their HR.
+
+    Raises:
+        FileNotFoundError: there is no such LMDB.
+        ValueError: they do not belong together.
+    """
+    lq, gt = open_reader(lq_path), open_reader(gt_path)
+    check_pairs(lq, gt, scale)
+    return sum(_is_bicubic(lq, gt, scale, key) for key in compared_keys(lq))
+
+
+def compared_keys(reader: LmdbReader) -> list[str]:
+    """Return the keys of the images that `verify_pair` compares, spread over the LMDB."""
+    count = len(reader.infos)
+    picked = sorted(set(np.linspace(0, count - 1, min(count, _COMPARED)).round().astype(int)))
+    return [reader.infos[i].key for i in picked]
+
+
+def _is_bicubic(lq: LmdbReader, gt: LmdbReader, scale: int, key: str) -> bool:
+    found, expected = lq.image(key), imresize(gt.image(key), 1 / scale)
+    difference = float(np.abs(found.astype(np.int16) - expected).mean())
+    if difference > _FOREIGN:
+        raise ValueError(
+            f"{lq.path}, image {key!r}: it is not the LR image of {key!r} in {gt.path}: it differs "
+            f"from that by {difference:.1f} of 255 on average. Make both again with `lrfdn prepare "
+            "... --overwrite`."
+        )
+    return difference == 0

@@ -1,1 +1,0 @@
-"""What goes to a challenge's server and into the organisers' kit."""

@@ -1,0 +1,168 @@
+"""What must be right before the first iteration and no option file can tell alone."""
+
+import os
+from collections.abc import Mapping, Sized
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lrfdn_arch.options import Placement, TrainOptions
+from lrfdn_arch.training.batches import to_unit_float
+from lrfdn_arch.training.loader import global_batch
+
+# More loader processes than this many for each core only take each other's time.
+WORKERS_PER_CORE = 4
+
+
+def check_data_is_there(opt: dict[str, Any], resuming: bool) -> None:
+    """Check that every folder and file the datasets and weights name exists.
+
+    Args:
+        opt: the options as BasicSR's dict.
+        resuming: the weights come from a training state, so those to start from may be gone.
+
+    Raises:
+        FileNotFoundError: naming all that do not.
+    """
+    missing = [
+        f"  datasets:{phase}:{key}: {path}"
+        for phase, dataset in opt["datasets"].items()
+        for key in ("dataroot_gt", "dataroot_lq", "dataroot", "meta_info_file")
+        for path in _listed(dataset.get(key))
+        if not Path(path).exists()
+    ]
+    weights = opt["path"].get("pretrain_network_g")
+    if weights and not resuming and not Path(weights).is_file():
+        missing.append(f"  path:pretrain_network_g: {weights}")
+    if missing:
+        raise FileNotFoundError(
+            "not found:\n" + "\n".join(missing) + "\nThe first lines of the option file say what "
+            "it needs and which command makes it; datasets/README.md says more"
+        )
+
+
+def check_workers(options: TrainOptions) -> None:
+    """Check that the number of loader processes makes sense on this machine.
+
+    Raises:
+        ValueError: it does not.
+    """
+    cores = os.cpu_count() or 1
+    workers = options.train_set.num_worker_per_gpu
+    if workers > WORKERS_PER_CORE * cores:
+        raise ValueError(
+            f"datasets:train:num_worker_per_gpu is {workers}, but this machine has {cores} cores; "
+            f"expected at most {WORKERS_PER_CORE * cores}, and {cores} is a good start"
+        )
+
+
+def check_device(options: TrainOptions, placement: Placement) -> None:
+    """Check that the model can run where it is asked to.
+
+    Raises:
+        ValueError: BasicSR's own models need GPUs when there are many processes.
+    """
+    many_on_cpu = placement.distributed and placement.num_gpu == 0
+    if many_on_cpu and options.model_type != "LRFDNModel":
+        raise ValueError(
+            f"{options.model_type} of BasicSR runs in many processes on GPUs only; use model_type: "
+            "LRFDNModel, or one process"
+        )
+
+
+def check_dataset(dataset: Sized, options: TrainOptions, placement: Placement) -> None:
+    """Check that there is something to make batches of.
+
+    Raises:
+        ValueError: the dataset is empty, or a batch takes more samples than an epoch has.
+    """
+    train, batch = options.train_set, global_batch(options, placement)
+    if len(dataset) == 0:
+        raise ValueError(
+            f"datasets:train ({train.name}) holds no images: {train.dataroot_gt} is empty"
+        )
+    epoch = len(dataset) * train.dataset_enlarge_ratio
+    if batch > epoch:
+        ratio = -(-batch // len(dataset))
+        raise ValueError(
+            f"one batch takes {batch} images ({train.batch_size_per_gpu} a process x "
+            f"{train.accum_iter} parts x {placement.world_size} processes), but datasets:train "
+            f"({train.name}) has {epoch}. Lower batch_size_per_gpu to {epoch} or less, or set "
+            f"dataset_enlarge_ratio: {ratio} to see images several times an epoch"
+        )
+
+
+def check_resume(state: dict[str, Any], path: Path, options: TrainOptions) -> None:
+    """Check that a state is of a run no longer than this one.
+
+    Raises:
+        ValueError: it is newer than ``total_iter``.
+    """
+    total = options.train.total_iter
+    if state["iter"] > total:
+        raise ValueError(
+            f"{path} is of iteration {state['iter']}, but train:total_iter is {total}; raise "
+            "total_iter to go on, or give an earlier state with path:resume_state"
+        )
+
+
+def check_patch(network: torch.nn.Module, sample: Mapping[str, Any], name: str) -> None:
+    """Check that the network makes the ground truth's shape of a training sample, by trying it.
+
+    Args:
+        network: where it will train.
+        sample: of the training set; without ``lq`` and ``gt`` there is nothing to check.
+        name: of the network, for the message.
+
+    Raises:
+        ValueError: it cannot take the sample, or makes another number of pixels or channels.
+    """
+    if not {"lq", "gt"} <= sample.keys():
+        return
+    parameter = next(network.parameters())
+    lq = to_unit_float(sample["lq"][None].to(parameter.device)).to(parameter.dtype)
+    taken, expected = _size(lq[0]), _size(sample["gt"])
+    try:
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            made = _size(network(lq)[0])
+    except RuntimeError as error:
+        raise ValueError(
+            f"network_g: {name} cannot take the training images, {taken} (channels x height x "
+            f"width): {error}"
+        ) from error
+    if made != expected:
+        raise ValueError(
+            f"network_g: {name} makes {made} of {taken}, the ground truth has {expected} (channels "
+            "x height x width); set the network's upscale to scale, and its channels to the images'"
+        )
+
+
+def check_validation_set(phase: str, dataset: Any, options: TrainOptions) -> None:
+    """Check that a validation set can be measured, by its first image, before hours of training.
+
+    Raises:
+        ValueError: it is empty, lacks the ground truth metrics need, or is of another scale.
+    """
+    if len(dataset) == 0:
+        raise ValueError(f"datasets:{phase} holds no images; check its folders")
+    first = dataset[0]
+    if "gt" not in first:
+        if options.val and options.val.metrics:
+            raise ValueError(f"datasets:{phase} has no dataroot_gt, which val:metrics need")
+        return
+    height, width = (side * options.scale for side in first["lq"].shape[-2:])
+    found = tuple(first["gt"].shape[-2:])
+    if found != (height, width):
+        raise ValueError(
+            f"datasets:{phase}: HR of the first image is {found[1]}x{found[0]}, LR times scale "
+            f"{options.scale} is {width}x{height}; do LR, HR and scale belong together?"
+        )
+
+
+def _size(image: torch.Tensor) -> str:
+    return "x".join(map(str, image.shape))
+
+
+def _listed(paths: str | list[str] | None) -> list[str]:
+    return [paths] if isinstance(paths, str) else list(paths or [])

@@ -1,0 +1,139 @@
+"""Where numbers go besides the screen: metrics.jsonl, TensorBoard, Weights & Biases."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from lrfdn_arch.files import write_whole
+
+
+class Sink(Protocol):
+    """Takes numbers of an iteration."""
+
+    def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
+        """Take ``values``; ``kind`` is ``train`` or ``validation``."""
+
+    def close(self) -> None:
+        """Finish writing."""
+
+
+class JsonLines:
+    """One JSON object a line. What is beyond the iteration a run resumes at is dropped.
+
+    Args:
+        path: the file.
+        start: the iteration the run starts after.
+    """
+
+    def __init__(self, path: Path, start: int) -> None:
+        kept = [line for line in read_lines(path) if line["iter"] <= start] if start else []
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        write_whole(path, text.encode())
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
+        """Append a line and hand it to the system at once."""
+        self._file.write(json.dumps({"kind": kind, "iter": iteration, **values}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class TensorBoard:
+    """TensorBoard's files, with BasicSR's names of curves.
+
+    Args:
+        folder: ``tb_logger/NAME``.
+        start: the iteration the run starts after; curves beyond it are dropped.
+
+    Raises:
+        ValueError: the package is missing.
+    """
+
+    def __init__(self, folder: Path, start: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ValueError(
+                "logger:use_tb_logger needs the package tensorboard: pip install tensorboard, or "
+                "--force_yml logger:use_tb_logger=false"
+            ) from error
+        self._writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
+
+    def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
+        """Add a point to every curve."""
+        for name, value in curves(kind, values).items():
+            self._writer.add_scalar(name, value, iteration)
+
+    def close(self) -> None:
+        """Write what is buffered."""
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """A run at Weights & Biases.
+
+    Args:
+        name: of the run.
+        section: ``logger: wandb``, with ``project`` and ``resume_id``.
+        config: the options, shown with the run.
+
+    Raises:
+        ValueError: the package is missing.
+    """
+
+    def __init__(self, name: str, section: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        try:
+            import wandb  # type: ignore[import-not-found]
+        except ImportError as error:
+            raise ValueError(
+                "logger:wandb:project needs the package wandb: pip install wandb, or "
+                "--force_yml logger:wandb=~"
+            ) from error
+        resume_id = section.get("resume_id")
+        self._run: Any = wandb.init(
+            project=section["project"],
+            name=name,
+            id=resume_id,
+            resume="allow" if resume_id else None,
+            config=dict(config),
+        )
+
+    def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
+        """Log a point of every curve."""
+        self._run.log(curves(kind, values), step=iteration)
+
+    def close(self) -> None:
+        """End the run."""
+        self._run.finish()
+
+
+def curves(kind: str, values: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers in ``values`` under the names BasicSR gives their curves."""
+    if kind == "validation":
+        ending = "_raw" if values["weights"] == "raw" and values.get("also_ema") else ""
+        return {
+            f"metrics/{values['dataset']}/{name}{ending}": value
+            for name, value in values["metrics"].items()
+        }
+    return {
+        f"losses/{name}" if name.startswith("l_") else name: value
+        for name, value in values.items()
+        if isinstance(value, int | float)
+    }
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a metrics.jsonl; a last line that was cut off is left out."""
+    if not path.is_file():
+        return []
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines

@@ -1,0 +1,92 @@
+"""What a run is about to do, and what to do with its result, in a few lines."""
+
+from collections.abc import Sized
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from lrfdn_arch.options import Placement, TrainOptions
+from lrfdn_arch.options.dataset import written_or_defaulted
+from lrfdn_arch.training.loader import global_batch
+
+
+def start_summary(
+    options: TrainOptions, placement: Placement, model: Any, dataset: Sized, start: int
+) -> str:
+    """Return the lines that say what will be trained on what, where and for how long."""
+    train, total = options.train_set, options.train.total_iter
+    batch = global_batch(options, placement)
+    parts = f" in {train.accum_iter} parts" if train.accum_iter > 1 else ""
+    processes = f" over {placement.world_size} processes" if placement.world_size > 1 else ""
+    patch = f", HR patches of {train.gt_size}" if train.gt_size else ""
+    begin = f", going on after iteration {start:,}" if start else ""
+    lines = {
+        "data": f"{train.name}, {len(dataset):,} images{patch}, x{options.scale}",
+        "network": _network(options, model.get_bare_model(model.net_g)),
+        "device": f"{_device(model.device)}, {getattr(model, 'precision', 'float32')}",
+        "batch": f"{batch}{parts}{processes}, {train.num_worker_per_gpu} workers a process",
+        "length": f"{total:,} iterations = {total * batch / len(dataset):,.1f} epochs{begin}",
+    }
+    return "\n".join(f"{name:8} {text}" for name, text in lines.items())
+
+
+def _network(options: TrainOptions, network: nn.Module) -> str:
+    from lrfdn_arch.evaluation.complexity import count
+
+    name = f"{options.network_g.type}, {sum(p.numel() for p in network.parameters()):,} parameters"
+    channels = options.network_g.arguments().get("num_in_ch", 3)
+    try:
+        with torch.compiler.set_stance("force_eager"):
+            flops = count(network, (channels, 256, 256)).flops_2023
+    except (RuntimeError, TypeError) as error:
+        return f"{name} (operations not counted: {error})"
+    return f"{name}, {flops / 1e9:.3f} GFLOPs (2023 counter, {channels}x256x256)"
+
+
+def _device(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def write_options(options: TrainOptions, path: Path) -> None:
+    """Write ``options`` as they were resolved, overrides and defaults included."""
+    text = yaml.safe_dump(written_or_defaulted(options), sort_keys=False, allow_unicode=True)
+    path.write_text(f"# resolved options of this run\n{text}", encoding="utf-8")
+
+
+def write_test_file(options: TrainOptions, weights: Path, path: Path) -> bool:
+    """Write an option file for ``test.py`` that tests ``weights`` on the validation sets.
+
+    Returns:
+        Whether there are any.
+    """
+    phases = options.phases("val")
+    if not phases:
+        return False
+    keys = ("dataroot_gt", "dataroot_lq", "io_backend", "filename_tmpl", "meta_info_file", "color")
+    datasets = {}
+    for number, phase in enumerate(phases, start=1):
+        plain = written_or_defaulted(options.datasets[phase])
+        datasets[f"test_{number}"] = {
+            key: plain[key] for key in ("name", "type", *keys) if plain.get(key) is not None
+        }
+    content = {
+        "name": options.name,
+        "model_type": options.model_type,
+        "scale": options.scale,
+        "num_gpu": options.num_gpu,
+        "datasets": datasets,
+        "network_g": written_or_defaulted(options.network_g),
+        "path": {"pretrain_network_g": str(weights)},
+    }
+    if options.val is not None:
+        val = written_or_defaulted(options.val)
+        wanted = ("metrics", "tile_size", "tile_overlap")
+        content["val"] = {"save_img": True} | {k: val[k] for k in wanted if k in val}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    path.write_text(f"# tests what this run made\n{text}", encoding="utf-8")
+    return True

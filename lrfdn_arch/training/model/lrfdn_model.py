@@ -1,0 +1,230 @@
+"""The training model: what one iteration is. It serves any network of the registry."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from basicsr.archs import build_network
+from basicsr.losses import build_loss
+from basicsr.models.base_model import BaseModel
+from basicsr.models.sr_model import SRModel
+from basicsr.utils import get_root_logger
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lrfdn_arch.options.drafts import train_section
+from lrfdn_arch.training.batches import to_device
+from lrfdn_arch.training.checkpoints.checkpoint import save_state, save_weights
+from lrfdn_arch.training.finite import FiniteGuard
+from lrfdn_arch.training.model.ema import WeightAverage, decay_at
+from lrfdn_arch.training.model.initial import load_initial
+from lrfdn_arch.training.model.lr_scheduler import learning_rate
+from lrfdn_arch.training.model.optimizer import build_optimizer, load_optimizer_state
+from lrfdn_arch.training.model.precision import Precision
+
+
+class LRFDNModel(SRModel):
+    """BasicSR's ``SRModel`` with mixed precision, accumulation, clipping, EMA and a NaN guard.
+
+    It takes BasicSR's option dict and works in BasicSR's ``train_pipeline`` and ``test_pipeline``
+    too. Additions to the options are described in :mod:`lrfdn_arch.options`.
+    """
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        BaseModel.__init__(self, opt)  # SRModel's own would load weights and wrap its way
+        self.precision = Precision.of(opt, self.device)
+        network = build_network(opt["network_g"])
+        load_initial(network, opt["path"])
+        self.net_g = self.model_to_device(network)
+        if self.is_train:
+            self.init_training_settings()
+
+    def model_to_device(self, net: nn.Module) -> nn.Module:
+        """Place ``net`` as the options say; over processes of GPUs or CPUs alike."""
+        net = self.precision.prepare(net)
+        if not self.opt["dist"]:
+            return net
+        ids = [torch.cuda.current_device()] if self.device.type == "cuda" else None
+        unused = self.opt.get("find_unused_parameters", False)
+        return DistributedDataParallel(net, device_ids=ids, find_unused_parameters=unused)
+
+    def init_training_settings(self) -> None:
+        """Build losses, optimizer, EMA, scaler and guard."""
+        opt, train = self.opt, train_section(self.opt["train"])
+        self.train_options = train
+        self.bare: nn.Module = self.get_bare_model(self.net_g)
+        self.net_g.train()
+        self.cri_pix = self._loss("pixel_opt")
+        self.cri_perceptual = self._loss("perceptual_opt")
+        self.pixel_loss_is_sum = (opt["train"].get("pixel_opt") or {}).get("reduction") == "sum"
+        self.micro_batch = opt["datasets"]["train"]["batch_size_per_gpu"]
+        self.weights = [p for p in self.bare.parameters() if p.requires_grad]
+        self.optimizer_g = build_optimizer(train.optim_g, self.weights)
+        self.optimizers.append(self.optimizer_g)
+        self.scaler = self.precision.scaler()
+        self.ema_decay = train.ema_decay
+        # Only random first weights must be forgotten fast.
+        self.ema_warmup = train.ema_warmup and not opt["path"].get("pretrain_network_g")
+        if self.ema_decay > 0:
+            self.net_g_ema = build_network(opt["network_g"])
+            self.net_g_ema.load_state_dict(self.bare.state_dict())
+            load_initial(self.net_g_ema, opt["path"], average=True)
+            self.net_g_ema.to(self.device).eval().requires_grad_(False)
+            self.average = WeightAverage(self.net_g_ema, self.bare)
+        fused = bool(self.optimizer_g.param_groups[0].get("fused"))
+        scaled = self.scaler.is_enabled()
+        deferred = self.device.type == "cuda" and fused and not scaled
+        self.guard = FiniteGuard(self.device, deferred, overflow_is_normal=scaled)
+        self._sums: dict[str, Tensor] = {}
+        self._summed = 0
+
+    def _loss(self, name: str) -> nn.Module | None:
+        section = self.opt["train"].get(name)
+        return build_loss(section).to(self.device) if section else None
+
+    def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
+        """Set the rate of iteration ``current_iter``; a warm-up is part of the curve."""
+        rate = learning_rate(self.train_options, current_iter)
+        for group in self.optimizer_g.param_groups:
+            group["lr"] = rate
+
+    def feed_data(self, data: Mapping[str, Any]) -> None:
+        """Take a batch: ``lq`` (N, C, H, W), ``gt`` (N, C, H*s, W*s), uint8 or float in [0, 1]."""
+        batch = to_device(data, self.device, memory_format=self.precision.memory_format)
+        self.lq: Tensor = batch["lq"]
+        self.images: Sequence[str] = batch.get("lq_path", ())
+        if "gt" in batch:
+            self.gt: Tensor = batch["gt"]
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        """Make one update from the batch, a part of ``batch_size_per_gpu`` images at a time.
+
+        Raises:
+            NotFiniteError: loss or gradient is not finite; the weights are as before.
+        """
+        self.optimizer_g.zero_grad(set_to_none=True)
+        parts = list(
+            zip(self.lq.split(self.micro_batch), self.gt.split(self.micro_batch), strict=True)
+        )
+        total = torch.zeros((), device=self.device)
+        for number, (lq, gt) in enumerate(parts, start=1):
+            with self._gradients_stay_local(unless=number == len(parts)):
+                loss = self._backward(lq, gt, share=len(lq) / len(self.lq))
+            total += loss
+        norm = self._gradient_norm()
+        self.guard.observe(current_iter, total, norm, self.images)
+        if (
+            self.scaler.is_enabled()
+        ):  # it skips updates of infinite gradients, as a matter of course
+            norm = torch.where(torch.isfinite(norm), norm, torch.zeros_like(norm))
+        self._note("grad_norm", norm)
+        self._update()
+        if self.ema_decay > 0:
+            decay = decay_at(current_iter, self.ema_decay, self.ema_warmup)
+            self.average.update(decay)
+        self._summed += 1
+
+    def _backward(self, lq: Tensor, gt: Tensor, share: float) -> Tensor:
+        """Add the gradient of a ``share`` of the batch and return its part of the loss."""
+        with self.precision.computing():
+            output = self.net_g(lq)
+        losses = {
+            name: value if name == "l_pix" and self.pixel_loss_is_sum else value * share
+            for name, value in self._losses(output.float(), gt).items()
+        }
+        loss = torch.stack(list(losses.values())).sum()
+        self.scaler.scale(loss).backward()
+        for name, value in losses.items():
+            self._note(name, value.detach())
+        return loss.detach()
+
+    def _losses(self, output: Tensor, gt: Tensor) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = {}
+        if self.cri_pix is not None:
+            losses["l_pix"] = self.cri_pix(output, gt)
+        if self.cri_perceptual is not None:
+            perceptual, style = self.cri_perceptual(output, gt)
+            losses |= {"l_percep": perceptual} if perceptual is not None else {}
+            losses |= {"l_style": style} if style is not None else {}
+        return losses
+
+    def _gradients_stay_local(self, unless: bool) -> AbstractContextManager[Any]:
+        """Only the last part of a batch needs to exchange gradients between processes."""
+        if unless or not isinstance(self.net_g, DistributedDataParallel):
+            return nullcontext()
+        return self.net_g.no_sync()
+
+    def _gradient_norm(self) -> Tensor:
+        """Return the norm of the gradient, after which it is clipped if the options say so."""
+        self.scaler.unscale_(self.optimizer_g)
+        gradients = [p.grad for p in self.weights if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
+        longest = self.train_options.grad_clip_max_norm
+        if longest is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.weights, longest, norm, foreach=True)
+        return norm
+
+    def _update(self) -> None:
+        if self.guard.deferred:  # as a gradient scaler would tell it
+            self.optimizer_g.grad_scale = None  # type: ignore[attr-defined]
+            self.optimizer_g.found_inf = self.guard.found_inf  # type: ignore[attr-defined]
+        self.scaler.step(self.optimizer_g)
+        self.scaler.update()
+
+    def _note(self, name: str, value: Tensor) -> None:
+        self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def get_current_log(self) -> "OrderedDict[str, float]":
+        """Return the means since the last call, over all processes; waits for the device.
+
+        With many processes all of them must call it.
+
+        Raises:
+            NotFiniteError: an iteration since the last call was not finite.
+        """
+        self.guard.raise_if_bad()
+        if not self._summed:
+            return OrderedDict()
+        means = torch.stack(list(self._sums.values())).double() / self._summed
+        if self.opt["dist"]:
+            dist.all_reduce(means)
+            means /= self.opt["world_size"]
+        log = OrderedDict(zip(self._sums, means.tolist(), strict=True))
+        self._sums, self._summed = {}, 0
+        return log
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what this model has beyond BasicSR's networks, optimizers and schedulers."""
+        return {"scaler": self.scaler.state_dict(), "ema_warmup": self.ema_warmup}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what :meth:`state_dict` returned."""
+        self.ema_warmup = state.get("ema_warmup", self.ema_warmup)
+        if self.scaler.is_enabled() and state.get("scaler"):
+            self.scaler.load_state_dict(deepcopy(state["scaler"]))
+
+    def resume_training(self, resume_state: Mapping[str, Any]) -> None:
+        """Load optimizer and scaler of a state saved here or by BasicSR.
+
+        BasicSR's schedulers are ignored: the rate is a function of the iteration.
+        """
+        load_optimizer_state(self.optimizer_g, resume_state["optimizers"][0])
+        self.load_state_dict(resume_state.get("model", {}))
+
+    def save(self, epoch: int, current_iter: int) -> None:
+        """Write ``net_g_N.pth`` and ``N.state`` for BasicSR's loop, whole or not at all."""
+        self.guard.raise_if_bad()
+        if self.opt["rank"] != 0:
+            return
+        name = "latest" if current_iter == -1 else current_iter
+        paths = self.opt["path"]
+        save_weights(self, f"{paths['models']}/net_g_{name}.pth")
+        if current_iter != -1:
+            save_state(
+                self, f"{paths['training_states']}/{current_iter}.state", epoch, current_iter
+            )
+        get_root_logger().info(f"saved net_g_{name}.pth")

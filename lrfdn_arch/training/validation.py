@@ -1,0 +1,104 @@
+"""Validating a model under training: which of its weights, in which precision, saving what."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lrfdn_arch.evaluation.measure import ImageResult, save_under, validate
+from lrfdn_arch.evaluation.validation_upscaler import upscaler
+from lrfdn_arch.options import TrainOptions
+from lrfdn_arch.training.checkpoints.checkpoint import networks_of
+
+
+def validate_model(
+    model: Any,
+    loader: DataLoader,
+    options: TrainOptions,
+    folder: Path,
+    ending: str,
+    show: Callable[[str], None],
+) -> dict[str, dict[str, float]]:
+    """Measure a model's networks on the images of ``loader``, in full float32 unless asked.
+
+    Args:
+        model: a BasicSR model with ``net_g`` and maybe ``net_g_ema``.
+        loader: one image at a time, this process's part.
+        options: what to measure (``val``).
+        folder: where images are saved, if they are; ``{name}`` becomes the image's name.
+        ending: appended to the names of saved images.
+        show: takes a line of progress.
+
+    Returns:
+        Averages by metric, for ``ema`` (first, where there is one) and ``raw``.
+
+    Raises:
+        ValueError: memory ran out, or the images do not fit each other.
+    """
+    assert options.val is not None, "there are validation sets, so there is a section"
+    metrics = {
+        name: metric.model_dump(exclude_unset=True)
+        for name, metric in (options.val.metrics or {}).items()
+    }
+    results: dict[str, dict[str, float]] = {}
+    for kind, network in _networks(model, options.val.weights).items():
+        save = save_under(folder, ending) if options.val.save_img and not results else None
+        with _evaluating(network):
+            upscale = upscaler(
+                network,
+                scale=options.scale,
+                autocast=model.precision.autocast if options.val.use_amp else None,
+                tile_size=options.val.tile_size,
+                tile_overlap=options.val.tile_overlap,
+            )
+            on_image = _counter(f"validating {kind}", len(loader), show)
+            try:
+                result = validate(
+                    upscale, loader, metrics, device=model.device, save=save, on_image=on_image
+                )
+            except torch.OutOfMemoryError as error:
+                raise ValueError(
+                    "the GPU's memory ran out in validation; cut the images into tiles with "
+                    "--force_yml val:tile_size=256"
+                ) from error
+        results[kind] = result.averages
+    return results
+
+
+def _networks(model: Any, wanted: str | None) -> dict[str, nn.Module]:
+    networks = networks_of(model)
+    if "net_g" not in networks:
+        raise ValueError(
+            f"{type(model).__name__} has no net_g, so this loop cannot validate it; leave out the "
+            "val section, or use BasicSR's own train_pipeline"
+        )
+    kinds = {"ema": networks.get("net_g_ema"), "raw": networks["net_g"]}
+    wanted = wanted or "both"
+    return {k: n for k, n in kinds.items() if n is not None and wanted in (k, "both")}
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and no compilation: every image has another size."""
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        network.train(was_training)
+
+
+def _counter(what: str, total: int, show: Callable[[str], None]) -> Callable[[ImageResult], None]:
+    done = 0
+
+    def on_image(_: ImageResult) -> None:
+        nonlocal done
+        done += 1
+        show(f"{what}: {done}/{total} images")
+
+    return on_image

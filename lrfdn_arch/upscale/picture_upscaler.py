@@ -1,0 +1,119 @@
+"""One picture through a runtime: grey, alpha and 16 bits, whole or in tiles."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lrfdn_arch.device import free_memory, memory_errors
+from lrfdn_arch.inference.runtimes import Runtime
+from lrfdn_arch.inference.tiling import DEFAULT_OVERLAP, upscale_in_bands
+from lrfdn_arch.upscale.pictures.picture import Picture
+from lrfdn_arch.upscale.pictures.transparency import with_hidden_filled
+
+# Peak memory of the network, in feature maps of num_feat channels: the blocks' outputs, their
+# concatenation, the input's features, what a block works on, and the output's pixels.
+_FEATURE_MAPS = 16
+_SHARE_OF_FREE_MEMORY = 0.5
+_LARGEST_TILE, _SMALLEST_AUTOMATIC_TILE = 2048, 256
+
+
+@dataclass(frozen=True)
+class PictureUpscaler:
+    """A runtime as a function of pictures.
+
+    Attributes:
+        runtime: what runs the network.
+        tile: side of a tile in pixels of the input, 0 for whole pictures, None to choose by the
+            memory that is free when a picture comes.
+        overlap: pixels that neighbouring tiles share.
+    """
+
+    runtime: Runtime
+    tile: int | None = None
+    overlap: int = DEFAULT_OVERLAP
+
+    def __call__(self, picture: Picture) -> Picture:
+        """Return the picture in ``scale`` times the size, same depth, channels and profile.
+
+        Raises:
+            ValueError: tiles that cannot be, see :mod:`lrfdn_arch.inference.tiling`.
+            MemoryError: there is not enough for such tiles.
+        """
+        pixels, scale = picture.pixels, self.runtime.scale
+        height, width, channels = pixels.shape
+        with memory_errors():
+            tile = self.tile_for(height, width, _held(pixels, scale))
+            out = np.empty((height * scale, width * scale, channels), pixels.dtype)
+            if picture.has_alpha:
+                colours = with_hidden_filled(pixels[..., :-1], pixels[..., -1])
+                self._upscale(colours, tile, out[..., :-1])
+                self._upscale(pixels[..., -1:], tile, out[..., -1:])
+            else:
+                self._upscale(pixels, tile, out)
+        return replace(picture, pixels=out)
+
+    def tile_for(self, height: int, width: int, held: int = 0) -> int:
+        """Return the side of the tiles for a picture of that size; the larger side for no tiles.
+
+        ``held`` bytes are needed beside the tiles.
+        """
+        if self.tile == 0:
+            return max(height, width)
+        if self.tile is not None:
+            return self.tile
+        return automatic_tile(height, width, self.runtime, held)
+
+    def _upscale(self, pixels: NDArray[Any], tile: int, out: NDArray[Any]) -> None:
+        """Upscale (H, W, 1 or 3) into ``out``; channels the network lacks are repeated or averaged.
+
+        What is as large as the result is written once: bands are worked on where they are.
+        """
+        channels = pixels.shape[2]
+        if pixels.min() == pixels.max() and channels == 1:  # opaque alpha, most of the time
+            out[...] = pixels.flat[0]
+            return
+        largest = np.iinfo(pixels.dtype).max
+        lq = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32)).div_(largest)
+        if lq.shape[0] != self.runtime.channels:
+            lq = lq.mean(dim=0, keepdim=True).expand(self.runtime.channels, -1, -1)
+        row = 0
+        for band in upscale_in_bands(self.runtime, lq, tile=tile, overlap=self.overlap):
+            if channels < band.shape[0]:
+                band = band.mean(dim=0, keepdim=True)
+            rows = band.numpy()
+            np.clip(rows, 0, 1, out=rows)
+            rows *= largest
+            np.rint(rows, out=rows)
+            out[row : row + rows.shape[1]] = rows.transpose(1, 2, 0)
+            row += rows.shape[1]
+            del band, rows  # before the next band is made
+        assert row == len(out)
+
+
+def automatic_tile(height: int, width: int, runtime: Runtime, held: int = 0) -> int:
+    """Return the side of the largest square tile that fits half of what is free.
+
+    Its features lie on the runtime's device; bands as wide as the picture and the ``held`` bytes
+    lie in main memory. A picture that fits as a whole gives its larger side.
+    """
+    half = 1 if runtime.precision == "fp32" else 2
+    per_pixel = 4 * runtime.num_feat * _FEATURE_MAPS // half + 12 * 3 * runtime.scale**2
+    per_row = 2 * 12 * runtime.scale**2 * width  # a band, and what it shares with the next one
+    room = max(0, free_memory(torch.device("cpu")) - held) * _SHARE_OF_FREE_MEMORY
+    if runtime.device.type == "cpu":
+        pixels = int(room / per_pixel)
+        side = ((per_row**2 + 4 * per_pixel * room) ** 0.5 - per_row) / (2 * per_pixel)
+    else:
+        pixels = int(free_memory(runtime.device) * _SHARE_OF_FREE_MEMORY / per_pixel)
+        side = min(pixels**0.5, room / per_row)
+    if height * width <= pixels and max(height, width) <= _LARGEST_TILE:
+        return max(height, width)
+    return max(_SMALLEST_AUTOMATIC_TILE, min(_LARGEST_TILE, int(side)))
+
+
+def _held(pixels: NDArray[Any], scale: int) -> int:
+    """Return the bytes of the network's input and of the result."""
+    return pixels.shape[0] * pixels.shape[1] * 12 + pixels.nbytes * scale**2

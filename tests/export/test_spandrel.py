@@ -1,0 +1,85 @@
+"""The real spandrel loads our weights by its own conventions."""
+
+from pathlib import Path
+
+import pytest
+import spandrel
+import torch
+from small_networks import small
+
+from lrfdn_arch.export.files import export
+from lrfdn_arch.export.spandrel import install
+
+
+@pytest.fixture
+def registry() -> spandrel.ArchRegistry:
+    registry = spandrel.ArchRegistry()
+    for support in spandrel.MAIN_REGISTRY.architectures():
+        registry.add(support)
+    install(registry)
+    install(registry)  # harmless
+    return registry
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "scale"), [("LRFDN", 2), ("LRFDN", 4), ("RFDN", 3)])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_weights_load_and_compute(
+    tmp_path: Path, registry: spandrel.ArchRegistry, name: str, scale: int, wrapped: bool
+) -> None:
+    network, path = small(name, upscale=scale), tmp_path / "net_g.pth"
+    state = network.state_dict()
+    torch.save({"params_ema": state} if wrapped else state, path)
+    model = spandrel.ModelLoader("cpu", registry=registry).load_from_file(path)
+    assert isinstance(model, spandrel.ImageModelDescriptor)
+    assert (model.architecture.id, model.scale, model.purpose) == (name, scale, "SR")
+    assert (model.input_channels, model.output_channels) == (3, 3)
+    assert model.size_requirements.check(1, 1)
+    for size in ((1, 3), (24, 20)):
+        lq = torch.rand(1, 3, *size)
+        torch.testing.assert_close(model(lq), network(lq).clamp(0, 1))
+
+
+def test_our_weights_are_ours_alone_and_theirs_stay_theirs(
+    registry: spandrel.ArchRegistry,
+) -> None:
+    for name in ("LRFDN", "RFDN"):
+        state = small(name).state_dict()
+        claims = [s.architecture.id for s in registry.architectures() if s.detect(state)]
+        assert claims == [name]
+    assert not [
+        s for s in registry.architectures() if s.detect({}) and s.architecture.id == "LRFDN"
+    ]
+
+
+def test_released_weights_load(shared: Path, registry: spandrel.ArchRegistry) -> None:
+    loader = spandrel.ModelLoader("cpu", registry=registry)
+    model = loader.load_from_file(shared / "reference" / "team30_lrfdn.pth")
+    assert (model.architecture.id, model.scale) == ("LRFDN", 4)
+
+
+@torch.no_grad()
+def test_an_unusual_img_range_survives_an_export(
+    tmp_path: Path, registry: spandrel.ArchRegistry
+) -> None:
+    network = small("LRFDN", img_range=255)
+    content = {"params": network.state_dict(), "network_g": {"type": "LRFDN", "img_range": 255.0}}
+    torch.save(content, tmp_path / "net_g.pth")
+    out = export("safetensors", str(tmp_path / "net_g.pth"), tmp_path / "a.safetensors", suffix="")
+    model = spandrel.ModelLoader("cpu", registry=registry).load_from_file(out)
+    assert isinstance(model, spandrel.ImageModelDescriptor)
+    lq = torch.rand(1, 3, 20, 24)
+    torch.testing.assert_close(model(lq), network(lq).clamp(0, 1), atol=1e-5, rtol=1e-5)
+
+
+def test_spandrels_own_registry_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = spandrel.ArchRegistry()
+    monkeypatch.setattr(spandrel, "MAIN_REGISTRY", own)
+    install()
+    assert [s.architecture.id for s in own.architectures()] == ["LRFDN", "RFDN"]
+
+
+def test_without_spandrel_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrfdn_arch.extras.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"lrfdn-arch\[spandrel\]"):
+        install()

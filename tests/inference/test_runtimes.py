@@ -1,0 +1,167 @@
+"""Every runtime computes the same; ``auto`` measures once; mistakes are named."""
+
+import ctypes
+import gc
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small_networks import photo, released, small
+
+from lrfdn_arch.evaluation.metrics import psnr_rgb
+from lrfdn_arch.inference.fastest import candidates, open_fastest
+from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
+from lrfdn_arch.inference.runtimes import Runtime, open_runtime
+from lrfdn_arch.inference.window import Window
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("network_name", ["LRFDN", "RFDN"])
+@pytest.mark.parametrize("name", ["eager", "onnx", "openvino"])
+@pytest.mark.parametrize("size", [(1, 1), (20, 33)])
+def test_runtimes_agree_with_the_network(
+    network_name: str, name: str, size: tuple[int, int]
+) -> None:
+    network = small(network_name)
+    lq = torch.rand(2, 3, *size)
+    runtime = open_runtime(network, name, device="cpu")
+    assert (runtime.name, runtime.scale, runtime.channels) == (name, 2, 3)
+    torch.testing.assert_close(runtime(lq), network(lq), atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_the_compiled_runtime_agrees_with_the_network() -> None:
+    network = small("LRFDN")
+    runtime = open_runtime(network, "compiled", device="cpu")
+    for size in ((20, 33), (24, 24)):
+        lq = torch.rand(1, 3, *size)
+        torch.testing.assert_close(runtime(lq), network(lq), atol=2e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("runtime_name", "precision"), [("onnx", "fp32"), ("onnx", "fp16"), ("openvino", "fp32")]
+)
+def test_set5_loses_less_than_a_hundredth_of_a_decibel(
+    shared: Path, runtime_name: str, precision: str
+) -> None:
+    reference = json.loads((shared / "reference" / "set5_challenge_psnr.json").read_text())
+    network = released(shared, "LRFDN")
+    runtime = open_runtime(network, runtime_name, precision=precision, device="cpu")
+    for name in ("bird", "butterfly", "head", "woman"):
+        sr = runtime(photo(shared, name))[0].clamp(0, 1).mul(255).round()
+        with Image.open(shared / "data" / "Set5" / "HR" / f"{name}.png") as image:
+            gt = np.asarray(image.convert("RGB"))
+        found = sr.permute(1, 2, 0).byte().numpy()
+        height, width = found.shape[:2]
+        value = psnr_rgb(found, gt[:height, :width], crop_border=4)
+        expected = reference["LRFDN"][name]
+        assert abs(value - expected) < (0.01 if precision == "fp16" else 1e-3), (name, value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"name": "tensorrt"},
+            "runtime 'tensorrt' is not known; choose eager, compiled, onnx, openvino",
+        ),
+        ({"precision": "int3"}, "precision 'int3' is not known; choose fp32, fp16, bf16"),
+        ({"device": "toaster"}, "device 'toaster' is not known"),
+        ({"device": "cuda:99"}, "torch sees no GPU cuda:99"),
+        ({"name": "onnx", "precision": "bf16"}, "onnx has no --precision bf16, only fp32 and fp16"),
+        ({"name": "openvino", "precision": "fp16"}, "openvino has no --precision fp16, only fp32"),
+    ],
+)
+def test_mistakes_are_named(arguments: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        open_runtime(small("LRFDN"), **arguments)
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("lrfdn_arch.extras.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=rf"needs the package {name}.*lrfdn-arch\[{name}\]"):
+        open_runtime(small("LRFDN"), name, device="cpu")
+
+
+def test_a_broken_onnx_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"not a model")
+    with pytest.raises(ValueError, match=r"ONNX Runtime cannot read .*broken\.onnx"):
+        OnnxRuntime(path)
+
+
+def test_auto_takes_the_fastest_and_remembers_it(tmp_path: Path) -> None:
+    measured: list[str] = []
+    speeds = {"eager": 2.0, "onnx": 1.0}
+
+    def seconds(runtime: Runtime) -> float:
+        measured.append(runtime.name)
+        return speeds[runtime.name]
+
+    cache = tmp_path / "deep" / "choices.json"
+    among = [("eager", "fp32"), ("onnx", "fp32")]
+    options = {"device": "cpu", "cache": cache, "among": among, "seconds": seconds}
+    assert open_fastest(small("LRFDN"), **options).name == "onnx"
+    assert measured == ["eager", "onnx"]
+    speeds["eager"] = 0.1
+    assert open_fastest(small("LRFDN"), **options).name == "onnx", "remembered, not measured"
+    assert measured == ["eager", "onnx"]
+    assert open_fastest(small("LRFDN", num_feat=16), **options).name == "eager", "another network"
+
+
+def test_a_broken_cache_is_done_without(tmp_path: Path) -> None:
+    cache = tmp_path / "choices.json"
+    cache.write_text("{ broken")
+    among = [("eager", "fp32"), ("eager", "bf16")]
+    runtime = open_fastest(
+        small("LRFDN"), device="cpu", cache=cache, among=among, seconds=lambda r: 1.0
+    )
+    assert runtime.precision == "fp32"
+    assert "eager fp32" in json.loads(cache.read_text()).values()
+    blocked = tmp_path / "choices.json" / "below a file"
+    assert open_fastest(
+        small("LRFDN"), device="cpu", cache=blocked, among=among, seconds=lambda r: 1.0
+    )
+
+
+def test_auto_really_measures_on_this_machine() -> None:
+    runtime = open_fastest(small("LRFDN"), device="cpu")
+    assert (runtime.name, runtime.precision) in candidates(torch.device("cpu"))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["eager", "onnx", "openvino"])
+def test_the_window_of_the_whole_image_changes_nothing(name: str) -> None:
+    runtime = open_runtime(small("LRFDN"), name, device="cpu")
+    lq = torch.rand(1, 3, 31, 40)
+    torch.testing.assert_close(runtime(lq, Window(0, 0, 31, 40)), runtime(lq), atol=1e-5, rtol=1e-5)
+
+
+class _SignalStack(ctypes.Structure):
+    _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+def signal_stack() -> tuple[int | None, int, int]:
+    stack = _SignalStack()
+    assert ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack)) == 0
+    return stack.address, stack.flags, stack.size
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sigaltstack as Linux has it")
+def test_openvino_leaves_the_stack_for_signals_alone() -> None:
+    # Left behind freed, it kills the process at the next signal.
+    before = signal_stack()
+    first, second = (open_runtime(small("LRFDN"), "openvino", device="cpu") for _ in range(2))
+    assert signal_stack() == before
+    del first
+    gc.collect()
+    del second
+    gc.collect()
+    assert signal_stack() == before

@@ -1,0 +1,3 @@
+from small_lmdbs import make_lmdb
+
+__all__ = ["make_lmdb"]

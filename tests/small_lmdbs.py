@@ -1,0 +1,48 @@
+"""Small stores to read, made by the writer that users' stores are made by."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lrfdn_arch.data import ppm
+from lrfdn_arch.prepare.lmdb_writer import LmdbWriter
+
+Images = Mapping[str, np.ndarray]
+MakeLmdb = Callable[..., Path]
+
+
+def encode(image: np.ndarray, codec: str) -> bytes | bytearray:
+    if codec == "ppm":
+        return ppm.encode(image)
+    bgr = image if image.shape[2] == 1 else image[..., ::-1]
+    return cv2.imencode(".png", bgr)[1].tobytes()
+
+
+@pytest.fixture
+def make_lmdb(tmp_path: Path) -> MakeLmdb:
+    """make_lmdb(name, images, codec="ppm"): an LMDB of uint8 (H, W, C) images."""
+
+    def make(name: str, images: Images, codec: str = "ppm") -> Path:
+        with LmdbWriter(tmp_path / name, {"test": name}) as writer:
+            for key, image in images.items():
+                writer.put(key, encode(image, codec), image.shape, extension=codec)
+            writer.publish()
+        return tmp_path / name
+
+    return make
+
+
+def photograph(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
+    """A smooth random image with detail at every size, uint8 (H, W, C)."""
+    rng = np.random.default_rng(seed)
+    image = np.zeros((height, width, channels))
+    for cells in (2, 8, 32):
+        noise = rng.normal(0, 1 / cells**0.5, (cells, cells, channels))
+        image += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC).reshape(
+            height, width, channels
+        )
+    image -= image.min()
+    return np.rint(image / image.max() * 255).astype(np.uint8)

@@ -1,0 +1,64 @@
+"""Small networks with weights that matter, and released ones where they are at hand."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from lrfdn_arch.archs import LRFDN, RFDN
+from lrfdn_arch.inference.loading import load_network
+from lrfdn_arch.upscale import folder as upscale
+
+RELEASED = {"LRFDN": "team30_lrfdn.pth", "RFDN": "team00_rfdn.pth"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def unchanged_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command changes how its process gives memory back; other tests measure memory."""
+    monkeypatch.setattr(upscale, "keep_freed_memory", lambda: True)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache or weights."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("LRFDN_WEIGHTS", raising=False)
+
+
+def small(name: str, **options: int | bool) -> nn.Module:
+    """A network of 8 channels and 2 blocks, the same one each time."""
+    torch.manual_seed(7)
+    network = {"LRFDN": LRFDN, "RFDN": RFDN}[name]
+    return network(**{"num_feat": 8, "num_block": 2, "upscale": 2, **options}).eval()
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A file with the small LRFDN's weights, x2."""
+    path = tmp_path / "small.pth"
+    torch.save(small("LRFDN").state_dict(), path)
+    return path
+
+
+def released(shared: Path, name: str) -> nn.Module:
+    return load_network(shared / "reference" / RELEASED[name])
+
+
+def photo(shared: Path, name: str) -> Tensor:
+    """An image of Set5's LR x4 as (1, 3, H, W) in [0, 1]."""
+    path = shared / "data" / "Set5" / "LR_bicubic" / "X4" / f"{name}x4.png"
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None]

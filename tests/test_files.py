@@ -1,0 +1,75 @@
+"""Files are complete or absent; what killed processes left is removed, what lives is not."""
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from repository import REPOSITORY
+
+from lrfdn_arch.files import remove_unfinished, replacing, write_whole
+
+
+@pytest.fixture
+def small_files_only() -> Iterator[None]:
+    """The system refuses files above 20 kB, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, small_files_only: None
+) -> None:
+    file = tmp_path / "a.pth"
+    write_whole(file, b"old")
+    with pytest.raises(OSError, match=r"cannot write .*a\.pth: File too large") as raised:
+        write_whole(file, bytes(30_000))
+    assert raised.value.errno == errno.EFBIG
+    assert file.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
+
+
+def test_an_error_of_another_file_keeps_its_own_name(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileNotFoundError, match=r"other\.txt"),
+        replacing(tmp_path / "a.txt") as temporary,
+    ):
+        temporary.write_bytes((tmp_path / "other.txt").read_bytes())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "a.png") as temporary:
+        assert temporary.suffix == ".png"
+        temporary.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_killed_processes_are_removed_and_those_of_live_ones_stay(tmp_path: Path) -> None:
+    code = """
+import sys, time
+from pathlib import Path
+from lrfdn_arch.files import replacing
+with replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_bytes(b"half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+    command = [sys.executable, "-c", code, os.fspath(tmp_path / "a.bin")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"writing\n"
+        remove_unfinished(tmp_path)
+        assert len(list(tmp_path.iterdir())) == 1
+        writer.send_signal(signal.SIGKILL)
+    assert len(list(tmp_path.iterdir())) == 1
+    remove_unfinished(tmp_path)
+    assert list(tmp_path.iterdir()) == []

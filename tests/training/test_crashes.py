@@ -1,0 +1,66 @@
+"""SIGKILL at random moments: whatever was on the disk, --auto_resume ends with the same weights."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from training_runs import make_images, options, write
+
+SCRIPT = Path(__file__).with_name("killed_runs.py")
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_weights(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[1]), "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(
+        [sys.executable, str(SCRIPT), str(tmp_path), "20"],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    trials = json.loads(result.stdout.splitlines()[-1])
+    assert len(trials) == 20
+    for trial in trials:
+        assert trial["steps_after"] == list(range(trial["reached"] + 1, 17)), "it began anew"
+        assert trial["resumed"] == 0 and not trial["differing"] and not trial["left_over"], trials
+    assert len({trial["reached"] for trial in trials}) >= 5, "the kills came at the same moment"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_of_processes_saves(tmp_path, number):
+    make_images(tmp_path)
+    opt = options(
+        tmp_path,
+        train__total_iter=100_000,
+        train__scheduler={"type": "ConstantLR"},
+        datasets__train__num_worker_per_gpu=2,
+        val=None,
+    )
+    start = (
+        "import sys; from pathlib import Path; from lrfdn_arch.training.run import main; "
+        f"sys.exit(main(sys.argv[1:], root=Path({str(tmp_path)!r})))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", start, "-opt", str(write(opt, tmp_path / "o.yml"))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+    log, deadline = tmp_path / "experiments/run/metrics.jsonl", time.monotonic() + 120
+    while not (log.is_file() and log.read_text().count("\n") > 3) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, number)  # as torchrun, timeout, slurm and terminals do
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 128 + number, said
+    assert "Traceback" not in said
+    states = [int(p.stem) for p in tmp_path.glob("experiments/run/training_states/*.state")]
+    assert states and f"stopped after iteration {max(states):,};" in said

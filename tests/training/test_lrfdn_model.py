@@ -1,0 +1,235 @@
+"""One iteration of the training model: what it computes, and when it refuses to."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from training_runs import options, write
+
+from lrfdn_arch.options import TrainOptions, load_options, to_basicsr
+from lrfdn_arch.training.finite import FiniteGuard, NotFiniteError
+from lrfdn_arch.training.model.ema import decay_at
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def build(tmp_path: Path):
+    """build(train__ema_decay=0.5, ...): a tiny LRFDNModel, always with the same weights."""
+
+    def make(**changes: Any) -> Any:
+        import basicsr  # noqa: F401
+        from basicsr.models import build_model
+
+        data = {"datasets__val__dataroot_gt": "x", "datasets__val__dataroot_lq": "x"}
+        file = write(options(tmp_path, **data, **changes), tmp_path / "o.yml")
+        opt = to_basicsr(load_options(file, TrainOptions), root=tmp_path)
+        torch.manual_seed(0)
+        return build_model(opt)
+
+    return make
+
+
+def batch(count: int = 4, seed: int = 1, dtype: torch.dtype = torch.uint8) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(seed)
+    lq = torch.randint(0, 256, (count, 3, 16, 16), dtype=torch.uint8, generator=generator)
+    gt = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    if dtype != torch.uint8:
+        lq, gt = lq.to(dtype) / 255, gt.to(dtype) / 255
+    return {"lq": lq, "gt": gt, "lq_path": [f"folder/{i}.png" for i in range(count)]}
+
+
+def iterate(model: Any, data: dict[str, Any], *iterations: int) -> None:
+    for iteration in iterations or (1,):
+        model.update_learning_rate(iteration)
+        model.feed_data(data)
+        model.optimize_parameters(iteration)
+
+
+def state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: weight.detach().clone() for name, weight in network.state_dict().items()}
+
+
+def test_an_update_is_that_of_plain_torch(build):
+    model, reference = build(), build()
+    data = batch(dtype=torch.float32)
+    iterate(model, data, 1, 2, 3)
+    network = reference.net_g
+    optimizer = torch.optim.Adam(network.parameters(), 0.002, fused=False, foreach=False)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (network(data["lq"]) - data["gt"]).abs().mean().backward()
+        optimizer.step()
+    for name, weight in state(network).items():
+        torch.testing.assert_close(model.net_g.state_dict()[name], weight, msg=name)
+
+
+def test_every_weight_gets_a_gradient(build):
+    model = build()
+    iterate(model, batch())
+    without = [n for n, p in model.net_g.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not without
+
+
+def test_bytes_and_floats_train_alike(build):
+    a, b = build(), build()
+    iterate(a, batch(), 1, 2)
+    iterate(b, batch(dtype=torch.float32), 1, 2)
+    for name, weight in state(a.net_g).items():
+        torch.testing.assert_close(b.net_g.state_dict()[name], weight, msg=name)
+
+
+@pytest.mark.parametrize("micro", [1, 2, 3])
+def test_accumulated_parts_equal_one_batch(build, micro):
+    whole = build(datasets__train__batch_size_per_gpu=6)
+    parts = build(datasets__train__batch_size_per_gpu=micro, datasets__train__accum_iter=6 // micro)
+    for model in (whole, parts):
+        iterate(model, batch(6), 1, 2)
+    for name, weight in state(whole.net_g).items():
+        torch.testing.assert_close(parts.net_g.state_dict()[name], weight, atol=2e-5, rtol=1e-4)
+    a, b = whole.get_current_log(), parts.get_current_log()
+    assert a["l_pix"] == pytest.approx(b["l_pix"], abs=1e-6)
+    assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
+
+
+def test_the_average_is_the_formula(build):
+    model = build(train__ema_decay=0.9, train__ema_warmup=False)
+    expected = state(model.net_g)
+    for iteration in (1, 2, 3):
+        iterate(model, batch(seed=iteration), iteration)
+        for name, weight in state(model.net_g).items():
+            expected[name] = 0.9 * expected[name] + 0.1 * weight
+    for name, weight in expected.items():
+        torch.testing.assert_close(model.net_g_ema.state_dict()[name], weight, msg=name)
+
+
+def test_the_average_warms_up():
+    decays = [decay_at(n, 0.999, warmup=True) for n in (1, 10, 100, 100_000)]
+    assert decays == [2 / 11, 11 / 20, 101 / 110, 0.999]
+    assert decay_at(1, 0.999, warmup=False) == 0.999
+
+
+def test_gradients_are_clipped_to_the_norm(build):
+    model = build(train__grad_clip_max_norm=0.01)
+    iterate(model, batch())
+    norm = torch.stack([p.grad.norm() for p in model.net_g.parameters()]).norm()
+    assert float(norm) == pytest.approx(0.01, rel=1e-3)
+    assert model.get_current_log()["grad_norm"] > 0.01  # as it was
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "NAdam", "RAdam", "SGD", "Adagrad", "RMSprop"])
+def test_optimizers_of_torch_by_name(build, name):
+    model = build(train__optim_g={"type": name, "lr": 0.001})
+    before = state(model.net_g)
+    iterate(model, batch())
+    assert type(model.optimizer_g).__name__ == name
+    assert any(not torch.equal(before[k], w) for k, w in state(model.net_g).items())
+    fused = {"Adam", "AdamW", "SGD", "Adagrad"}
+    assert bool(model.optimizer_g.param_groups[0].get("fused")) == (name in fused)
+
+
+@pytest.mark.parametrize("changes", [{"use_amp": True, "amp_bf16": True}, {"use_amp": True}])
+def test_mixed_precision_trains_close_to_float32(build, changes):
+    exact, mixed = build(), build(**changes)
+    for model in (exact, mixed):
+        iterate(model, batch(), *range(1, 6))
+    a, b = exact.get_current_log()["l_pix"], mixed.get_current_log()["l_pix"]
+    assert a == pytest.approx(b, rel=0.02) and a != b
+    assert all(weight.dtype == torch.float32 for weight in mixed.net_g.state_dict().values())
+
+
+def test_channels_last_is_a_layout_and_nothing_else(build):
+    plain, nhwc = build(), build(use_channels_last=True)
+    for model in (plain, nhwc):
+        iterate(model, batch(), 1, 2)
+    assert nhwc.lq.is_contiguous(memory_format=torch.channels_last)
+    for name, weight in state(plain.net_g).items():
+        torch.testing.assert_close(nhwc.net_g.state_dict()[name], weight, atol=1e-4, rtol=1e-3)
+
+
+def test_compilation_leaves_the_names_of_weights_alone(build, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **kw: compiled.append(kw))
+    model = build(use_compile=True, compile_mode="reduce-overhead")
+    assert compiled == [{"mode": "reduce-overhead"}]  # in place; the averaged weights are not
+    assert list(model.net_g.state_dict()) == list(model.net_g_ema.state_dict())
+    assert not any("_orig_mod" in name for name in model.net_g.state_dict())
+
+
+@pytest.mark.parametrize("where", ["gt", "weights"])
+def test_a_loss_that_is_not_finite_stops_before_the_update(build, where):
+    model = build()
+    iterate(model, batch(), 1)
+    data = batch(dtype=torch.float32)
+    if where == "gt":
+        data["gt"][2, 0, 0, 0] = float("nan")
+    else:
+        with torch.no_grad():
+            model.net_g.LR_conv.bias[0] = float("inf")
+    before, average = state(model.net_g), state(model.net_g_ema)
+    with pytest.raises(
+        NotFiniteError, match=r"(?s)iteration 2: loss (nan|inf).*0\.png, 1\.png, 2\.png"
+    ) as e:
+        iterate(model, data, 2)
+    assert "gradient norm" in str(e.value)
+    for network, expected in ((model.net_g, before), (model.net_g_ema, average)):
+        for name, weight in state(network).items():
+            assert torch.equal(weight, expected[name]), name
+
+
+def test_the_deferred_guard_stops_every_update_from_the_bad_one_on(build):
+    model = build()
+    iterate(model, batch(), 1)
+    model.guard = FiniteGuard(model.device, deferred=True)  # as on a GPU
+    iterate(model, batch(seed=2), 2)
+    before = state(model.net_g)
+    bad = batch(seed=3, dtype=torch.float32)
+    bad["gt"][0] = float("inf")
+    bad["lq_path"] = ["bad_image.png"]
+    iterate(model, bad, 3)
+    iterate(model, batch(seed=4), 4)
+    for name, weight in state(model.net_g).items():
+        assert torch.equal(weight, before[name]), name
+    with pytest.raises(
+        NotFiniteError, match=r"(?s)iteration 3: loss inf.*bad_image\.png"
+    ) as caught:
+        model.get_current_log()
+    assert "update was not made" in " ".join(str(caught.value).split())
+
+
+def test_the_deferred_guard_lets_good_updates_be(build):
+    a, b = build(), build()
+    b.guard = FiniteGuard(b.device, deferred=True)
+    for model in (a, b):
+        iterate(model, batch(), 1, 2, 3)
+        model.get_current_log()
+    for name, weight in state(a.net_g).items():
+        assert torch.equal(weight, b.net_g.state_dict()[name]), name
+
+
+def test_the_log_is_the_mean_since_the_last_one(build):
+    model = build(train__optim_g={"type": "SGD", "lr": 1e-12})
+    iterate(model, batch(seed=1), 1)
+    first = model.get_current_log()["l_pix"]
+    iterate(model, batch(seed=2), 2)
+    second = model.get_current_log()["l_pix"]
+    iterate(model, batch(seed=1), 3)
+    iterate(model, batch(seed=2), 4)
+    assert model.get_current_log()["l_pix"] == pytest.approx((first + second) / 2, abs=1e-6)
+    assert model.get_current_log() == {}
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_like_the_plain_one(build):
+    plain, compiled = build(), build(use_compile=True)
+    for model in (plain, compiled):
+        iterate(model, batch(), 1, 2)
+    for name, weight in state(plain.net_g).items():
+        torch.testing.assert_close(compiled.net_g.state_dict()[name], weight, atol=1e-4, rtol=1e-3)

@@ -1,0 +1,358 @@
+"""What a person meets: mistakes explained first of all, and what is shown and kept."""
+
+import io
+import json
+import os
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+import yaml
+from training_runs import folders, make_images, options, run, weights
+
+from lrfdn_arch.options import TestOptions as OptionsForTest
+from lrfdn_arch.options import TrainOptions, load_options
+from lrfdn_arch.training import loop
+from lrfdn_arch.training import run as training
+from lrfdn_arch.training.log import progress_line as live_line
+from lrfdn_arch.training.log.progress_line import LiveLine, duration
+from lrfdn_arch.training.log.run_log import RunLog
+
+
+def mistake(opt, root, *arguments: str) -> str:
+    with pytest.raises((ValueError, OSError)) as caught:
+        run(opt, root, *arguments)
+    assert not (root / "experiments").exists(), "a run that never started left a folder"
+    return str(caught.value)
+
+
+def test_mistakes_are_explained_before_the_first_iteration(data, tmp_path, monkeypatch):
+    def said(**changes) -> str:
+        return mistake(options(data, **changes), tmp_path)
+
+    assert "LRFDN, LRFDB" not in said(network_g={"type": "LRFDM"})
+    assert "network_g:type: unknown network; did you mean 'LRFDN'?" in said(
+        network_g={"type": "LRFDM"}
+    )
+    text = said(
+        model_type="SRModle",
+        train__pixel_opt={"type": "L1Los"},
+        val__metrics={"psnr": {"type": "calculate_psnr"}},
+    )
+    assert "4 faults" not in text and "3 faults" in text
+    assert "model_type: unknown model; did you mean 'SRModel'?" in text
+    assert "train:pixel_opt:type: unknown loss; did you mean 'L1Loss'?" in text
+    assert "val:metrics:psnr:crop_border: calculate_psnr needs this argument" in text
+    text = said(train__pixel_opt={"type": "L1Loss", "loss_wieght": 1.0})
+    assert "unknown argument of L1Loss; did you mean 'loss_weight'?" in text
+    text = said(datasets__train__dataroot_gt="nowhere/HR.lmdb")
+    assert "datasets:train:dataroot_gt: nowhere/HR.lmdb" in text
+    text = said(datasets__train__batch_size_per_gpu=8)
+    assert "one batch takes 8 images" in text and "dataset_enlarge_ratio: 2" in text
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    text = said(datasets__train__num_worker_per_gpu=9)
+    assert "this machine has 2 cores; expected at most 8" in text
+    text = said(path__resume_state="nowhere.state")
+    assert "nowhere.state: no such training state" in text
+    network = {"type": "SRVGGNetCompact", "num_feat": 8, "num_conv": 1, "upscale": 3}
+    assert "makes 3x48x48 of 3x16x16, the ground truth has 3x32x32" in said(network_g=network)
+    network = {"type": "LRFDN", "num_feat": 8, "num_block": 1, "upscale": 2}
+    grey = {**network, "num_out_ch": 1}
+    assert "makes 1x32x32 of 3x16x16, the ground truth has 3x32x32" in said(network_g=grey)
+    grey = {**network, "num_in_ch": 1, "num_out_ch": 1}
+    assert "cannot take the training images, 3x16x16" in said(network_g=grey)
+
+
+def test_validation_sets_are_looked_at_before_training(data, tmp_path):
+    def said(folder, **changes) -> str:
+        return mistake(options(data, **folders(folder, "val"), **changes), tmp_path)
+
+    other = tmp_path / "other"
+    make_images(other, count=1)
+    (other / "LR").rename(other / "LR_x2"), (other / "HR").rename(other / "LR")
+    (other / "LR_x2").rename(other / "HR")
+    assert "HR of the first image is 24x24, LR times scale 2 is 96x96" in said(other)
+    for name in ("HR", "LR"):
+        (other / name / "0000.png").unlink()
+    assert "datasets:val holds no images" in said(other)
+    single = {"type": "SingleImageDataset", "name": "lr", "dataroot_lq": str(data / "LR")}
+    text = mistake(options(data, datasets__val=single | {"io_backend": {"type": "disk"}}), tmp_path)
+    assert "datasets:val has no dataroot_gt, which val:metrics need" in text
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_training_image_is_named(tmp_path, plain_runs, workers):
+    make_images(tmp_path)
+    file = tmp_path / "HR/0003.png"
+    file.write_bytes(file.read_bytes()[:40])
+    opt = options(tmp_path, **folders(tmp_path), datasets__train__num_worker_per_gpu=workers)
+    with pytest.raises(
+        ValueError, match=r"image \d of the dataset \(.*HR/0003\.png\) cannot"
+    ) as caught:
+        run(opt, tmp_path)
+    assert "Traceback" not in str(caught.value)
+
+
+def test_basicsrs_model_gets_uint8_images_as_floats(data, tmp_path, plain_runs):
+    schedule = {"type": "MultiStepLR", "milestones": [3, 6]}
+    opt = options(data, model_type="SRModel", train__scheduler=schedule)
+    assert run(opt, tmp_path) == 0
+    lines = (tmp_path / "experiments/run/metrics.jsonl").read_text().splitlines()
+    assert all(line["l_pix"] < 1 for line in map(json.loads, lines) if line["kind"] == "train")
+
+
+def test_float16_goes_on_after_an_overflow(data, tmp_path, plain_runs, monkeypatch):
+    from lrfdn_arch.training.model.precision import Precision
+
+    scalers = []
+
+    def scaler(self):
+        scalers.append(torch.amp.GradScaler("cpu", init_scale=2.0**100))
+        return scalers[-1]
+
+    monkeypatch.setattr(Precision, "scaler", scaler)
+    assert run(options(data, use_amp=True), tmp_path) == 0
+    assert scalers[0].get_scale() < 2.0**100, "there was no overflow"
+
+
+def test_a_failed_validation_loses_no_training(data, tmp_path, plain_runs, monkeypatch):
+    from lrfdn_arch.training import session
+
+    def fail(*_):
+        raise ValueError("the GPU's memory ran out in validation")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "validate_model", fail)
+        with pytest.raises(ValueError, match="ran out in validation"):
+            run(options(data), tmp_path / "failed")
+    assert (tmp_path / "failed/experiments/run/training_states/4.state").is_file()
+    assert run(options(data), tmp_path / "failed", "--auto_resume") == 0
+    assert run(options(data), tmp_path / "whole") == 0
+    validations = [
+        [
+            (line["iter"], line["metrics"])
+            for line in map(json.loads, text.splitlines())
+            if line["kind"] == "validation"
+        ]
+        for text in (
+            (tmp_path / name / "experiments/run/metrics.jsonl").read_text()
+            for name in ("failed", "whole")
+        )
+    ]
+    assert validations[0] == validations[1] and len(validations[0]) == 4
+
+
+def test_an_empty_dataset_is_explained(tmp_path):
+    make_images(tmp_path, count=1)
+    for name in ("HR", "LR"):
+        (tmp_path / name / "0000.png").unlink()
+    text = mistake(options(tmp_path, **folders(tmp_path), **folders(tmp_path, "val")), tmp_path)
+    assert "holds no images" in text
+
+
+def test_batches_larger_than_the_dataset_work_where_asked_for(data, tmp_path, plain_runs):
+    changes = {"batch_size_per_gpu": 8, "dataset_enlarge_ratio": 2}
+    opt = options(data)
+    opt["datasets"]["train"] |= changes
+    assert run(opt, tmp_path) == 0
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_no_checkpoint(
+    data, tmp_path, plain_runs, monkeypatch
+):
+    step = loop.step
+
+    def spoil(session, batch, iteration):
+        if iteration == 6:
+            batch["gt"] = batch["gt"].float() * float("nan")
+        step(session, batch, iteration)
+
+    monkeypatch.setattr(loop, "step", spoil)
+    with pytest.raises(ValueError, match=r"(?s)iteration 6: loss nan.*images of the batch: 000"):
+        run(options(data), tmp_path)
+    models = sorted(p.name for p in (tmp_path / "experiments/run/models").iterdir())
+    assert models == ["net_g_4.pth", "net_g_best.pth"]
+    assert all(w.isfinite().all() for w in weights(tmp_path, "best").values())
+
+
+def test_running_out_of_memory_says_what_to_turn_down(data, tmp_path, plain_runs, monkeypatch):
+    from lrfdn_arch.training.model.lrfdn_model import LRFDNModel
+
+    def too_much(self, current_iter):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(LRFDNModel, "optimize_parameters", too_much)
+    with pytest.raises(ValueError, match="batch_size_per_gpu=2 datasets:train:accum_iter=2"):
+        run(options(data), tmp_path)
+    train = {"datasets__train__accum_iter": 2, "datasets__train__batch_size_per_gpu": 3}
+    with pytest.raises(
+        ValueError, match=r"with 1/3 of the memory.*per_gpu=1 datasets:train:accum_iter=6"
+    ):
+        run(options(data, **train), tmp_path)
+    with pytest.raises(ValueError) as caught:
+        run(options(data, datasets__train__batch_size_per_gpu=1), tmp_path)
+    assert "batch_size_per_gpu" not in str(caught.value) and "gt_size" in str(caught.value)
+
+
+def test_a_run_leaves_everything_it_promises(data, tmp_path, capsys):
+    opt = options(data, logger__use_tb_logger=True)
+    assert run(opt, tmp_path, "--force_yml", "train:optim_g:lr=1e-3", "val:val_freq=5") == 0
+    said = capsys.readouterr().out
+    experiment = tmp_path / "experiments/run"
+    for words in (
+        "data     noise, 6 images, HR patches of 32, x2",
+        "network  LRFDN, 2,247 parameters, 0.1",
+        "batch    4, 0 workers",
+        "length   8 iterations = 5.3 epochs",
+        f"python test.py -opt {experiment}/test.yml",
+    ):
+        assert words in said, said
+    assert "\r" not in said and "\x1b" not in said  # piped: whole lines only
+    assert (experiment / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list((tmp_path / "tb_logger/run").glob("events*"))
+    assert "Dataset [PairedLMDBDataset]" not in said
+    lines = [json.loads(line) for line in (experiment / "metrics.jsonl").read_text().splitlines()]
+    train = [line for line in lines if line["kind"] == "train"]
+    assert [line["iter"] for line in train] == list(range(1, 9))
+    assert {"l_pix", "lr", "epoch", "grad_norm", "iter_per_s", "data_s"} <= train[0].keys()
+    found = [(line["iter"], line["weights"]) for line in lines if line["kind"] == "validation"]
+    assert found == [(5, "ema"), (5, "raw"), (8, "ema"), (8, "raw")]
+    resolved = load_options(experiment / "options.yml", TrainOptions)
+    assert resolved.train.optim_g.lr == 1e-3
+    assert resolved == load_options(
+        tmp_path / "options_of_test.yml",
+        TrainOptions,
+        ["train:optim_g:lr=1e-3", "val:val_freq=5"],
+    )
+
+
+def test_the_file_a_run_leaves_for_testing_works(data, tmp_path, plain_runs, monkeypatch):
+    from lrfdn_arch.evaluation import testing as pipeline
+
+    assert run(options(data), tmp_path) == 0
+    file = tmp_path / "experiments/run/test.yml"
+    lines = (tmp_path / "experiments/run/metrics.jsonl").read_text().splitlines()
+    last = next(m for m in map(json.loads, reversed(lines)) if m.get("weights") == "ema")
+    results = pipeline.test(load_options(file, OptionsForTest), root=tmp_path)
+    assert results["noise_val"].averages == pytest.approx(last["metrics"], abs=1e-9)
+
+
+def test_an_earlier_run_of_that_name_is_put_aside(data, tmp_path, plain_runs, capsys):
+    for _ in range(2):
+        assert run(options(data, train__total_iter=1), tmp_path) == 0
+    assert "an earlier run of that name is now" in capsys.readouterr().out
+    assert len(list((tmp_path / "experiments").iterdir())) == 2
+
+
+def test_debugging_is_a_short_run_of_another_name(data, tmp_path, plain_runs):
+    assert run(options(data, logger__print_freq=100), tmp_path, "--debug") == 0
+    lines = (tmp_path / "experiments/debug_run/metrics.jsonl").read_text().splitlines()
+    assert sum(json.loads(line)["kind"] == "train" for line in lines) == 8
+
+
+def test_weights_and_biases_is_imported_only_when_asked_for(
+    data, tmp_path, plain_runs, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert run(options(data, logger__wandb={"project": None}), tmp_path) == 0
+    with pytest.raises(ValueError, match="needs the package wandb: pip install wandb"):
+        run(options(data, logger__wandb={"project": "p"}), tmp_path)
+    logged, fake = [], ModuleType("wandb")
+    fake_run = SimpleNamespace(
+        log=lambda values, step: logged.append((step, values)), finish=lambda: logged.append("end")
+    )
+    fake.init = lambda **arguments: logged.append(arguments) or fake_run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    assert run(options(data, logger__wandb={"project": "p", "resume_id": "x"}), tmp_path) == 0
+    assert (logged[0]["project"], logged[0]["id"], logged[0]["resume"]) == ("p", "x", "allow")
+    assert (1, "losses/l_pix") in [(step, key) for step, v in logged[1:-1] for key in v]
+    assert any("metrics/noise_val/psnr_raw" in v for _, v in logged[1:-1])
+    assert logged[-1] == "end"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_one_line_that_moves(monkeypatch):
+    monkeypatch.setattr(live_line, "_SECONDS_BETWEEN", 0.0)
+    monkeypatch.setenv("COLUMNS", "200")
+    screen = Terminal()
+    log = RunLog(0, 100, line=LiveLine(screen))
+    log.training(9, 1.5, 5e-4, {"l_pix": 0.03})
+    log.tick(10)
+    shown = screen.getvalue()
+    assert shown.startswith("\r\x1b[K[##..") and "\n" not in shown
+    for words in ("10/100", "it/s", "left", "l_pix 3.0000e-02", "lr 5.00e-04"):
+        assert words in shown
+    log.note("validated")
+    assert screen.getvalue().endswith("\r\x1b[Kvalidated\n")
+
+
+def test_a_reader_that_went_away_is_no_error(tmp_path):
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        line = LiveLine(stream)
+        line.print("heard")
+        assert os.read(reader, 100) == b"heard\n"
+        os.close(reader)
+        line.print("not heard")
+        line.print("nor this")
+
+
+def test_the_time_a_run_will_take_is_said_once(capsys):
+    log = RunLog(5, 1000)
+    for iteration in range(6, 200):
+        log.tick(iteration)
+    assert capsys.readouterr().out.count("to go, at") == 1
+
+
+def test_durations_read_as_on_a_clock():
+    assert [duration(s) for s in (0, 59.6, 61, 3600 * 25 + 62)] == [
+        "0:00",
+        "1:00",
+        "1:01",
+        "25:01:02",
+    ]
+
+
+def test_the_command_takes_basicsrs_arguments():
+    arguments = training.parser().parse_args(
+        [
+            "-opt",
+            "a.yml",
+            "--launcher",
+            "slurm",
+            "--auto_resume",
+            "--debug",
+            "--local-rank",
+            "1",
+            "--force_yml",
+            "a=1",
+            "b:c=2",
+        ]
+    )
+    assert arguments.force_yml == ["a=1", "b:c=2"] and arguments.auto_resume
+    with pytest.raises(SystemExit):
+        training.parser().parse_args(["-opt", "a", "--launcher", "mpi"])
+
+
+def test_validation_may_take_only_one_kind_of_weights_and_save_images(data, tmp_path, plain_runs):
+    opt = options(data, val__weights="raw", val__save_img=True, val__tile_size=20)
+    assert run(opt, tmp_path) == 0
+    images = list((tmp_path / "experiments/run/visualization").glob("*/*_8.png"))
+    assert len(images) == 6
+    text = (tmp_path / "experiments/run/metrics.jsonl").read_text()
+    assert '"raw"' in text and '"ema"' not in text
+    resolved = yaml.safe_load((tmp_path / "experiments/run/options.yml").read_text())
+    assert (resolved["val"]["tile_size"], resolved["val"]["tile_overlap"]) == (20, 16)
+
+
+def test_no_validation_set_is_fine(data, tmp_path, plain_runs, capsys):
+    opt = options(data)
+    del opt["datasets"]["val"], opt["val"]
+    assert run(opt, tmp_path) == 0
+    assert "path:pretrain_network_g=WEIGHTS" in capsys.readouterr().out
+    assert not (tmp_path / "experiments/run/test.yml").exists()
