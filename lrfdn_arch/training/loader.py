@@ -6,6 +6,7 @@ for any number of workers, and going on at any position costs nothing.
 
 import signal
 from collections.abc import Iterator, Mapping
+from math import ceil
 from typing import Any
 
 import torch
@@ -57,6 +58,29 @@ def global_batch(options: TrainOptions, placement: Placement) -> int:
     train = options.train_set
     assert train.batch_size_per_gpu is not None, "checked with the options"
     return train.batch_size_per_gpu * train.accum_iter * placement.world_size
+
+
+def basicsr_epoch(options: TrainOptions, length: int, world_size: int, iteration: int) -> int:
+    """Return the epoch from which BasicSR's loop can continue after ``iteration``.
+
+    BasicSR trains for a number of epochs that it computes from ``total_iter``, so a state with too
+    high an epoch makes it train nothing. It rounds the iterations of an epoch up to compute that
+    number, but its loader drops the last incomplete batch; the epoch is lowered where the
+    difference would end the run before ``total_iter``.
+
+    Args:
+        options: those of the run.
+        length: images in the training set.
+        world_size: number of processes.
+        iteration: the last one trained.
+    """
+    train, total = options.train_set, options.train.total_iter
+    assert train.batch_size_per_gpu is not None, "checked with the options"
+    per_process = ceil(length * train.dataset_enlarge_ratio / world_size)
+    counted = ceil(length * train.dataset_enlarge_ratio / (train.batch_size_per_gpu * world_size))
+    trained = max(1, per_process // train.batch_size_per_gpu)
+    epochs = ceil(total / counted) + 1
+    return max(0, min(iteration // counted, epochs - ceil((total - iteration) / trained)))
 
 
 def training_sampler(

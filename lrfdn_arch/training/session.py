@@ -15,7 +15,7 @@ from lrfdn_arch.training.checkpoints.best import BestMetrics
 from lrfdn_arch.training.checkpoints.rotation import Keeper
 from lrfdn_arch.training.distributed import Agreement, gather
 from lrfdn_arch.training.finite import check_logged
-from lrfdn_arch.training.loader import batches_on_device, global_batch
+from lrfdn_arch.training.loader import basicsr_epoch, batches_on_device, global_batch
 from lrfdn_arch.training.log.run_log import RunLog
 from lrfdn_arch.training.random_state import random_state
 from lrfdn_arch.training.schedule import Cadence
@@ -161,7 +161,8 @@ class Session:
                     "best": self.best.state_dict(),
                     "owes_validation": self._owes_validation(iteration),
                 }
-                epoch = self.samples // self.sampler.length
+                length, processes = self.sampler.length, self.placement.world_size
+                epoch = basicsr_epoch(self.options, length, processes, iteration)
                 self.keeper.save(self.model, epoch, iteration, more)
         self.saved = iteration
 

@@ -9,6 +9,7 @@ import torch
 import yaml
 from training_runs import folders, options, run, weights, write
 
+from lrfdn_arch.training.checkpoints.checkpoint import load_state
 from lrfdn_arch.training.run import main
 
 pytestmark = pytest.mark.usefixtures("plain_runs")
@@ -114,9 +115,13 @@ def train_pipeline(monkeypatch, tmp_path):
 
     import lrfdn_arch  # noqa: F401 (before BasicSR)
 
-    def start(file: Path) -> None:
-        monkeypatch.setattr(sys, "argv", ["train.py", "-opt", str(file)])
+    def start(file: Path, *arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["train.py", "-opt", str(file), *arguments])
         pipeline(str(tmp_path))
+
+    # BasicSR resumes on a GPU only: it reads states to the current CUDA device.
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.UntypedStorage, "cuda", lambda storage, device: storage)
 
     monkeypatch.setattr(basicsr_logger, "initialized_logger", {})
     handlers = logging.getLogger("basicsr").handlers
@@ -154,6 +159,30 @@ def test_our_loop_goes_on_where_basicsrs_stopped_with_our_model(train_pipeline, 
     train_pipeline(write(opt, tmp_path / "o.yml"))
     assert run(options(data), tmp_path, "--auto_resume") == 0
     assert (tmp_path / "experiments/run/training_states/8.state").is_file()
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("batch", [1, 2, 4, 5, 6])
+def test_either_loop_resumes_where_the_other_stopped(
+    train_pipeline, data, tmp_path, monkeypatch, ratio, batch
+):
+    train_set = {"batch_size_per_gpu": batch, "dataset_enlarge_ratio": ratio}
+    opt = options(data, val=None, logger__save_checkpoint_freq=1)
+    opt["datasets"]["train"] |= train_set
+    opt["path"] = {"pretrain_network_g": None, "strict_load_g": True, "resume_state": None}
+    states = tmp_path / "experiments/run/training_states"
+
+    def total(iterations: int) -> dict:
+        return opt | {"train": opt["train"] | {"total_iter": iterations}}
+
+    assert run(total(5), tmp_path) == 0
+    opt["path"]["resume_state"] = str(states / "5.state")
+    train_pipeline(write(total(9), tmp_path / "o.yml"))
+    assert (states / "9.state").is_file(), "BasicSR trained nothing"
+    opt["path"]["resume_state"] = None
+    assert run(total(12), tmp_path, "--auto_resume") == 0
+    final = load_state(states / "12.state")
+    assert float(next(iter(final["optimizers"][0]["state"].values()))["step"]) == 12
 
 
 def test_our_loop_trains_basicsrs_edsr_with_srmodel(data, tmp_path):

@@ -8,6 +8,7 @@ import torch
 from training_runs import options, write
 
 from lrfdn_arch.options import TrainOptions, load_options, to_basicsr
+from lrfdn_arch.training.checkpoints.checkpoint import load_state, restore_model, save_state
 from lrfdn_arch.training.finite import FiniteGuard, NotFiniteError
 from lrfdn_arch.training.model.ema import decay_at
 
@@ -152,6 +153,44 @@ def test_channels_last_is_a_layout_and_nothing_else(build):
     assert nhwc.lq.is_contiguous(memory_format=torch.channels_last)
     for name, weight in state(plain.net_g).items():
         torch.testing.assert_close(nhwc.net_g.state_dict()[name], weight, atol=1e-4, rtol=1e-3)
+
+
+OPTIMIZERS = {
+    "Adam": {},
+    "AdamW": {"amsgrad": True},
+    "NAdam": {},
+    "RAdam": {},
+    "Adamax": {},
+    "Adadelta": {},
+    "Adagrad": {},
+    "ASGD": {"t0": 0},
+    "RMSprop": {"centered": True, "momentum": 0.9},
+    "Rprop": {},
+    "SGD": {"momentum": 0.9},
+    "Adafactor": {},
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("before", [False, True])
+def test_a_state_of_the_other_memory_layout_resumes_alike(build, tmp_path, name, before):
+    optimizer = {"type": name, "lr": 0.01, **OPTIMIZERS[name]}
+    saved = build(train__optim_g=optimizer, use_channels_last=before)
+    iterate(saved, batch(), 1, 2)
+    save_state(saved, tmp_path / "2.state", 0, 2)
+    resumed = build(train__optim_g=optimizer, use_channels_last=not before)
+    restore_model(resumed, load_state(tmp_path / "2.state"), tmp_path / "2.state")
+    for model in (saved, resumed):
+        iterate(model, batch(seed=2), 3)
+    for key, weight in state(saved.net_g).items():
+        torch.testing.assert_close(
+            resumed.net_g.state_dict()[key], weight, atol=1e-5, rtol=1e-4, msg=key
+        )
+    layout = resumed.precision.memory_format
+    for parameter, values in resumed.optimizer_g.state.items():
+        for key, value in values.items():
+            if value.shape == parameter.shape and value.dim() == 4:
+                assert value.is_contiguous(memory_format=layout), key
 
 
 def test_compilation_leaves_the_names_of_weights_alone(build, monkeypatch):

@@ -252,7 +252,6 @@ def test_a_state_holds_all_that_a_run_is(data, tmp_path):
     assert {"epoch", "iter", "optimizers", "schedulers"} <= state.keys()  # BasicSR's
     assert state["iter"] == 4
     assert state["sampler"]["position"] == 16  # used, not handed out to workers
-    assert state["epoch"] == 16 // 6
     assert set(state["networks"]) == {"net_g", "net_g_ema"}
     assert set(state["random"][0]) == {"python", "numpy", "torch", "cuda"}
     assert state["best"]["noise_val"]["psnr"]["iter"] == 4

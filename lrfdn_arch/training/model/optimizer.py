@@ -34,7 +34,10 @@ def build_optimizer(section: Optimizer, weights: Iterable[nn.Parameter]) -> torc
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load ``state``, but keep what the option file says: its numbers, and how it computes.
+    """Load ``state`` but keep the hyperparameters and the implementation of the option file.
+
+    The moments take the memory layout of the weights, which may differ from that of the run that
+    saved them: fused CPU kernels walk raw memory and would mix up elements, CUDA kernels refuse.
 
     Raises:
         ValueError: the state is of other weights, or lacks what ``amsgrad`` or ``centered`` need.
@@ -48,3 +51,7 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]
         for theirs, ours in zip(state["param_groups"], optimizer.param_groups, strict=True)
     ]
     optimizer.load_state_dict({**state, "param_groups": groups})
+    for weight, moments in optimizer.state.items():
+        for key, value in moments.items():
+            if isinstance(value, torch.Tensor) and value.shape == weight.shape:
+                moments[key] = torch.empty_like(weight).copy_(value)
