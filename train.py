@@ -4,8 +4,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from lrfdn_arch.commands.train import main
 from lrfdn_arch.entry import run
-from lrfdn_arch.training.run import main
 
 if __name__ == "__main__":
     sys.exit(run(partial(main, root=Path(__file__).parent)))

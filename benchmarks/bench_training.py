@@ -22,7 +22,7 @@ from common import machine
 from tabulate import tabulate
 from training_files import make_lmdbs, option_file
 
-from lrfdn_arch.training.run import main as train_ours
+from lrfdn_arch.commands.train import main as train_ours
 
 RECIPE = 54_000  # iterations
 BFLOAT16 = {"use_amp": True, "amp_bf16": True}

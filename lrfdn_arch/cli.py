@@ -12,15 +12,19 @@ from lrfdn_arch.commands import (
     export,
     prepare,
     submit,
+    test,
+    train,
     upscale,
     verify,
     versus_bicubic,
 )
 
-# In the order of `lrfdn --help`: data, use, judging.
+# In the order of `lrfdn --help`: data, training, use, judging.
 COMMANDS = (
     prepare,
     verify,
+    train,
+    test,
     upscale,
     export,
     complexity,

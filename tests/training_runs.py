@@ -9,9 +9,9 @@ import numpy as np
 import torch
 import yaml
 
+from lrfdn_arch.commands.train import main
 from lrfdn_arch.data import ppm
 from lrfdn_arch.prepare.lmdb_writer import LmdbWriter
-from lrfdn_arch.training.run import main
 
 COUNT = 6
 

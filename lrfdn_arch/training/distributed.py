@@ -12,7 +12,6 @@ import torch.distributed as dist
 from lrfdn_arch.options import Options, Placement
 
 Launcher = Literal["none", "pytorch", "slurm"]
-LAUNCHERS: tuple[Launcher, ...] = ("none", "pytorch", "slurm")
 _TIMEOUT = datetime.timedelta(minutes=30)  # of one exchange; a validation may take long
 
 
@@ -95,7 +94,8 @@ def _wants_gpu(options: Options, launcher: Launcher) -> bool:
     if options.num_gpu > 1 and launcher == "none":
         raise ValueError(
             f"num_gpu is {options.num_gpu}; several GPUs need one process each: "
-            f"torchrun --nproc_per_node {options.num_gpu} train.py -opt FILE --launcher pytorch"
+            f"torchrun --nproc_per_node {options.num_gpu} -m lrfdn_arch train -opt FILE "
+            "--launcher pytorch"
         )
     return options.num_gpu > 0
 
@@ -103,14 +103,14 @@ def _wants_gpu(options: Options, launcher: Launcher) -> bool:
 def _from_torchrun() -> tuple[int, int, int]:
     return _numbers(
         ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
-        "start with: torchrun --nproc_per_node N train.py -opt FILE --launcher pytorch",
+        "start with: torchrun --nproc_per_node N -m lrfdn_arch train -opt FILE --launcher pytorch",
     )
 
 
 def _from_slurm(options: Options) -> tuple[int, int, int]:
     rank, world_size, local_rank = _numbers(
         ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
-        "start with: srun python train.py -opt FILE --launcher slurm",
+        "start with: srun lrfdn train -opt FILE --launcher slurm",
     )
     os.environ.setdefault("MASTER_ADDR", _first_host(os.environ.get("SLURM_NODELIST", "")))
     port = options.dist_params.port or os.environ.get("MASTER_PORT", 29500)

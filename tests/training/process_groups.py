@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from training_runs import make_images, options, write
 
+from lrfdn_arch.commands import train
 from lrfdn_arch.training import loop
 from lrfdn_arch.training import run as training
 from lrfdn_arch.training.log import summary
@@ -39,7 +40,7 @@ def start(rank: int, world_size: int, port: int, file: Path, root: Path, *argume
         torchrun = {"RANK": rank, "WORLD_SIZE": world_size, "LOCAL_RANK": rank}
         os.environ |= {key: str(value) for key, value in torchrun.items()}
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        code = training.main(["-opt", str(file), "--launcher", "pytorch", *arguments], root=root)
+        code = train.main(["-opt", str(file), "--launcher", "pytorch", *arguments], root=root)
     except Exception:
         traceback.print_exc()
     finally:

@@ -44,7 +44,7 @@ def test_a_signal_to_the_whole_group_of_processes_saves(tmp_path, number):
         val=None,
     )
     start = (
-        "import sys; from pathlib import Path; from lrfdn_arch.training.run import main; "
+        "import sys; from pathlib import Path; from lrfdn_arch.commands.train import main; "
         f"sys.exit(main(sys.argv[1:], root=Path({str(tmp_path)!r})))"
     )
     process = subprocess.Popen(

@@ -68,7 +68,7 @@ def test_torchrun_starts_the_training_command(tmp_path):
     opt = options(tmp_path, train__total_iter=2, datasets__train__batch_size_per_gpu=2)
     file = write(opt, tmp_path / "o.yml")
     code = (
-        "import sys; from pathlib import Path; from lrfdn_arch.training.run import main; "
+        "import sys; from pathlib import Path; from lrfdn_arch.commands.train import main; "
         f"sys.exit(main(sys.argv[1:], root=Path({str(tmp_path)!r})))"
     )
     script = tmp_path / "start.py"
@@ -128,7 +128,7 @@ def test_the_first_of_slurms_nodes(nodes, first, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("launcher", "words"), [("pytorch", "torchrun --nproc_per_node"), ("slurm", "srun python")]
+    ("launcher", "words"), [("pytorch", "torchrun --nproc_per_node"), ("slurm", "srun lrfdn train")]
 )
 def test_a_launcher_that_was_not_used_is_explained(cpu_options, no_group, launcher, words):
     with pytest.raises(ValueError, match=words):
@@ -146,5 +146,5 @@ def test_gpus_that_are_not_there_are_explained(tmp_path, monkeypatch, count, wor
 def test_several_gpus_need_a_launcher(tmp_path, monkeypatch):
     monkeypatch.setattr(distributed.torch.cuda, "is_available", lambda: True)
     file = write(options(tmp_path, num_gpu=2), tmp_path / "o.yml")
-    with pytest.raises(ValueError, match=r"torchrun --nproc_per_node 2 train\.py"):
+    with pytest.raises(ValueError, match=r"torchrun --nproc_per_node 2 -m lrfdn_arch train"):
         distributed.set_up("none", load_options(file, TrainOptions))

@@ -9,8 +9,8 @@ import torch
 import yaml
 from training_runs import folders, options, run, weights, write
 
+from lrfdn_arch.commands.train import main
 from lrfdn_arch.training.checkpoints.checkpoint import load_state
-from lrfdn_arch.training.run import main
 
 pytestmark = pytest.mark.usefixtures("plain_runs")
 SHIPPED = Path(__file__).parents[2] / "options/train/LRFDN/train_LRFDN_x2_DF2K.yml"

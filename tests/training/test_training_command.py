@@ -11,10 +11,10 @@ import torch
 import yaml
 from training_runs import folders, make_images, options, run, weights
 
+from lrfdn_arch.cli import build_parser
 from lrfdn_arch.options import TestOptions as OptionsForTest
 from lrfdn_arch.options import TrainOptions, load_options
 from lrfdn_arch.training import loop
-from lrfdn_arch.training import run as training
 from lrfdn_arch.training.log import progress_line as live_line
 from lrfdn_arch.training.log.progress_line import LiveLine, duration
 from lrfdn_arch.training.log.run_log import RunLog
@@ -205,7 +205,7 @@ def test_a_run_leaves_everything_it_promises(data, tmp_path, capsys):
         "network  LRFDN, 2,247 parameters, 0.1",
         "batch    4, 0 workers",
         "length   8 iterations = 5.3 epochs",
-        f"python test.py -opt {experiment}/test.yml",
+        f"lrfdn test -opt {experiment}/test.yml",
     ):
         assert words in said, said
     assert "\r" not in said and "\x1b" not in said  # piped: whole lines only
@@ -319,8 +319,9 @@ def test_durations_read_as_on_a_clock():
 
 
 def test_the_command_takes_basicsrs_arguments():
-    arguments = training.parser().parse_args(
+    arguments = build_parser().parse_args(
         [
+            "train",
             "-opt",
             "a.yml",
             "--launcher",
@@ -336,7 +337,7 @@ def test_the_command_takes_basicsrs_arguments():
     )
     assert arguments.force_yml == ["a=1", "b:c=2"] and arguments.auto_resume
     with pytest.raises(SystemExit):
-        training.parser().parse_args(["-opt", "a", "--launcher", "mpi"])
+        build_parser().parse_args(["train", "-opt", "a", "--launcher", "mpi"])
 
 
 def test_validation_may_take_only_one_kind_of_weights_and_save_images(data, tmp_path, plain_runs):
