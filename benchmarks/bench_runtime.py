@@ -141,7 +141,7 @@ def serve(name: str, network: str, device: str) -> None:
 
 def build(name: str, network_name: str, device: str) -> tuple[Callable[[Tensor], Any], Tensor]:
     """Return a contender and its image."""
-    from lrfdn_arch.inference import fuse
+    from lrfdn_arch.inference.fuse import fuse
 
     fused, runtime, precision, keeps = (ON_CUDA if device.startswith("cuda") else ON_CPU)[name]
     if keeps:

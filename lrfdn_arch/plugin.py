@@ -5,31 +5,27 @@ from typing import Any
 
 from lrfdn_arch.import_hooks import after_import
 
-# (registry in basicsr.utils.registry, module, names). A class is registered under its own name.
-REGISTERED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("ARCH_REGISTRY", "lrfdn_arch.archs.srb_arch", ("SRB",)),
-    ("ARCH_REGISTRY", "lrfdn_arch.archs.efsa_arch", ("EFSA", "ESA")),
-    ("ARCH_REGISTRY", "lrfdn_arch.archs.lrfdn_arch", ("LRFDN", "LRFDB")),
-    ("ARCH_REGISTRY", "lrfdn_arch.archs.rfdn_arch", ("RFDN", "RFDB")),
-    ("DATASET_REGISTRY", "lrfdn_arch.data.paired_lmdb_dataset", ("PairedLMDBDataset",)),
-    ("MODEL_REGISTRY", "lrfdn_arch.training.model.lrfdn_model", ("LRFDNModel",)),
+# (registry in basicsr.utils.registry, module, class) beside the networks of lrfdn_arch.archs.
+OTHERS = (
+    ("DATASET_REGISTRY", "lrfdn_arch.data.paired_lmdb_dataset", "PairedLMDBDataset"),
+    ("MODEL_REGISTRY", "lrfdn_arch.training.model.lrfdn_model", "LRFDNModel"),
 )
 
 
 def register() -> None:
-    """Put every object of ``REGISTERED`` into its BasicSR registry.
+    """Put the networks, their blocks, the dataset and the model into BasicSR's registries.
 
-    Calling it again changes nothing.
+    Each class is registered under its own name. Calling it again changes nothing.
 
     Raises:
-        ValueError: a name is already taken by an object that is not ours.
+        ValueError: a name is already taken by another object.
     """
     registries = import_module("basicsr.utils.registry")
-    for registry_name, module_name, names in REGISTERED:
-        registry = getattr(registries, registry_name)
-        module = import_module(module_name)
-        for name in names:
-            _register_one(registry, registry_name, getattr(module, name))
+    for network in import_module("lrfdn_arch.archs").ARCHITECTURES.values():
+        for cls in (network.network, *network.blocks):
+            _register_one(registries.ARCH_REGISTRY, "ARCH_REGISTRY", cls)
+    for registry, module, name in OTHERS:
+        _register_one(getattr(registries, registry), registry, getattr(import_module(module), name))
 
 
 def _register_one(registry: Any, registry_name: str, obj: type) -> None:

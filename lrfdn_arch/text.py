@@ -1,5 +1,6 @@
-"""How messages name many things: the first few, and how many more there are."""
+"""Words that messages share: the first few of a list, the nearest known name."""
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -8,3 +9,12 @@ def first_few(names: Iterable[str], limit: int = 4, separator: str = ", ") -> st
     names = list(names)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return (separator.join(names[:limit]) or "none") + more
+
+
+def unknown(name: str, valid: Iterable[str], what: str = "key") -> str:
+    """Return what to say of an unknown ``name``: the nearest valid one, or all of them."""
+    names = sorted(valid)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"unknown {what}; did you mean {near[0]!r}?"
+    return f"unknown {what}; valid are {', '.join(names) or 'none'}"

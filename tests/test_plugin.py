@@ -88,8 +88,7 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = ModuleType("basicsr.utils.registry")
     module.ARCH_REGISTRY = FakeRegistry()  # type: ignore[attr-defined]
     # The networks alone: the training model's module imports the real BasicSR.
-    networks = [row for row in plugin.REGISTERED if row[0] == "ARCH_REGISTRY"]
-    monkeypatch.setattr(plugin, "REGISTERED", networks)
+    monkeypatch.setattr(plugin, "OTHERS", ())
     monkeypatch.setitem(sys.modules, "basicsr.utils.registry", module)
     return module
 

@@ -1,11 +1,19 @@
 """The frame LRFDN and RFDN share: distillation blocks in a row, all of them fused at the end."""
 
 from collections.abc import Sequence
+from math import isqrt
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lrfdn_arch.archs.architecture import RangeLayers, State
+from lrfdn_arch.archs.fused import FusedNetwork, exact, fused_conv, scaled_input, scaled_output
 from lrfdn_arch.archs.padding import pad_to_minimum
+from lrfdn_arch.archs.window import Window
+
+RANGE_LAYERS = RangeLayers(("fea_conv.weight",), ("upsampler.0.weight", "upsampler.0.bias"))
 
 
 class FeatureDistillationNetwork(nn.Module):
@@ -40,6 +48,7 @@ class FeatureDistillationNetwork(nn.Module):
             raise ValueError(f"{name} needs upscale of at least 1, got {upscale}")
         if img_range <= 0:
             raise ValueError(f"{name} needs img_range above 0, got {img_range}")
+        self.num_in_ch, self.num_out_ch, self.num_feat = num_in_ch, num_out_ch, num_feat
         self.upscale = upscale
         self.img_range = img_range
         self.num_block = len(blocks)
@@ -68,3 +77,61 @@ class FeatureDistillationNetwork(nn.Module):
         lr = self.LR_conv(fused) + fea
         out = self.upsampler(lr) / self.img_range  # (N, num_out_ch, H*s, W*s)
         return out[..., : height * self.upscale, : width * self.upscale]
+
+
+class FusedDistillationNetwork(FusedNetwork):
+    """The frame as it is deployed.
+
+    Args:
+        network: what it is made from.
+        blocks: fused blocks, modules of (N, num_feat, H, W) and a window to the same shape.
+        activation: that of the fusing convolution, by name.
+    """
+
+    def __init__(
+        self, network: FeatureDistillationNetwork, blocks: Sequence[nn.Module], activation: str
+    ) -> None:
+        super().__init__(
+            type(network).__name__,
+            network.upscale,
+            fused_conv(scaled_input(network.fea_conv, network.img_range)),
+            fused_conv(scaled_output(network.upsampler[0], 1 / network.img_range)),
+        )
+        self.c = fused_conv(exact(network.c[0]), activation)
+        self.LR_conv = fused_conv(exact(network.LR_conv))
+        self.blocks = nn.ModuleList(blocks)
+        self.eval()
+
+    def upscale_padded(self, x: Tensor, window: Window | None = None) -> Tensor:
+        """Do what ``forward`` does, for H, W >= 15."""
+        features = fea = self.fea_conv(x)  # (N, C, H, W)
+        outputs: list[Tensor] = []
+        for block in self.blocks:
+            features = block(features, window)
+            outputs.append(features)
+        lr = self.LR_conv(self.c(torch.cat(outputs, dim=1))).add_(fea)
+        return F.pixel_shuffle(self.upsampler(lr), self.upscale)
+
+
+def read_sizes(state: State) -> dict[str, Any] | None:
+    """Return the frame's constructor arguments that ``state`` determines; None if it is another's.
+
+    The number of output channels and the scale share one dimension (num_out_ch * upscale**2); as
+    many output as input channels are assumed, as in every super-resolution network here.
+    """
+    first, last = state.get("fea_conv.weight"), state.get("upsampler.0.weight")
+    if first is None or last is None or first.dim() != 4 or last.dim() != 4:
+        return None
+    num_feat, num_in_ch = first.shape[:2]
+    if not first.numel() or not last.numel():
+        return None
+    upscale = isqrt(last.shape[0] // num_in_ch)
+    if num_in_ch * upscale**2 != last.shape[0]:
+        return None
+    return {
+        "num_in_ch": num_in_ch,
+        "num_out_ch": num_in_ch,
+        "num_feat": num_feat,
+        "num_block": sum(key.startswith("B") and key.endswith(".c5.bias") for key in state),
+        "upscale": upscale,
+    }

@@ -1,12 +1,22 @@
 """LRFDN, the lightweight residual feature distillation network (NTIRE 2023 ESR, team 30)."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrfdn_arch.archs.distillation_network import FeatureDistillationNetwork
+from lrfdn_arch.archs.architecture import Architecture, Released, State
+from lrfdn_arch.archs.distillation_network import (
+    RANGE_LAYERS,
+    FeatureDistillationNetwork,
+    FusedDistillationNetwork,
+    read_sizes,
+)
 from lrfdn_arch.archs.efsa_arch import EFSA
+from lrfdn_arch.archs.fused import exact, fused_conv, one_by_ones, scaled_output, with_shortcut
 from lrfdn_arch.archs.srb_arch import SRB
+from lrfdn_arch.archs.window import Window, resize_in_window
 
 
 class LRFDB(nn.Module):
@@ -88,3 +98,74 @@ class LRFDN(FeatureDistillationNetwork):
             upscale=upscale,
             img_range=img_range,
         )
+        self.block_shortcut = block_shortcut
+
+
+class FusedLRFDB(nn.Module):
+    """LRFDB without its additions of constants, shortcuts and channel weights.
+
+    ``c5`` makes the features times cw / 6, ``conv1`` the attention's quarter-width map, both from
+    the same concatenation; the mask is in [0, 6]. Input and output equal LRFDB's, block by block.
+    """
+
+    def __init__(self, block: LRFDB) -> None:
+        super().__init__()
+        esa = block.esa
+        conv4, offset = exact(esa.conv4)
+        self.c1_d = fused_conv(exact(block.c1_d), "gelu")
+        self.c1_r = fused_conv(with_shortcut(block.c1_r), "gelu")
+        self.c2_d = fused_conv(exact(block.c2_d), "gelu")
+        self.c2_r = fused_conv(with_shortcut(block.c2_r), "gelu")
+        self.c3_d = fused_conv(exact(block.c3_d), "gelu")
+        self.c3_r = fused_conv(with_shortcut(block.c3_r), "gelu")
+        self.c4 = fused_conv(exact(block.c4), "gelu")
+        self.c5 = fused_conv(scaled_output(block.c5, block.cw.flatten().double() / 6))
+        self.conv1 = fused_conv(one_by_ones(block.c5, esa.conv1))
+        self.conv2 = fused_conv(exact(esa.conv2), stride=2, padding=0)
+        self.conv_max = fused_conv(exact(esa.conv_max[0]), "leaky_relu")
+        self.conv3 = fused_conv(exact(esa.conv3[0]), "leaky_relu", padding=2, dilation=2)
+        self.conv4 = fused_conv((conv4, offset + 3), "relu6")  # relu6(. + 3) / 6, the 6 is in c5
+        self.block_shortcut = block.block_shortcut
+
+    def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        d1 = self.c1_d(x)  # (N, C/2, H, W)
+        d2 = self.c2_d(self.c1_r(d1))  # (N, C/4, H, W)
+        d3 = self.c3_d(self.c2_r(d2))  # (N, C/8, H, W)
+        r4 = self.c4(self.c3_r(d3))  # (N, C/8, H, W)
+        distilled = torch.cat([d1, d2, d3, r4], dim=1)  # (N, C, H, W)
+        a = self.conv1(distilled)  # (N, C/4, H, W)
+        p = F.max_pool2d(self.conv2(a), kernel_size=7, stride=3)  # (N, C/4, ~H/6, ~W/6)
+        q = self.conv_max(p).add_(self.conv3(p))
+        m = self.conv4(resize_in_window(q, a, window).add_(a))  # (N, C, H, W)
+        out = self.c5(distilled).mul_(m)
+        return out.add_(x) if self.block_shortcut else out
+
+
+def _fuse(network: LRFDN) -> FusedDistillationNetwork:
+    blocks = [FusedLRFDB(network.get_submodule(f"B{n}")) for n in range(1, network.num_block + 1)]  # type: ignore[arg-type]
+    return FusedDistillationNetwork(network, blocks, "gelu")
+
+
+def _read_arguments(state: State) -> dict[str, Any] | None:
+    return read_sizes(state) if "B1.cw" in state else None
+
+
+ARCHITECTURE = Architecture(
+    name="LRFDN",
+    network=LRFDN,
+    blocks=(LRFDB, SRB, EFSA),
+    read_arguments=_read_arguments,
+    fuse=_fuse,
+    range_layers=RANGE_LAYERS,
+    overlap=128,
+    papers=("Li et al., NTIRE 2023 Challenge on Efficient Super-Resolution, team 30",),
+    released=(
+        Released(
+            name="LRFDN",
+            sha256="f8a35b300064b2c3ccee218ef07a6172f49a17fa68674a54fb4b5bf1b2b94cc4",
+            source="NTIRE 2023 Efficient SR, team 30",
+            url="https://github.com/jabir-zheng/LRFDN/raw/d36f33c4/model_zoo/team30_lrfdn.pth",
+        ),
+    ),
+)

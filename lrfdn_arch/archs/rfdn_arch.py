@@ -1,12 +1,21 @@
 """RFDN, the residual feature distillation network (Liu et al., AIM 2020), the baseline."""
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrfdn_arch.archs.distillation_network import FeatureDistillationNetwork
+from lrfdn_arch.archs.architecture import Architecture, Released, State
+from lrfdn_arch.archs.distillation_network import (
+    RANGE_LAYERS,
+    FeatureDistillationNetwork,
+    FusedDistillationNetwork,
+    read_sizes,
+)
 from lrfdn_arch.archs.efsa_arch import ESA
-
-SLOPE = 0.05  # of every LeakyReLU
+from lrfdn_arch.archs.fused import SLOPE, exact, fused_conv, one_by_ones, with_shortcut
+from lrfdn_arch.archs.window import Window, resize_in_window
 
 
 class RFDB(nn.Module):
@@ -81,3 +90,67 @@ class RFDN(FeatureDistillationNetwork):
             upscale=upscale,
             img_range=img_range,
         )
+
+
+class FusedRFDB(nn.Module):
+    """RFDB without its shortcuts; ``c5``, ``conv1`` and ``conv_f`` read the same concatenation."""
+
+    def __init__(self, block: RFDB) -> None:
+        super().__init__()
+        esa = block.esa
+        self.c1_d = fused_conv(exact(block.c1_d), "leaky_relu")
+        self.c1_r = fused_conv(with_shortcut(block.c1_r), "leaky_relu")
+        self.c2_d = fused_conv(exact(block.c2_d), "leaky_relu")
+        self.c2_r = fused_conv(with_shortcut(block.c2_r), "leaky_relu")
+        self.c3_d = fused_conv(exact(block.c3_d), "leaky_relu")
+        self.c3_r = fused_conv(with_shortcut(block.c3_r), "leaky_relu")
+        self.c4 = fused_conv(exact(block.c4), "leaky_relu")
+        self.c5 = fused_conv(exact(block.c5))
+        self.conv1 = fused_conv(one_by_ones(block.c5, esa.conv1))
+        self.conv_f = fused_conv(one_by_ones(block.c5, esa.conv1, esa.conv_f))
+        self.conv2 = fused_conv(exact(esa.conv2), stride=2, padding=0)
+        self.conv_max = fused_conv(exact(esa.conv_max), "relu")
+        self.conv3 = fused_conv(exact(esa.conv3), "relu")
+        self.conv3_ = fused_conv(exact(esa.conv3_))
+        self.conv4 = fused_conv(exact(esa.conv4), "sigmoid")
+
+    def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        r1 = self.c1_r(x)  # (N, C, H, W)
+        r2 = self.c2_r(r1)
+        r4 = self.c4(self.c3_r(r2))  # (N, C/2, H, W)
+        distilled = torch.cat([self.c1_d(x), self.c2_d(r1), self.c3_d(r2), r4], dim=1)
+        a = self.conv1(distilled)  # (N, C//4, H, W)
+        p = F.max_pool2d(self.conv2(a), kernel_size=7, stride=3)  # (N, C//4, ~H/6, ~W/6)
+        q = self.conv3_(self.conv3(self.conv_max(p)))
+        m = self.conv4(resize_in_window(q, a, window).add_(self.conv_f(distilled)))
+        return self.c5(distilled).mul_(m)  # (N, C, H, W)
+
+
+def _fuse(network: RFDN) -> FusedDistillationNetwork:
+    blocks = [FusedRFDB(network.get_submodule(f"B{n}")) for n in range(1, network.num_block + 1)]  # type: ignore[arg-type]
+    return FusedDistillationNetwork(network, blocks, "leaky_relu")
+
+
+def _read_arguments(state: State) -> dict[str, Any] | None:
+    return read_sizes(state) if "B1.esa.conv_f.weight" in state else None
+
+
+ARCHITECTURE = Architecture(
+    name="RFDN",
+    network=RFDN,
+    blocks=(RFDB, ESA),
+    read_arguments=_read_arguments,
+    fuse=_fuse,
+    range_layers=RANGE_LAYERS,
+    overlap=128,
+    papers=("Liu et al., Residual Feature Distillation Network, AIM 2020",),
+    released=(
+        Released(
+            name="RFDN",
+            sha256="11af8ec8ebd68689e90ef1e29044f9804c72d3bd9f7573820b7b26035782760c",
+            source="NTIRE 2023 Efficient SR, baseline (team 00)",
+            url="https://github.com/ofsoundof/NTIRE2023_ESR/raw/a6d76c7/model_zoo/team00_rfdn.pth",
+        ),
+    ),
+)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from lrfdn_arch import __version__
+from lrfdn_arch.archs.fused import FusedNetwork
 from lrfdn_arch.extras import require
 from lrfdn_arch.files import replacing
 from lrfdn_arch.inference.fuse import fuse
-from lrfdn_arch.inference.fused_network import FusedNetwork
 from lrfdn_arch.inference.loading import build_network, load_network
 from lrfdn_arch.weights import find_weights, identify, read_metadata, usual_img_range
 
@@ -177,7 +177,7 @@ def metadata(network: nn.Module, licence: str = "", source: str = "") -> dict[st
     """Return what a file says about its network; all values are text."""
     if isinstance(network, FusedNetwork):
         name, scale, features = network.network, network.upscale, network.num_feat
-        blocks, channels = len(network.blocks), network.num_in_ch
+        blocks, channels = len(list(network.get_submodule("blocks").children())), network.num_in_ch
     else:
         identity = identify(network.state_dict())
         assert identity is not None, "built from an identified state dict"

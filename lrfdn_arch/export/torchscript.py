@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lrfdn_arch.archs.fused import FusedNetwork
 from lrfdn_arch.archs.padding import MIN_SIZE
-from lrfdn_arch.inference.fused_network import FusedNetwork
 
 
 class _Padded(nn.Module):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lrfdn_arch.inference.fused_network import SLOPE, FusedConv, FusedNetwork
+from lrfdn_arch.archs.fused import SLOPE, FusedConv, FusedNetwork
 
 # activation: (oneDNN's name, its numbers, its algorithm)
 _POST_OPS: dict[str, tuple[str, list[float], str]] = {

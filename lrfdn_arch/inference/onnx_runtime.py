@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lrfdn_arch.archs.padding import MIN_SIZE
+from lrfdn_arch.archs.window import Window, sources
 from lrfdn_arch.extras import is_installed, require
 from lrfdn_arch.inference.fuse import fuse
 from lrfdn_arch.inference.onnx_graph import AXES
-from lrfdn_arch.inference.window import Window, sources
 
 _CUDA = "CUDAExecutionProvider"
 _TRIED_SIDE = 24  # of the image a model's scale is measured on, milliseconds

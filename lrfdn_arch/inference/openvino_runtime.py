@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lrfdn_arch.archs.window import Window
 from lrfdn_arch.extras import require
 from lrfdn_arch.inference.fuse import fuse
 from lrfdn_arch.inference.onnx_runtime import window_inputs
-from lrfdn_arch.inference.window import Window
 
 
 class OpenVinoRuntime:

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from lrfdn_arch.archs.window import Window
 from lrfdn_arch.inference.fuse import fuse
 from lrfdn_arch.inference.onednn import with_onednn
-from lrfdn_arch.inference.window import Window
 
 PRECISIONS: dict[str, torch.dtype] = {
     "fp32": torch.float32,

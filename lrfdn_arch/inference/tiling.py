@@ -19,8 +19,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lrfdn_arch.archs.window import GRID, Window
 from lrfdn_arch.inference.runtimes import Runtime
-from lrfdn_arch.inference.window import GRID, Window
 
 DEFAULT_OVERLAP = 128  # below 1e-5 from the whole image's result
 EXACT_OVERLAP = 304  # for networks of four blocks

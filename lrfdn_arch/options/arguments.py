@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lrfdn_arch.options.faults import Fault, KeyPath, unknown
+from lrfdn_arch.options.faults import Fault, KeyPath
 from lrfdn_arch.options.root import KNOWN_MODELS
 from lrfdn_arch.options.signatures import our_networks, signature_faults
+from lrfdn_arch.text import unknown
 
 # They need a closure, sparse gradients, matrices alone; and the class that all others derive from.
 _UNFIT = ("LBFGS", "SparseAdam", "Muon", "Optimizer")

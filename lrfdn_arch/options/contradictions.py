@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from lrfdn_arch.options.dataset import Dataset
-from lrfdn_arch.options.faults import Fault, unknown
+from lrfdn_arch.options.faults import Fault
 from lrfdn_arch.options.root import KNOWN_MODELS, Options, TestOptions, TrainOptions
+from lrfdn_arch.text import unknown
 
 # What BasicSR's own models can build.
 BASICSR_OPTIMIZERS = ("Adam",)

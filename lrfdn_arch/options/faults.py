@@ -1,7 +1,6 @@
 """One thing wrong with an option file, and all of them as one error."""
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,15 +47,6 @@ class OptionsError(ValueError):
         described = [f"  {fault.describe(_where(fault.key, lines))}" for fault in self.faults]
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         super().__init__("\n".join([f"{file} has {count}:", *described]))
-
-
-def unknown(name: str, valid: Iterable[str], what: str = "key") -> str:
-    """Return what to say of an unknown ``name``: the nearest valid one, or all of them."""
-    names = sorted(valid)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if near:
-        return f"unknown {what}; did you mean {near[0]!r}?"
-    return f"unknown {what}; valid are {', '.join(names) or 'none'}"
 
 
 def shorten(value: Any, length: int = 80) -> str:

@@ -2,11 +2,10 @@
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from importlib import import_module
 from typing import Any
 
-from lrfdn_arch.options.faults import Fault, KeyPath, unknown
-from lrfdn_arch.plugin import REGISTERED
+from lrfdn_arch.options.faults import Fault, KeyPath
+from lrfdn_arch.text import unknown
 
 _SIMPLE = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -50,13 +49,11 @@ def signature_faults(
 
 
 def our_networks() -> dict[str, type]:
-    """Return the networks this package registers, by name. Imports torch."""
-    return {
-        name: getattr(import_module(module), name)
-        for registry, module, names in REGISTERED
-        if registry == "ARCH_REGISTRY"
-        for name in names
-    }
+    """Return the networks and blocks this package registers, by name. Imports torch."""
+    from lrfdn_arch.archs import ARCHITECTURES
+
+    classes = [c for record in ARCHITECTURES.values() for c in (record.network, *record.blocks)]
+    return {cls.__name__: cls for cls in classes}
 
 
 def _kind(parameter: inspect.Parameter) -> Any:

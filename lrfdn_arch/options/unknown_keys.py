@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lrfdn_arch.options.dataset import KNOWN_DATASETS, Dataset, IoBackend
-from lrfdn_arch.options.faults import Fault, KeyPath, unknown
+from lrfdn_arch.options.faults import Fault, KeyPath
 from lrfdn_arch.options.fields import Section
 from lrfdn_arch.options.root import KNOWN_MODELS, Options
 from lrfdn_arch.options.sections import DistParams, Logger, Metric, Paths, Val, Wandb
 from lrfdn_arch.options.training import Scheduler, Train
+from lrfdn_arch.text import unknown
 
 # Arguments of BasicSR's metrics beyond the fields of Metric.
 _METRIC_ARGUMENTS = {

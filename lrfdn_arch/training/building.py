@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from lrfdn_arch.options.faults import unknown
+from lrfdn_arch.text import unknown
 
 
 def find(registry_name: str, what: str, name: str) -> Any:

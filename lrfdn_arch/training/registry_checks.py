@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from lrfdn_arch.options import Fault, Options, OptionsError, TrainOptions
-from lrfdn_arch.options.faults import KeyPath, unknown
+from lrfdn_arch.options.faults import KeyPath
 from lrfdn_arch.options.signatures import signature_faults
+from lrfdn_arch.text import unknown
 
 
 def check_against_registries(options: Options, file: str) -> None:

@@ -14,7 +14,7 @@ from small_networks import small
 from lrfdn_arch import __version__, entry
 from lrfdn_arch.cli import main
 from lrfdn_arch.export import files as exports
-from lrfdn_arch.inference import fuse
+from lrfdn_arch.inference.fuse import fuse
 from lrfdn_arch.inference.loading import load_network
 from lrfdn_arch.weights import read_metadata
 

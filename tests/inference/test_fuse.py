@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn.utils.prune import random_unstructured
 
 from lrfdn_arch.archs import LRFDN, RFDN
-from lrfdn_arch.inference import FusedNetwork, fuse
+from lrfdn_arch.archs.fused import FusedNetwork
+from lrfdn_arch.inference.fuse import fuse
 from lrfdn_arch.inference.onednn import onednn_works, with_onednn
 
 VARIANTS = [
@@ -74,7 +75,7 @@ def test_fusing_twice_is_fusing_once() -> None:
 
 
 def test_strangers_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="cannot fuse Conv2d: expected an LRFDN or an RFDN"):
+    with pytest.raises(ValueError, match="cannot fuse Conv2d: it has no fused form"):
         fuse(nn.Conv2d(3, 3, 3))
 
     class Derived(LRFDN):

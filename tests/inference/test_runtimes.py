@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from small_networks import photo, released, small
 
+from lrfdn_arch.archs.window import Window
 from lrfdn_arch.evaluation.metrics import psnr_rgb
 from lrfdn_arch.inference.fastest import candidates, open_fastest
 from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
 from lrfdn_arch.inference.runtimes import Runtime, open_runtime
-from lrfdn_arch.inference.window import Window
 
 
 @torch.no_grad()

@@ -15,9 +15,9 @@ from repository import REPOSITORY
 from small_networks import released, small
 from torch import Tensor
 
+from lrfdn_arch.archs.window import GRID, Window, cells
 from lrfdn_arch.inference.runtimes import open_runtime
 from lrfdn_arch.inference.tiling import spans, upscale_in_bands
-from lrfdn_arch.inference.window import GRID, Window, cells
 from lrfdn_arch.upscale.picture_upscaler import PictureUpscaler, automatic_tile
 from lrfdn_arch.upscale.pictures.picture import Picture
 

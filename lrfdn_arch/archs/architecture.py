@@ -1,0 +1,112 @@
+"""What the rest of the package knows of a network: one record beside its class."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Released:
+    """Weights that a network's authors or a challenge's organisers published.
+
+    Attributes:
+        name: what users call them, unique among all networks.
+        sha256: of the file, in hexadecimal.
+        source: for reports, e.g. "NTIRE 2023 Efficient SR, team 30".
+        url: where the file can be downloaded.
+    """
+
+    name: str
+    sha256: str
+    source: str
+    url: str
+
+
+@dataclass(frozen=True)
+class RangeLayers:
+    """The tensors that a change of ``img_range`` scales: it is their only effect on weights."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network class and what is known of it beyond its code.
+
+    Everything but ``name`` and ``network`` is optional: a network without it runs as written, as a
+    whole image where memory allows, and is built from the arguments that its file or the user
+    gives. A network keeps its constructor arguments as attributes of the same names where it has
+    ``read_arguments`` or ``fuse``.
+
+    Attributes:
+        name: of the network in BasicSR's ARCH registry, ``type`` in option files.
+        network: the class; maps (N, C, H, W) float in [0, 1], RGB, to (N, C, H*scale, W*scale).
+        blocks: its building blocks, registered under their class names.
+        read_arguments: reads constructor arguments off a state dict; None where the weights belong
+            to another network. ``img_range`` leaves no trace in weights.
+        fuse: makes the deployed form, a :class:`lrfdn_arch.archs.fused.FoldedNetwork`, of a
+            network whose modules are those its class builds.
+        range_layers: for networks that multiply their input by ``img_range`` and divide their
+            output by it, and do nothing else with it.
+        overlap: LR pixels that tiles must share for results within 1e-5 of the whole image's,
+            given windows (see :mod:`lrfdn_arch.archs.window`); None where that is unknown.
+        papers: references, for reports.
+        released: published weights.
+    """
+
+    name: str
+    network: type[nn.Module]
+    blocks: tuple[type[nn.Module], ...] = ()
+    read_arguments: Callable[[State], dict[str, Any] | None] | None = None
+    fuse: Callable[[Any], nn.Module] | None = None
+    range_layers: RangeLayers | None = None
+    overlap: int | None = None
+    papers: tuple[str, ...] = ()
+    released: tuple[Released, ...] = ()
+
+    @property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        """The constructor's parameters by name."""
+        return inspect.signature(self.network).parameters
+
+    @property
+    def usual_img_range(self) -> float:
+        """The default of ``img_range``, which released weights are trained in; 1 without one."""
+        parameter = self.parameters.get("img_range")
+        return 1.0 if parameter is None or self.range_layers is None else parameter.default
+
+    def build(self, arguments: Mapping[str, Any]) -> nn.Module:
+        """Return a new network.
+
+        Raises:
+            ValueError: the constructor does not take these arguments.
+        """
+        try:
+            return self.network(**arguments)
+        except TypeError as error:
+            known = ", ".join(self.parameters)
+            raise ValueError(
+                f"{self.name} cannot be built: {error}. Its arguments: {known}"
+            ) from error
+
+    def arguments_of(self, network: nn.Module) -> dict[str, Any]:
+        """Return the constructor arguments of ``network``, read off its attributes."""
+        found = {name: getattr(network, name, None) for name in self.parameters}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def describe(self, arguments: Mapping[str, Any]) -> str:
+        """Return name, scale and size in words, e.g. ``LRFDN x4 (64 channels, 4 blocks)``."""
+        scale = arguments.get("upscale", arguments.get("scale"))
+        sizes = [
+            f"{arguments[name]} {unit}"
+            for name, unit in (("num_feat", "channels"), ("num_block", "blocks"))
+            if name in arguments
+        ]
+        head = self.name if scale is None else f"{self.name} x{scale}"
+        return f"{head} ({', '.join(sizes)})" if sizes else head

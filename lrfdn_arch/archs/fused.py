@@ -1,0 +1,158 @@
+"""Networks as they are deployed: convolutions with every linear step between them folded in.
+
+- A residual 3x3 convolution, conv(x) + x, is +1 on the center tap of its own channel.
+- A factor per channel scales the rows of the convolution before it or the columns of the next one.
+- 1x1 convolutions that follow each other are one.
+- ``img_range`` multiplies the first convolution's weights and divides the last one's.
+
+Folding is done in float64, so the result differs from the network's by float rounding alone.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lrfdn_arch.archs.padding import pad_to_minimum
+from lrfdn_arch.archs.window import Window
+
+SLOPE = 0.05  # of every LeakyReLU in the networks of this package
+Folded = tuple[Tensor, Tensor]  # weight and bias, float64
+
+
+class FusedConv(nn.Conv2d):
+    """A convolution and the activation that follows it, together so that one kernel can do both.
+
+    Args:
+        weight: (out, in, k, k).
+        bias: (out,).
+        activation: "none", "gelu" (the exact one), "leaky_relu" (slope 0.05), "relu", "relu6" or
+            "sigmoid".
+        stride: of the kernel.
+        padding: zeros on each side; half the kernel where None.
+        dilation: of the kernel.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        activation: str = "none",
+        *,
+        stride: int = 1,
+        padding: int | None = None,
+        dilation: int = 1,
+    ) -> None:
+        out, in_, k = weight.shape[:3]
+        padding = k // 2 if padding is None else padding
+        super().__init__(in_, out, k, stride=stride, padding=padding, dilation=dilation)
+        self.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+        self.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+        self.activation = activation
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (N, in, H, W) to (N, out, H', W'), of the weights' type."""
+        return activate(super().forward(input.to(self.weight.dtype)), self.activation)
+
+
+def activate(x: Tensor, activation: str) -> Tensor:
+    """Apply a :class:`FusedConv`'s activation; ``x`` may be overwritten."""
+    if activation == "gelu":
+        return F.gelu(x)
+    if activation == "leaky_relu":
+        return F.leaky_relu_(x, SLOPE)
+    if activation == "relu":
+        return F.relu_(x)
+    if activation == "relu6":
+        return F.hardtanh_(x, 0.0, 6.0)
+    if activation == "sigmoid":
+        return x.sigmoid_()
+    assert activation == "none", activation
+    return x
+
+
+class FusedNetwork(nn.Module):
+    """A network for inference: (N, C, H, W) in [0, 1] to (N, C, H*upscale, W*upscale).
+
+    Subclasses build their modules and define ``upscale_padded``. Parameters need no gradients,
+    ``img_range`` is part of the weights, and values that are not read again may be overwritten in
+    place. The first and the last convolution are called ``fea_conv`` and ``upsampler``.
+
+    Args:
+        network: name of the network it was made from.
+        upscale: the network's factor.
+        first: the convolution that reads the image.
+        last: the convolution whose output is shuffled to pixels.
+    """
+
+    def __init__(self, network: str, upscale: int, first: FusedConv, last: FusedConv) -> None:
+        super().__init__()
+        self.network = network
+        self.upscale = upscale
+        self.fea_conv, self.upsampler = first, last
+        self.num_in_ch, self.num_feat = first.in_channels, first.out_channels
+        self.num_out_ch = last.out_channels // upscale**2
+
+    def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
+        """Upscale (N, num_in_ch, H, W) in [0, 1] to (N, num_out_ch, H*upscale, W*upscale).
+
+        The result is not clamped. Below 15x15 the image is padded by replication and the result
+        cropped. ``window`` gives the place of ``x`` in a larger image; see :class:`Window`.
+        """
+        height, width = x.shape[-2:]
+        out = self.upscale_padded(pad_to_minimum(x), window)
+        return out[..., : height * self.upscale, : width * self.upscale]
+
+    def upscale_padded(self, x: Tensor, window: Window | None = None) -> Tensor:
+        """Do what ``forward`` does, for H, W >= 15."""
+        raise NotImplementedError
+
+
+def exact(conv: nn.Module) -> Folded:
+    """Return weight and bias of a convolution in float64."""
+    assert isinstance(conv, nn.Conv2d), "checked before fusing"
+    assert conv.bias is not None, "checked before fusing"
+    return conv.weight.double(), conv.bias.double()
+
+
+def with_shortcut(conv: nn.Module) -> Folded:
+    """Return ``conv3x3(x) + x`` as one convolution."""
+    weight, bias = exact(conv)
+    weight = weight.clone()
+    weight[range(len(weight)), range(len(weight)), 1, 1] += 1
+    return weight, bias
+
+
+def scaled_input(conv: nn.Module, factor: float) -> Folded:
+    """Return ``conv(factor * x)`` as one convolution."""
+    weight, bias = exact(conv)
+    return weight * factor, bias
+
+
+def scaled_output(conv: nn.Module, factor: Tensor | float) -> Folded:
+    """Return ``factor * conv(x)`` as one convolution; one factor, or one per channel."""
+    weight, bias = exact(conv)
+    factor = torch.as_tensor(factor, dtype=torch.float64, device=weight.device)
+    return weight * factor.view(-1, 1, 1, 1), bias * factor
+
+
+def one_by_ones(first: nn.Module, *others: nn.Module) -> Folded:
+    """Return ``first`` and the 1x1 convolutions that follow it as one."""
+    weight, bias = exact(first)
+    for conv in others:
+        matrix, offset = exact(conv)
+        weight = torch.einsum("oi,icyx->ocyx", matrix[:, :, 0, 0], weight)
+        bias = matrix[:, :, 0, 0] @ bias + offset
+    return weight, bias
+
+
+def fused_conv(
+    folded: Folded,
+    activation: str = "none",
+    *,
+    stride: int = 1,
+    padding: int | None = None,
+    dilation: int = 1,
+) -> FusedConv:
+    """Return a :class:`FusedConv` with these float64 weights in float32."""
+    weight, bias = folded[0].float(), folded[1].float()
+    return FusedConv(weight, bias, activation, stride=stride, padding=padding, dilation=dilation)

@@ -1,0 +1,79 @@
+"""The table of this package's networks, and any other network of BasicSR's registry by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from lrfdn_arch.archs import lrfdn_arch, rfdn_arch
+from lrfdn_arch.archs.architecture import Architecture, Released, State
+from lrfdn_arch.text import unknown
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    record.name: record for record in (lrfdn_arch.ARCHITECTURE, rfdn_arch.ARCHITECTURE)
+}
+RELEASED: Mapping[str, tuple[Architecture, Released]] = {
+    released.sha256: (record, released)
+    for record in ARCHITECTURES.values()
+    for released in record.released
+}
+
+
+def find_architecture(name: str) -> Architecture:
+    """Return the record of the network called ``name`` in option files.
+
+    Names that are not this package's are looked up in BasicSR's ARCH registry, which takes the
+    seconds that importing BasicSR takes.
+
+    Raises:
+        ValueError: no such network is registered.
+    """
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name]
+    return Architecture(name, find_registered("ARCH_REGISTRY", "network", name))
+
+
+def find_registered(registry_name: str, what: str, name: str) -> Any:
+    """Return the class or function that BasicSR knows as ``name``.
+
+    Args:
+        registry_name: e.g. ``ARCH_REGISTRY``, in ``basicsr.utils.registry``.
+        what: what it holds, for the message: ``network``, ``dataset``, ``model``.
+        name: the ``type`` in an option file.
+
+    Raises:
+        ValueError: nothing is registered under that name.
+    """
+    import basicsr  # noqa: F401 (fills the registries)
+    from basicsr.utils import registry
+
+    full = dict(iter(getattr(registry, registry_name)))
+    known = {key.removesuffix("_basicsr"): found for key, found in full.items()} | full
+    if name not in known:
+        raise ValueError(f"{what} type {name!r}: {unknown(name, known, f'{what} type')}")
+    return known[name]
+
+
+def architecture_of(network: nn.Module) -> Architecture | None:
+    """Return the record of a network of exactly one of this package's classes, else None."""
+    record = ARCHITECTURES.get(type(network).__name__)
+    return record if record is not None and type(network) is record.network else None
+
+
+def recognize(state: State) -> tuple[Architecture, dict[str, Any]] | None:
+    """Return the network that a state dict fits and its constructor arguments, else None."""
+    for record in ARCHITECTURES.values():
+        arguments = record.read_arguments(state) if record.read_arguments else None
+        if arguments is not None:
+            return record, arguments
+    return None
+
+
+def build_network(options: Mapping[str, Any]) -> nn.Module:
+    """Build the network of an option file's ``network_g``: ``type`` and constructor arguments.
+
+    Raises:
+        ValueError: the type is not registered, or its constructor does not take these arguments.
+    """
+    arguments = {key: value for key, value in options.items() if key != "type"}
+    return find_architecture(options["type"]).build(arguments)
