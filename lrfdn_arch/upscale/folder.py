@@ -14,6 +14,7 @@ from lrfdn_arch.inference.fastest import open_fastest
 from lrfdn_arch.inference.loading import load_network
 from lrfdn_arch.inference.runtimes import Runtime, open_runtime, pick_device
 from lrfdn_arch.inference.tiling import DEFAULT_OVERLAP, SMALLEST_TILE
+from lrfdn_arch.progress import progress_bar
 from lrfdn_arch.upscale.batch import Outcome, work_off
 from lrfdn_arch.upscale.picture_upscaler import PictureUpscaler
 from lrfdn_arch.upscale.pictures.formats import format_of
@@ -161,18 +162,12 @@ def _progress(report: TextIO, jobs: Sequence[Job]) -> Iterator[Shown]:
 
         yield lines
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
-
-    name = TextColumn("{task.description}", markup=False)  # brackets in file names are no markup
-    columns = name, BarColumn(), MofNCompleteColumn(), TimeLeft()
-    with Progress(*columns, console=Console(file=report)) as bar:
-        task = bar.add_task("upscaling", total=len(jobs))
+    with progress_bar(len(jobs), "upscaling", file=report) as bar:
 
         def shown(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
             for outcome in outcomes:
-                bar.update(task, advance=1, description=outcome.job.source.name)
+                bar.set_postfix_str(outcome.job.source.name)
+                bar.update()
                 yield outcome
 
         yield shown

@@ -1,0 +1,43 @@
+"""The progress bar of every command."""
+
+import sys
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+_SECONDS_BETWEEN_LOG_LINES = 30
+
+
+def progress_bar(
+    total: float | None,
+    description: str = "",
+    *,
+    unit: str = "image",
+    file: TextIO | None = None,
+) -> "tqdm[Any]":
+    """Return a tqdm bar, to be used as a context manager.
+
+    On a terminal the bar is redrawn in place and removed at the end. In a log file it leaves a line
+    every half minute and one at the end. Print above it with ``bar.write(text, file=...)``.
+
+    Args:
+        total: how much there is to do, if it is known.
+        description: shown before the bar.
+        unit: what is counted: "B" counts bytes, "" shows the percentage only (for fractions).
+        file: where the bar is drawn, by default stderr.
+    """
+    stream: TextIO = sys.stderr if file is None else file
+    terminal = stream.isatty()
+    count = "{n_fmt}/{total_fmt} {unit} " if unit else ""
+    return tqdm(
+        total=total,
+        desc=description or None,
+        unit=unit,
+        unit_scale=unit == "B",
+        file=stream,
+        leave=not terminal,
+        dynamic_ncols=True,
+        mininterval=0.1 if terminal else _SECONDS_BETWEEN_LOG_LINES,
+        maxinterval=10 if terminal else _SECONDS_BETWEEN_LOG_LINES,
+        bar_format="{l_bar}{bar}| " + count + "[{elapsed}<{remaining}{postfix}]" if total else None,
+    )
