@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import Any
 
+from lrfdn_arch.extensions import import_plugins
 from lrfdn_arch.import_hooks import after_import
 
 # (registry in basicsr.utils.registry, module, class) beside the networks of lrfdn_arch.archs.
@@ -15,7 +16,8 @@ OTHERS = (
 def register() -> None:
     """Put the networks, their blocks, the dataset and the model into BasicSR's registries.
 
-    Each class is registered under its own name. Calling it again changes nothing.
+    Each class is registered under its own name; plugins of installed packages are imported after
+    them. Calling it again changes nothing.
 
     Raises:
         ValueError: a name is already taken by another object.
@@ -26,6 +28,7 @@ def register() -> None:
             _register_one(registries.ARCH_REGISTRY, "ARCH_REGISTRY", cls)
     for registry, module, name in OTHERS:
         _register_one(getattr(registries, registry), registry, getattr(import_module(module), name))
+    import_plugins()
 
 
 def _register_one(registry: Any, registry_name: str, obj: type) -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from lrfdn_arch.extensions import import_extensions
 from lrfdn_arch.options.arguments import argument_faults
 from lrfdn_arch.options.contradictions import contradictions
 from lrfdn_arch.options.faults import Fault, KeyPath, OptionsError
@@ -32,7 +33,8 @@ def load_options(
     data, lines = read_yaml(Path(file))
     data, origins = apply_overrides(data, overrides)
     lines |= origins
-    faults = unknown_keys(data, kind) + argument_faults(data)
+    faults = _import(data, Path(file).parent)
+    faults += unknown_keys(data, kind) + argument_faults(data)
     try:
         options = kind.model_validate(data)
     except ValidationError as error:
@@ -44,6 +46,20 @@ def load_options(
     if faults:
         raise OptionsError(str(file), _in_file_order(faults, lines), lines)
     return options
+
+
+def _import(data: dict[str, Any], folder: Path) -> list[Fault]:
+    """Import the ``imports`` of a file in ``folder``; make their paths in ``data`` absolute."""
+    names, faults = data.get("imports"), []
+    if not isinstance(names, list):
+        return faults
+    for number, name in enumerate(names):
+        if isinstance(name, str):
+            try:
+                names[number] = import_extensions([name], folder)[0]
+            except (ValueError, OSError) as error:
+                faults.append(Fault(("imports", number), str(error)))
+    return faults
 
 
 def _fault(error: ErrorDetails) -> Fault:

@@ -21,6 +21,12 @@ class Options(Section):
         pattern=r"^[^/\\.][^/\\]*$",
         description="Name of the experiment: its folder under experiments/ or results/.",
     )
+    imports: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description="Python files (relative to this file, then to the working directory) or "
+        "modules that register networks, models, datasets, losses or metrics; their code is run.",
+    )
     model_type: str = Field(default="LRFDNModel", description="Model in BasicSR's MODEL_REGISTRY.")
     scale: Positive = Field(description="Upscaling factor.")
     num_gpu: Count | Literal["auto"] = Field(

@@ -329,3 +329,46 @@ def test_importing_options_imports_neither_torch_nor_basicsr():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "set()"
+
+
+OUTSIDE = """\
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
+from torch import nn
+
+@ARCH_REGISTRY.register()
+class {name}(nn.Module):
+    def __init__(self, num_feat: int = 8, upscale: int = 4):
+        super().__init__()
+"""
+
+
+def test_files_named_by_imports_register_networks_before_the_checks(write, tmp_path):
+    (tmp_path / "outside_nets.py").write_text(OUTSIDE.format(name="OutsideNetwork"))
+    file = write(
+        GOOD,
+        ("name: run", "name: run\nimports: [outside_nets.py]"),
+        ("{type: LRFDN, num_feat: 16, num_block: 1}", "{type: OutsideNetwork, num_feat: 16}"),
+    )
+    options = load_options(file, TrainOptions)
+    assert options.imports == (str(tmp_path / "outside_nets.py"),)
+    from basicsr.utils.registry import ARCH_REGISTRY
+
+    assert "OutsideNetwork" in ARCH_REGISTRY
+
+
+def test_faults_of_imports_come_with_all_others(write, tmp_path):
+    (tmp_path / "broken.py").write_text("\nimport not_there\n")
+    file = write(
+        GOOD,
+        ("name: run", "name: run\nimports: [gone.py, broken.py, 3]"),
+        ("manual_seed", "manual_sed"),
+    )
+    text = faults_of(file)
+    assert "4 faults" in text, text
+    for expected in (
+        f"line 2, imports:0: gone.py: no such file in {tmp_path}",
+        "line 2, imports:1: broken.py cannot be imported: line 2: ModuleNotFoundError: No module",
+        "line 2, imports:2: expected a string, found 3",
+        "line 6, manual_sed: unknown key",
+    ):
+        assert expected in text, text

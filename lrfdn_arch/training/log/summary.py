@@ -76,6 +76,7 @@ def write_test_file(options: TrainOptions, weights: Path, path: Path) -> bool:
         }
     content = {
         "name": options.name,
+        "imports": list(options.imports),
         "model_type": options.model_type,
         "scale": options.scale,
         "num_gpu": options.num_gpu,
