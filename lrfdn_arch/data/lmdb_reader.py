@@ -17,6 +17,7 @@ import lmdb
 import numpy as np
 
 from lrfdn_arch.data import ppm
+from lrfdn_arch.data.image_files import open_image
 
 META_INFO = "meta_info.txt"
 DATA = "data.mdb"
@@ -210,16 +211,16 @@ def expected_bytes(env: lmdb.Environment) -> int:
     return (env.info()["last_pgno"] + 1) * env.stat()["psize"]
 
 
-def decode(file: memoryview | bytes | bytearray) -> np.ndarray:
+def decode(file: memoryview) -> np.ndarray:
     """Decode an image file to uint8 (H, W, C), RGB or grey.
 
     Raises:
-        ValueError: it is no image.
+        ValueError: it is not an image, or is damaged.
     """
     import cv2
 
-    data = np.frombuffer(file, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR) if data.size else None
+    with open_image(bytes(file)):
+        image = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_ANYCOLOR)
     if image is None:
-        raise ValueError(f"expected an image file, found bytes starting {bytes(file[:8])!r}")
+        raise ValueError("damaged image")
     return image[..., None] if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lrfdn_arch.data.bicubic import imresize
+from lrfdn_arch.data.image_files import read_regular
 from lrfdn_arch.data.lmdb_reader import key_for
 from lrfdn_arch.prepare import source_image
 from lrfdn_arch.prepare.lmdb_writer import LmdbWriter, made_from, recover
@@ -194,8 +195,8 @@ def _check(images: Mapping[str, Path], targets: Sequence[Target], options: PackO
 
 
 def _prepare(original: Original, targets: Sequence[Target], options: PackOptions) -> _Prepared:
-    data = original.path.read_bytes()
     try:
+        data = read_regular(original.path)
         image = source_image.read(
             data, grey=options.grey, factor=original.factor, multiple=options.multiple
         )

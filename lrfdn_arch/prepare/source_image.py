@@ -1,17 +1,17 @@
 """Reading photographs of any kind as what a store holds: 8 bits, RGB or grey, a fitting size."""
 
-import io
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
 
 from lrfdn_arch.data import ppm
 from lrfdn_arch.data.bicubic import imresize
+from lrfdn_arch.data.image_files import open_image
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 _PNG = b"\x89PNG\r\n\x1a\n"
-_RGB8 = (8, 2)  # bit depth and colour type in a PNG's header
 _PNG_LEVEL = 1  # BasicSR's; the highest takes five times as long for 15 % less
 
 
@@ -42,7 +42,7 @@ def read(data: bytes, *, grey: bool = False, factor: float = 1, multiple: int = 
     Raises:
         ValueError: it cannot be read, or is not even ``multiple`` pixels large.
     """
-    image = _decode_png(data) if data.startswith(_PNG) else _decode_other(data)
+    image = _decode(data)
     _to_8_bits(image)
     _drop_alpha(image)
     _to_channels(image, grey)
@@ -80,41 +80,35 @@ def encode(image: SourceImage, codec: str, data: bytes | None = None) -> bytes |
     return file.tobytes()
 
 
-def _decode_png(data: bytes) -> SourceImage:
+def _decode(data: bytes) -> SourceImage:
+    with open_image(data) as opened:
+        if opened.format == "PNG":
+            return _decode_png(data, opened)
+        image = ImageOps.exif_transpose(opened)  # turned as the camera was held
+        if image.mode == "F":
+            raise ValueError("pixels are floating point, of unknown range")
+        changes = []
+        if image.mode == "P":
+            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+        elif image.mode == "1":
+            image = image.convert("L")
+        elif image.mode not in ("L", "LA", "RGB", "RGBA") and image.mode[:1] != "I":
+            changes, image = [f"converted from {image.mode}"], image.convert("RGB")
+        pixels = np.asarray(image)
+    return SourceImage(pixels[..., None] if pixels.ndim == 2 else pixels, changes=changes)
+
+
+def _decode_png(data: bytes, header: Image.Image) -> SourceImage:
     import imagecodecs  # a third faster than OpenCV or Pillow, and writes where it is told to
 
-    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
     file = pixels = None
-    if tuple(data[24:26]) == _RGB8 and b"tRNS" not in data[: data.find(b"IDAT")]:
-        file, pixels = ppm.allocate(height, width, 3)
+    if header.mode == "RGB" and data[24] == 8 and "transparency" not in header.info:
+        file, pixels = ppm.allocate(header.height, header.width, 3)
     try:
         decoded = imagecodecs.png_decode(data, out=pixels)
     except (imagecodecs.PngError, ValueError) as error:
         raise ValueError(f"damaged PNG: {error}") from error
     return SourceImage(decoded[..., None] if decoded.ndim == 2 else decoded, file)
-
-
-def _decode_other(data: bytes) -> SourceImage:
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            image = ImageOps.exif_transpose(opened)  # cameras say how they were held
-            if image.mode == "F":
-                raise ValueError("pixels are floating point, of unknown range")
-            if image.mode == "P":
-                image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-            elif image.mode == "1":
-                image = image.convert("L")
-            elif image.mode not in ("L", "LA", "RGB", "RGBA") and image.mode[:1] != "I":
-                changes = [f"converted from {image.mode}"]
-                return SourceImage(np.asarray(image.convert("RGB")), changes=changes)
-            pixels = np.asarray(image)
-    except UnidentifiedImageError:
-        raise ValueError("no image, or of a kind that cannot be read") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"damaged image: {error}") from error
-    return SourceImage(pixels[..., None] if pixels.ndim == 2 else pixels)
 
 
 def _to_8_bits(image: SourceImage) -> None:

@@ -1,0 +1,142 @@
+"""Opening image files from untrusted sources: what is checked before anything is decoded."""
+
+import io
+import os
+import stat
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+# Pillow reads 40 more formats, among them EPS, which it hands to Ghostscript.
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")
+LIMIT_VARIABLE = "LRFDN_MAX_PIXELS"
+_BYTES_PER_PIXEL = 16  # more than any of the formats stores, previews and metadata included
+_opening = threading.Lock()  # `catch_warnings` changes a global list
+
+
+def max_pixels() -> int:
+    """Return the largest number of pixels an image may have.
+
+    It is ``LRFDN_MAX_PIXELS`` in the environment; by default the number at which Pillow refuses an
+    image as a decompression bomb, 178,956,970.
+
+    Raises:
+        ValueError: the variable is not a positive integer.
+    """
+    text = os.environ.get(LIMIT_VARIABLE)
+    if text is None:
+        return 2 * (Image.MAX_IMAGE_PIXELS or 1 << 62)
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{LIMIT_VARIABLE}: expected a number of pixels, found {text!r}.")
+    return int(text)
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Check a size that a file claims, before memory for its pixels is allocated.
+
+    Raises:
+        ValueError: it has more pixels than `max_pixels`.
+    """
+    if width * height > max_pixels():
+        raise ValueError(
+            f"{width}x{height} pixels are more than the limit of {max_pixels():,}; set "
+            f"{LIMIT_VARIABLE} to allow more"
+        )
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the content of a regular file, of a size that an image may have.
+
+    Raises:
+        ValueError: ``path`` is a device, a pipe, a socket or a folder, or too large.
+        OSError: it cannot be read.
+    """
+    with _open_regular(path) as file:
+        return file.read()
+
+
+def read_image_file(path: Path) -> bytes:
+    """Return the content of an image file, checked as `open_image` does, for other decoders.
+
+    Raises:
+        ValueError: as for `read_regular` and `open_image`.
+        OSError: it cannot be read.
+    """
+    with _open_regular(path) as file:
+        with _named(path), open_image(file):
+            pass
+        file.seek(0)
+        return file.read()
+
+
+@contextmanager
+def open_image(source: Path | bytes | io.BufferedReader) -> Iterator[Image.Image]:
+    """Open an image without decoding it, as ``PIL.Image.open`` does, with these checks.
+
+    The file must be regular, of one of `FORMATS`, and claim no more than `max_pixels`. Whatever
+    Pillow raises about damage, also while the image is decoded inside the ``with`` block, becomes a
+    ValueError.
+
+    Raises:
+        ValueError: not such a file, or damaged; the message begins with the path if one was given.
+        OSError: the file cannot be read.
+    """
+    if isinstance(source, Path):
+        with _open_regular(source) as file, _named(source), open_image(file) as image:
+            yield image
+        return
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with _open(file) as image:
+            yield image
+    except UnidentifiedImageError as error:
+        names = ", ".join(FORMATS)
+        raise ValueError(f"not an image, or not of a supported format ({names})") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{error} Set {LIMIT_VARIABLE} to allow more.") from error
+    except (ValueError, MemoryError):
+        raise
+    except Exception as error:  # damage makes Pillow raise OSError, SyntaxError, struct.error, ...
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ValueError(f"damaged image: {error}") from error
+
+
+def _open(file: io.BytesIO | io.BufferedReader) -> Image.Image:
+    limit = max_pixels()
+    with _opening, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about sizes and tags; errors are raised
+        if limit > 2 * (Image.MAX_IMAGE_PIXELS or limit):
+            Image.MAX_IMAGE_PIXELS = -(-limit // 2)  # Pillow refuses twice as many
+        image = Image.open(file, formats=FORMATS)
+    check_pixels(*image.size)
+    return image
+
+
+def _open_regular(path: Path) -> io.BufferedReader:
+    info = path.stat()  # before opening, which would block on a pipe
+    if not stat.S_ISREG(info.st_mode):
+        raise ValueError(f"{path}: expected a regular file, found {_kind(info.st_mode)}")
+    if info.st_size > _BYTES_PER_PIXEL * max_pixels():
+        raise ValueError(f"{path}: {info.st_size:,} bytes are more than an image may have")
+    return path.open("rb")
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Put ``path`` before the message of a ValueError that does not begin with it."""
+    try:
+        yield
+    except ValueError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise ValueError(f"{path}: {error}") from error
