@@ -1,4 +1,4 @@
-"""Keeping freed memory, and knowing how much there is."""
+"""Memory: keeping what was freed, recognising that it ran out, and how much is left."""
 
 import ctypes
 import re
@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import torch
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
-_HALF_A_GIGABYTE = 1 << 29
+_CGROUP = Path("/sys/fs/cgroup")
+_CGROUP_FILES = (  # of version 2 and version 1
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+)
 # "DefaultCPUAllocator: can't allocate memory", "CUDA out of memory", "std::bad_alloc",
 # "CUDNN_STATUS_ALLOC_FAILED", "Failed to allocate memory for requested buffer" and the like.
 _RAN_OUT = re.compile(
@@ -19,12 +24,12 @@ _RAN_OUT = re.compile(
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep memory it has freed, for the next tensor; True where that worked.
+    """Let this process keep freed memory for the next tensor; return whether that worked.
 
-    glibc gives every freed block above 32 MiB at most back to the kernel, which clears each page
-    again at the next use. A network frees and takes hundreds of megabytes per image: on two cores
-    that was a third of the whole time. Changes the process, so commands call it and the library
-    does not. Does nothing outside Linux with glibc.
+    glibc returns every freed block above 32 MiB at most to the kernel, which clears each page again
+    at the next use. A network frees and allocates hundreds of megabytes per image: on two cores
+    that took a third of the whole time. This changes the whole process, so only commands call it.
+    It does nothing outside Linux with glibc.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -38,9 +43,9 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Raise MemoryError for what torch and the other runtimes raise where memory runs out.
+    """Raise MemoryError in place of what torch and the other runtimes raise when memory runs out.
 
-    It is a RuntimeError here and a class of the runtime's own there; only the text tells.
+    Each has exception classes of its own; only the messages are similar.
     """
     try:
         yield
@@ -51,27 +56,22 @@ def memory_errors() -> Iterator[None]:
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes that ``device`` can still give to us.
-
-    Where the system does not tell, half a gigabyte, which any machine of today has.
-    """
+    """Return how many bytes this process can still allocate on ``device``."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return _HALF_A_GIGABYTE
-    kilobytes = next((line.split()[1] for line in lines if line.startswith("MemAvailable")), None)
-    available = int(kilobytes) * 1024 if kilobytes else _HALF_A_GIGABYTE
-    return min(available, _cgroup_left())
+    return min(psutil.virtual_memory().available, _container_left())
 
 
-def _cgroup_left() -> int:
-    """Return what a container's limit leaves; a very large number without a limit."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
-        used = int((folder / "memory.current").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return sys.maxsize
-    return sys.maxsize if limit == "max" else max(0, int(limit) - used)
+def _container_left() -> int:
+    """Return what the limit of a container (cgroup) leaves; a very large number without a limit.
+
+    The page cache of files counts as used memory there, but the kernel frees it on demand.
+    """
+    for limit, used, cache in _CGROUP_FILES:
+        try:
+            left = int((_CGROUP / limit).read_text()) - int((_CGROUP / used).read_text())
+            stat = (_CGROUP / limit).with_name("memory.stat").read_text().splitlines()
+            return max(0, left + int(dict(line.split() for line in stat)[cache]))
+        except (OSError, ValueError, KeyError):  # no such file, or no limit ("max")
+            continue
+    return sys.maxsize
