@@ -1,4 +1,4 @@
-# make setup | demo | test | test-slow | lint | clean
+# make setup | demo | test | test-slow | lint | format | lock | clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -6,9 +6,13 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.setup-done
 # Extra arguments for the torch install, e.g. a CPU build:
 #   make setup TORCH="torch torchvision --index-url https://download.pytorch.org/whl/cpu"
-TORCH  ?= "torch>=2.6,<3" "torchvision>=0.21,<1"
+TORCH  ?= "torch>=2.10,<3" "torchvision>=0.25,<1"
 
-.PHONY: setup demo test test-slow lint clean
+# LOCKED=1 installs the versions in requirements.lock instead of the newest ones.
+CONSTRAINTS := $(if $(LOCKED),--constraint requirements.lock)
+INSTALL := $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python $(CONSTRAINTS)
+
+.PHONY: setup demo test test-slow lint format lock clean
 
 setup: $(STAMP)
 
@@ -19,8 +23,8 @@ $(STAMP): pyproject.toml setup.py Makefile
 	  f"Python 3.10 to 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}: make setup PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python $(TORCH) "numpy<3" cython setuptools wheel
-	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --editable ".[dev]"
+	$(INSTALL) $(TORCH) "numpy<3" cython setuptools wheel
+	$(INSTALL) --editable ".[dev]"
 	@touch $@
 
 # The picture and the runs' folders are described in the README.
@@ -34,6 +38,17 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# One file for Python 3.10 to 3.12 on every platform; without index and URLs, so that any index
+# serves it, that of torch's CPU builds among them.
+lock: setup
+	echo "# The versions that the tests run with: make setup LOCKED=1. Renewed by make lock." > requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --upgrade \
+	  --python $(BIN)/python --no-header --no-emit-index-url --no-emit-find-links >> requirements.lock
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow"
