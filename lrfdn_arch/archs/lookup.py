@@ -44,14 +44,19 @@ def find_registered(registry_name: str, what: str, name: str) -> Any:
     Raises:
         ValueError: nothing is registered under that name.
     """
+    known = registered(registry_name)
+    if name not in known:
+        raise ValueError(f"{what} type {name!r}: {unknown(name, known, f'{what} type')}")
+    return known[name]
+
+
+def registered(registry_name: str) -> dict[str, Any]:
+    """Return everything in a registry of BasicSR, also by the short names that it accepts."""
     import basicsr  # noqa: F401 (fills the registries)
     from basicsr.utils import registry
 
     full = dict(iter(getattr(registry, registry_name)))
-    known = {key.removesuffix("_basicsr"): found for key, found in full.items()} | full
-    if name not in known:
-        raise ValueError(f"{what} type {name!r}: {unknown(name, known, f'{what} type')}")
-    return known[name]
+    return {name.removesuffix("_basicsr"): found for name, found in full.items()} | full
 
 
 def architecture_of(network: nn.Module) -> Architecture | None:

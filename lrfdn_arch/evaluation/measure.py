@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from lrfdn_arch.training.batches import to_unit_float
+from lrfdn_arch.data.batches import to_unit_float
 
 
 @dataclass(frozen=True)

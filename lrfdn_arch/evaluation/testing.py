@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lrfdn_arch.archs.lookup import build_network, find_registered
 from lrfdn_arch.evaluation.measure import (
     ImageResult,
     ValidationResult,
@@ -17,7 +18,6 @@ from lrfdn_arch.evaluation.measure import (
 from lrfdn_arch.evaluation.test_results import results_table, write_metrics
 from lrfdn_arch.evaluation.validation_upscaler import upscaler
 from lrfdn_arch.options import Placement, TestOptions, to_basicsr
-from lrfdn_arch.training.building import build_network, find
 from lrfdn_arch.weights import load_into, read_state_dict
 
 # Models that are their network and nothing more; any other is built by BasicSR and asked to test.
@@ -113,7 +113,7 @@ def _upscale(
 ) -> Callable[[Tensor], Tensor]:
     """Return the network, or a model of BasicSR's that is more than its network, as a function."""
     if options.model_type not in _PLAIN_MODELS:
-        model = find("MODEL_REGISTRY", "model", options.model_type)(opt)
+        model = find_registered("MODEL_REGISTRY", "model", options.model_type)(opt)
 
         def through_model(lq: Tensor) -> Tensor:
             model.feed_data({"lq": lq})
@@ -144,7 +144,7 @@ def _test_on(
     from basicsr.data import build_dataset
     from tqdm import tqdm
 
-    find("DATASET_REGISTRY", "dataset", dataset_opt["type"])
+    find_registered("DATASET_REGISTRY", "dataset", dataset_opt["type"])
     loader = validation_loader(build_dataset(dataset_opt))
     val = opt.get("val") or {}
     folder = Path(opt["path"]["visualization"]) / dataset_opt["name"]

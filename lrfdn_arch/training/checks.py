@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from lrfdn_arch.data.batches import to_unit_float
 from lrfdn_arch.options import Placement, TrainOptions
-from lrfdn_arch.training.batches import to_unit_float
 from lrfdn_arch.training.loader import global_batch
 
 # More loader processes than this many for each core only take each other's time.

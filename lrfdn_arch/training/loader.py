@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from lrfdn_arch.data.batches import to_device
 from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset, collate
 from lrfdn_arch.data.sampler import EndlessSampler, SampleKey
 from lrfdn_arch.options import Placement, TrainOptions
-from lrfdn_arch.training.batches import to_device
 from lrfdn_arch.training.random_state import seeded
 
 

@@ -1,4 +1,4 @@
-"""Batches on their way from the loader to the network."""
+"""Batches between the loader and the network."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,8 +10,8 @@ from torch import Tensor
 def to_device(batch: Mapping[str, Any], device: torch.device, **layout: Any) -> dict[str, Any]:
     """Return ``batch`` with its tensors on ``device``, images as float32 in [0, 1].
 
-    uint8 images travel as bytes, a quarter of the float's size, and are converted there. Moving
-    page-locked memory does not wait.
+    uint8 images are converted on the device: they are a quarter of the size of floats. Copies from
+    page-locked memory are asynchronous.
     """
     return {
         key: to_unit_float(value.to(device, non_blocking=True), **layout)
@@ -22,7 +22,7 @@ def to_device(batch: Mapping[str, Any], device: torch.device, **layout: Any) -> 
 
 
 def to_unit_float(image: Tensor, **layout: Any) -> Tensor:
-    """Return ``image`` as float32 in [0, 1]: uint8 is divided by 255, floats stay as they are."""
+    """Return ``image`` as float32: uint8 divided by 255, floats in [0, 1] unchanged."""
     if image.dtype == torch.uint8:
         return image.to(torch.float32, **layout).div_(255)
     return image.to(torch.float32, **layout)
