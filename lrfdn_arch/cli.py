@@ -11,6 +11,7 @@ from lrfdn_arch.commands import (
     complexity,
     export,
     prepare,
+    recipes,
     submit,
     test,
     train,
@@ -23,6 +24,7 @@ from lrfdn_arch.commands import (
 COMMANDS = (
     prepare,
     verify,
+    recipes,
     train,
     test,
     upscale,

@@ -37,9 +37,8 @@ def test_there_are_files_for_both_networks_and_three_scales() -> None:
 @pytest.mark.parametrize("file", FILES, ids=ident)
 def test_the_file_says_what_it_needs_how_to_run_it_and_how_to_override(file: Path) -> None:
     assert header(file, "Needs")
-    script, flag, path = shlex.split(header(file, "Run").removeprefix("python "))
-    assert (script, flag) == ("train.py" if kind(file) is TrainOptions else "test.py", "-opt")
-    assert REPOSITORY / path == file
+    command = "train" if kind(file) is TrainOptions else "test"
+    assert shlex.split(header(file, "Run")) == ["lrfdn", command, "-opt", file.stem]
     override = shlex.split(header(file, "Override"))
     assignments = override[override.index("--force_yml") + 1 :]
     load_options(file, kind(file), assignments)

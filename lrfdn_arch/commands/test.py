@@ -23,16 +23,23 @@ def main(argv: Sequence[str], root: Path | None = None) -> None:
 def run(arguments: argparse.Namespace, root: Path | None = None) -> None:
     """Test; ``root`` (the working directory) gets ``results/``."""
     from lrfdn_arch.options import TestOptions, load_options
+    from lrfdn_arch.options.recipes import find_option_file
 
     # Before torch and BasicSR, which take seconds: a mistake in the file shows at once.
-    options = load_options(arguments.opt, TestOptions, arguments.force_yml)
+    file = find_option_file(arguments.opt, "test")
+    options = load_options(file, TestOptions, arguments.force_yml)
     from lrfdn_arch.evaluation.testing import test
 
     test(options, root=(root or Path.cwd()).resolve(), only=arguments.only)
 
 
 def _declare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-opt", required=True, metavar="FILE", help="option file")
+    parser.add_argument(
+        "-opt",
+        required=True,
+        metavar="FILE",
+        help="option file, or a name that `lrfdn recipes` lists",
+    )
     parser.add_argument(
         "--force_yml",
         nargs="+",

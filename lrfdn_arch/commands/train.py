@@ -31,26 +31,33 @@ def run(arguments: argparse.Namespace, root: Path | None = None) -> int:
         root: folder of ``experiments/`` and ``tb_logger/``, by default the working directory.
     """
     from lrfdn_arch.options import TrainOptions, load_options
+    from lrfdn_arch.options.recipes import find_option_file
 
     # Before torch and BasicSR, which take seconds: a mistake in the file shows at once.
-    options = load_options(arguments.opt, TrainOptions, arguments.force_yml)
+    file = find_option_file(arguments.opt, "train")
+    options = load_options(file, TrainOptions, arguments.force_yml)
     if arguments.debug:
         overrides = _for_debugging(options, arguments.force_yml)
-        options = load_options(arguments.opt, TrainOptions, overrides)
+        options = load_options(file, TrainOptions, overrides)
     from lrfdn_arch.training.run import run_training
 
     return run_training(
         options,
         launcher=arguments.launcher,
         root=(root or Path.cwd()).resolve(),
-        file=arguments.opt,
+        file=str(file),
         auto_resume=arguments.auto_resume,
     )
 
 
 def _declare(parser: argparse.ArgumentParser) -> None:
     """Declare BasicSR's arguments."""
-    parser.add_argument("-opt", required=True, metavar="FILE", help="option file")
+    parser.add_argument(
+        "-opt",
+        required=True,
+        metavar="FILE",
+        help="option file, or a name that `lrfdn recipes` lists",
+    )
     parser.add_argument(
         "--launcher",
         choices=("none", "pytorch", "slurm"),

@@ -29,9 +29,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     from lrfdn_arch.evaluation.competitor import load_competitor
     from lrfdn_arch.options import TestOptions, load_options
+    from lrfdn_arch.options.recipes import find_option_file
     from lrfdn_arch.report import versus_bicubic
 
-    options = load_options(arguments.opt, TestOptions)
+    options = load_options(find_option_file(arguments.opt, "test"), TestOptions)
     others = [load_competitor(spec) for spec in arguments.beside]
     images = versus_bicubic.tested_images(options, Path.cwd(), others)
     print(versus_bicubic.comparison_table(images))

@@ -41,7 +41,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int | str]]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{path}: no such option file; those that come with the project are under options/"
+            f"{path}: no such option file; `lrfdn recipes` lists those that come with the package"
         ) from None
     except UnicodeDecodeError as error:
         raise OptionsError(str(path), [Fault((), f"expected UTF-8 text: {error}")]) from None
