@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lrfdn_arch.archs import LRFDN, RFDN
-from lrfdn_arch.inference.loading import load_network
+from lrfdn_arch.archs import LRFDN, RFDN, architecture_of
 from lrfdn_arch.upscale import folder as upscale
+from lrfdn_arch.weights import LoadedNetwork, load_network, network_from_state
 
 RELEASED = {"LRFDN": "team30_lrfdn.pth", "RFDN": "team00_rfdn.pth"}
 
@@ -53,7 +53,15 @@ def weights(tmp_path: Path) -> Path:
 
 
 def released(shared: Path, name: str) -> nn.Module:
-    return load_network(shared / "reference" / RELEASED[name])
+    return load_network(shared / "reference" / RELEASED[name]).network
+
+
+def loaded(network: nn.Module) -> LoadedNetwork:
+    """A copy of a network of the package, as a file of its weights would be loaded."""
+    record = architecture_of(network)
+    assert record is not None
+    options = {"type": record.name, **record.arguments_of(network)}
+    return network_from_state(network.state_dict(), network_g=options)
 
 
 def photo(shared: Path, name: str) -> Tensor:

@@ -91,6 +91,7 @@ class FusedNetwork(nn.Module):
         self.fea_conv, self.upsampler = first, last
         self.num_in_ch, self.num_feat = first.in_channels, first.out_channels
         self.num_out_ch = last.out_channels // upscale**2
+        self.overlap: int | None = None  # as in the network's record
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Upscale (N, num_in_ch, H, W) in [0, 1] to (N, num_out_ch, H*upscale, W*upscale).

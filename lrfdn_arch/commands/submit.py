@@ -64,7 +64,7 @@ def _write_zip(arguments: argparse.Namespace, competitor: Any) -> None:
     from lrfdn_arch.export.submission import Form, write_submission
 
     image_set = open_image_set(arguments.lr, None)
-    description = arguments.description or f"{competitor.identity}, no self-ensemble"
+    description = arguments.description or f"{competitor.loaded}, no self-ensemble"
     form = Form(description, not arguments.no_extra_data, arguments.runtime)
     with tqdm(total=len(image_set.pairs), unit="image", disable=None, leave=False) as bar:
 

@@ -108,8 +108,8 @@ def judge(
     counts = complexity.count(network)
     return NetworkResult(
         label=competitor.label,
-        network=competitor.identity.network,
-        arguments={k: v for k, v in competitor.identity.options().items() if k != "type"},
+        network=competitor.loaded.architecture.name,
+        arguments=dict(competitor.loaded.arguments),
         data_range=competitor.data_range,
         weights=competitor.weights,
         counts=Counts(**{name: getattr(counts, name) for name in Counts.model_fields}),

@@ -5,7 +5,7 @@ Everything a table, plot or page shows comes from here and from the images besid
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -154,7 +154,7 @@ class NetworkResult(Record):
 
     label: str
     network: str
-    arguments: dict[str, int]
+    arguments: dict[str, Any]
     data_range: float
     weights: Weights
     counts: Counts

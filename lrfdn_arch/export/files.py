@@ -1,20 +1,25 @@
 """``lrfdn export``: a network as a file for others to run, each checked before it is kept."""
 
+import json
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lrfdn_arch import __version__
-from lrfdn_arch.archs.fused import FusedNetwork
 from lrfdn_arch.extras import require
 from lrfdn_arch.files import replacing
-from lrfdn_arch.inference.fuse import fuse
-from lrfdn_arch.inference.loading import build_network, load_network
-from lrfdn_arch.weights import find_weights, identify, read_metadata, usual_img_range
+from lrfdn_arch.inference.fuse import can_fuse, fuse
+from lrfdn_arch.weights import LoadedNetwork, find_weights, load_network, read_metadata
+from lrfdn_arch.weights.img_range import in_usual_range
+from lrfdn_arch.weights.loading import PaddedNetwork
+from lrfdn_arch.weights.reading import NETWORK
 
 CHECKED_SIZES = ((1, 24, 32), (2, 15, 40), (1, 7, 9))  # batch, height, width; the last is padded
 _TOLERANCE, _HALF_TOLERANCE = 1e-4, 3e-2  # on noise, which the networks amplify
@@ -30,6 +35,7 @@ def export(
     half: bool = False,
     licence: str = "",
     overwrite: bool = False,
+    network_g: Mapping[str, Any] | None = None,
 ) -> Path:
     """Export ``weights`` as "onnx", "torchscript", "safetensors" or "fused"; return the file.
 
@@ -40,14 +46,14 @@ def export(
         suffix: of the default name.
         key: "params" or "params_ema" of a checkpoint.
         half: float16 inside, ONNX alone.
-        licence: of the weights, for the metadata; by default what ``weights`` says itself.
+        licence: of the weights, for the metadata; by default that of ``weights``.
         overwrite: replace an existing file.
+        network_g: as :func:`lrfdn_arch.weights.load_network`.
 
     Raises:
-        FileExistsError: the file is there already.
-        ValueError: as the function of that kind, or the weights are none of our networks', or
-            ``out`` is a folder.
-        OSError: the weights are not there, or the file cannot be written.
+        FileExistsError: the file exists.
+        ValueError: as the function of that kind, the network is not known, or ``out`` is a folder.
+        OSError: the weights are missing, or the file cannot be written.
     """
     source = find_weights(weights)
     if source.suffix.lower() == ".onnx":
@@ -56,62 +62,90 @@ def export(
     if out.is_dir():
         raise ValueError(f"{out} is a folder: give --out FILE")
     if out.exists() and not overwrite:
-        raise FileExistsError(f"{out} is there already: give another --out, or --overwrite")
-    network = load_network(source, key)
+        raise FileExistsError(f"{out} exists: give another --out, or --overwrite")
+    loaded = load_network(source, key, network_g)
     origin = {"licence": licence or read_metadata(source).get("licence", ""), "source": source.name}
     out.parent.mkdir(parents=True, exist_ok=True)
     if kind == "onnx":
-        export_onnx(network, out, half=half, **origin)
+        export_onnx(loaded, out, half=half, **origin)
     elif kind == "torchscript":
-        export_torchscript(network, out, **origin)
+        export_torchscript(loaded, out, **origin)
     elif kind == "safetensors":
-        export_safetensors(network.state_dict(), out, **origin)
+        export_safetensors(loaded, out, **origin)
     else:
         assert kind == "fused", kind
-        export_fused(network, out, **origin)
+        export_fused(loaded, out, **origin)
     return out
 
 
 def export_onnx(
-    network: nn.Module, path: Path, *, half: bool = False, licence: str = "", source: str = ""
+    loaded: LoadedNetwork, path: Path, *, half: bool = False, licence: str = "", source: str = ""
 ) -> None:
-    """Write ``network``, fused, as ONNX with free batch, height and width (opset 17).
+    """Write a network as ONNX with free batch, height and width.
 
-    ONNX Runtime runs it at three sizes and must agree with torch before the file is kept.
+    Networks with a fused form are written by this package (opset 17), others by torch's exporter.
+    ONNX Runtime runs the file at three sizes and must agree with torch before it is kept.
 
     Args:
-        network: LRFDN, RFDN or a fused one, on the CPU.
+        loaded: the network.
         path: of the file; an existing one is replaced.
-        half: float16 inside; images stay float32.
+        half: float16 inside, for fused networks; images stay float32.
         licence: of the weights, for the metadata.
         source: name of the weights' file, for the metadata.
 
     Raises:
-        ValueError: onnx or onnxruntime is missing, or the file does not compute what torch does.
+        ValueError: a package is missing, or the file does not compute what torch does.
         OSError: it cannot be written.
     """
     require("onnx", extra="onnx")
     require("onnxruntime", extra="onnx")
     import onnx
 
-    from lrfdn_arch.inference.onnx_graph import OPSET, build_model
     from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
 
-    fused = fuse(network)
-    model = build_model(fused, half=half)
+    if can_fuse(loaded.network):
+        from lrfdn_arch.inference.onnx_graph import build_model
+
+        model = build_model(fuse(loaded.network), half=half)
+    elif half:
+        raise ValueError(f"--half needs a network with a fused form, which {loaded} lacks")
+    else:
+        model = _exported_by_torch(loaded)
     model.producer_name, model.producer_version = "lrfdn-arch", __version__
-    precision = "fp16" if half else "fp32"
-    properties = metadata(fused, licence, source) | {"precision": precision, "opset": str(OPSET)}
-    onnx.helper.set_model_props(model, properties)
-    with replacing(path) as beside:
-        onnx.save_model(model, beside)
-        _check(OnnxRuntime(beside), network, _HALF_TOLERANCE if half else _TOLERANCE)
+    opset = next(o.version for o in model.opset_import if not o.domain)
+    properties = {"precision": "fp16" if half else "fp32", "opset": str(opset)}
+    onnx.helper.set_model_props(model, metadata(loaded, licence, source) | properties)
+    with replacing(path) as temporary:
+        onnx.save_model(model, temporary)
+        _check(OnnxRuntime(temporary), loaded, _HALF_TOLERANCE if half else _TOLERANCE)
+
+
+def _exported_by_torch(loaded: LoadedNetwork) -> Any:
+    require("onnxscript", extra="onnx")
+    free = torch.export.Dim.DYNAMIC
+    lq = torch.rand(2, loaded.channels, 24, 32)
+    try:
+        with redirect_stdout(StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                loaded.network,
+                (lq,),
+                input_names=["lq"],
+                output_names=["sr"],
+                dynamic_shapes=({0: free, 2: free, 3: free},),
+                dynamo=True,
+            )
+    except Exception as error:  # the exporter has no error class of its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"torch cannot export {loaded} to ONNX: {reason}") from error
+    assert program is not None, "returned by the exporter that works on torch.export"
+    return program.model_proto
 
 
 def export_torchscript(
-    network: nn.Module, path: Path, *, licence: str = "", source: str = ""
+    loaded: LoadedNetwork, path: Path, *, licence: str = "", source: str = ""
 ) -> None:
-    """Write ``network``, fused, as TorchScript for ``torch.jit.load``, any size from 1x1 on.
+    """Write a network, fused where it can be, as TorchScript for ``torch.jit.load``.
 
     The metadata is in the extra file "metadata.json". Checked like :func:`export_onnx`.
 
@@ -119,80 +153,64 @@ def export_torchscript(
         ValueError: the file does not compute what torch does.
         OSError: it cannot be written.
     """
-    import json
-    import warnings
-
     from lrfdn_arch.export.torchscript import scripted
 
-    fused = fuse(network)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch.jit is old and still widely read
-        warnings.simplefilter("ignore", DeprecationWarning)
-        module: Any = scripted(fused)
-        with replacing(path) as beside:
-            extra = {"metadata.json": json.dumps(metadata(fused, licence, source))}
-            torch.jit.save(module, str(beside), _extra_files=extra)
-            _check(torch.jit.load(str(beside)), network, _TOLERANCE)
+        warnings.simplefilter("ignore")  # torch.jit is deprecated and still widely read
+        module: Any = scripted(loaded)
+        with replacing(path) as temporary:
+            extra = {"metadata.json": json.dumps(metadata(loaded, licence, source))}
+            buffer = BytesIO()
+            torch.jit.save(module, buffer, _extra_files=extra)
+            temporary.write_bytes(buffer.getvalue())  # its own writer aborts on a full disk
+            _check(torch.jit.load(str(temporary)), loaded, _TOLERANCE)
 
 
 def export_safetensors(
-    state: Mapping[str, Tensor], path: Path, *, licence: str = "", source: str = ""
+    loaded: LoadedNetwork, path: Path, *, licence: str = "", source: str = ""
 ) -> None:
-    """Write plain weights, names as released, as safetensors with metadata.
-
-    Args:
-        state: of an LRFDN or RFDN.
-        path: of the file; an existing one is replaced.
-        licence: of the weights, for the metadata.
-        source: name of the weights' file, for the metadata.
+    """Write plain weights, names as released, in the usual ``img_range``, with metadata.
 
     Raises:
-        ValueError: the state dict belongs to neither network.
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
-    network = build_network(state)
-    described = metadata(network, licence, source) | {
-        "format": "pt",
-        "img_range": str(usual_img_range(type(network).__name__)),  # build_network's
-    }
+    loaded = in_usual_range(loaded)
+    network = loaded.network
+    if isinstance(network, PaddedNetwork):
+        network = network.network
+    described = metadata(loaded, licence, source) | {"format": "pt"}
     _save_safetensors(network.state_dict(), path, described)
 
 
-def export_fused(network: nn.Module, path: Path, *, licence: str = "", source: str = "") -> None:
+def export_fused(loaded: LoadedNetwork, path: Path, *, licence: str = "", source: str = "") -> None:
     """Write the fused network's weights as safetensors.
 
-    The names are FusedNetwork's: for other programs that rebuild its straight line. What ``lrfdn``
-    itself loads are the plain weights, which fuse in milliseconds.
+    The names are its fused form's, for other programs that rebuild it. What ``lrfdn`` itself loads
+    are the plain weights, which fuse in milliseconds.
 
     Raises:
         ValueError: the network cannot be fused.
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
-    fused = fuse(network)
-    described = metadata(fused, licence, source) | {"format": "pt", "fused": "1"}
-    _save_safetensors(fused.state_dict(), path, described)
+    state = fuse(loaded.network).state_dict()
+    described = metadata(loaded, licence, source) | {"format": "pt", "fused": "1"}
+    _save_safetensors(state, path, described)
 
 
-def metadata(network: nn.Module, licence: str = "", source: str = "") -> dict[str, str]:
-    """Return what a file says about its network; all values are text."""
-    if isinstance(network, FusedNetwork):
-        name, scale, features = network.network, network.upscale, network.num_feat
-        blocks, channels = len(list(network.get_submodule("blocks").children())), network.num_in_ch
-    else:
-        identity = identify(network.state_dict())
-        assert identity is not None, "built from an identified state dict"
-        name, scale, features = identity.network, identity.upscale, identity.num_feat
-        blocks, channels = identity.num_block, identity.num_in_ch
+def metadata(loaded: LoadedNetwork, licence: str = "", source: str = "") -> dict[str, str]:
+    """Return the metadata of an exported file; all values are text."""
+    arguments = loaded.arguments
     described = {
-        "architecture": name,
-        "scale": str(scale),
-        "num_feat": str(features),
-        "num_block": str(blocks),
-        "num_in_ch": str(channels),
+        "architecture": loaded.architecture.name,
+        NETWORK: json.dumps(loaded.options()),
+        "scale": str(loaded.scale),
+        "num_in_ch": str(loaded.channels),
+        "img_range": str(float(getattr(loaded.network, "img_range", 1.0))),
         "input": "float32 RGB in [0, 1], (N, C, H, W)",
         "output": "float32 RGB in [0, 1], not clamped",
         "source": f"lrfdn-arch {__version__}" + (f", from {source}" if source else ""),
     }
+    described |= {n: str(arguments[n]) for n in ("num_feat", "num_block") if n in arguments}
     return described | ({"licence": licence} if licence else {})
 
 
@@ -205,17 +223,16 @@ def _save_safetensors(state: Mapping[str, Tensor], path: Path, described: dict[s
 
 
 @torch.no_grad()
-def _check(run: Callable[[Tensor], Tensor], network: nn.Module, tolerance: float) -> None:
+def _check(run: Callable[[Tensor], Tensor], loaded: LoadedNetwork, tolerance: float) -> None:
     """Compare a file's results with torch's on noise of three sizes.
 
     Raises:
         ValueError: they differ by more than ``tolerance`` times the results' size.
     """
-    channels = fuse(network).num_in_ch
     generator = torch.Generator().manual_seed(0)
     for batch, height, width in CHECKED_SIZES:
-        lq = torch.rand(batch, channels, height, width, generator=generator)
-        expected, found = network(lq), run(lq)
+        lq = torch.rand(batch, loaded.channels, height, width, generator=generator)
+        expected, found = loaded.network(lq), run(lq)
         allowed = tolerance * max(1.0, float(expected.abs().max()))
         difference = float(np.abs(found.numpy() - expected.numpy()).max())
         if not difference <= allowed:

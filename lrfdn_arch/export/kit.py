@@ -1,13 +1,12 @@
 """An entry for the organisers' kit: ``models/teamNN_Name.py`` and ``model_zoo/teamNN_name.pth``."""
 
-import inspect
 import io
 from pathlib import Path
 
 import torch
 
 from lrfdn_arch import __version__
-from lrfdn_arch.evaluation.competitor import NETWORKS, Competitor
+from lrfdn_arch.evaluation.competitor import Competitor
 from lrfdn_arch.export.single_file import single_file
 from lrfdn_arch.files import write_whole
 
@@ -40,7 +39,7 @@ def write_kit(
     existing = [str(file) for file in (network_file, weights_file) if file.exists()]
     if existing and not overwrite:
         raise FileExistsError(f"{', '.join(existing)} exists; choose another --out or --overwrite")
-    network = NETWORKS[competitor.identity.network]
+    network = competitor.loaded.architecture.network
     source = single_file(network, _docstring(competitor, team, weights_file.name))
     compile(source, network_file.name, "exec")
     for file, data in ((network_file, source.encode()), (weights_file, _weights(competitor))):
@@ -50,22 +49,22 @@ def write_kit(
 
 
 def _docstring(competitor: Competitor, team: int, weights_name: str) -> str:
-    identity, label = competitor.identity, competitor.label
-    defaults = inspect.signature(NETWORKS[identity.network]).parameters
+    loaded, label = competitor.loaded, competitor.label
+    name, defaults = loaded.architecture.name, loaded.architecture.parameters
     arguments = {
-        name: value
-        for name, value in identity.options().items()
-        if name != "type" and defaults[name].default != value
+        argument: value
+        for argument, value in loaded.arguments.items()
+        if defaults[argument].default != value
     }
-    call = ", ".join(f"{name}={value}" for name, value in arguments.items())
+    call = ", ".join(f"{argument}={value!r}" for argument, value in arguments.items())
     return (
-        f"{competitor.identity} for the challenge's kit, written by lrfdn_arch {__version__}.\n\n"
+        f"{loaded} for the challenge's kit, written by lrfdn_arch {__version__}.\n\n"
         "SPDX-License-Identifier: Apache-2.0\n\n"
         "In the kit's select_model:\n\n"
-        f"    from models.team{team:02}_{label} import {identity.network}\n"
+        f"    from models.team{team:02}_{label} import {name}\n"
         f'    name, data_range = f"{{model_id:02}}_{label}", 1.0\n'
         f'    model_path = os.path.join("model_zoo", "{weights_name}")\n'
-        f"    model = {identity.network}({call})\n"
+        f"    model = {name}({call})\n"
         "    model.load_state_dict(torch.load(model_path), strict=True)\n"
     )
 

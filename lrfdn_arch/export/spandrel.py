@@ -1,28 +1,26 @@
-"""LRFDN and RFDN for spandrel, the loader of chaiNNer, ComfyUI and other tools.
+"""The networks of this package for spandrel, the loader of chaiNNer, ComfyUI and other tools.
 
     from lrfdn_arch.export.spandrel import install
     install()
     model = spandrel.ModelLoader().load_from_file("lrfdn_x4.safetensors")
 
-Needs the extra ``spandrel``. Nothing but this module imports it.
+Needs the extra ``spandrel``.
 
-Checkpoints that training wrote (``net_g_*.pth``) in another ``img_range`` than the network's usual
-one come out wrong here: spandrel takes the weights out of the file before an architecture sees it,
-and what the file says of its ``img_range`` stays behind. ``lrfdn export safetensors`` makes a file
-in the usual one, which is right everywhere.
+Checkpoints that training wrote (``net_g_*.pth``) with another ``img_range`` than the network's
+usual one give noise here: spandrel takes the weights out of the file before an architecture sees
+it, without the ``img_range`` that the file contains. ``lrfdn export safetensors`` makes a file with
+the usual one.
 """
 
 from typing import Any
 
+from lrfdn_arch.archs import ARCHITECTURES, Architecture
 from lrfdn_arch.extras import require
-from lrfdn_arch.inference.loading import build_network
-from lrfdn_arch.weights import identify
-
-NAMES = ("LRFDN", "RFDN")
+from lrfdn_arch.weights import network_from_state
 
 
 def install(registry: Any = None) -> None:
-    """Add LRFDN and RFDN to spandrel's registry; calling it again changes nothing.
+    """Add every recognizable network to spandrel's registry; calling it again changes nothing.
 
     Args:
         registry: another ``spandrel.ArchRegistry`` than ``spandrel.MAIN_REGISTRY``.
@@ -34,13 +32,13 @@ def install(registry: Any = None) -> None:
     import spandrel
 
     registry = spandrel.MAIN_REGISTRY if registry is None else registry
-    for name in NAMES:
-        if registry.get(name) is None:
-            registry.add(spandrel.ArchSupport.from_architecture(architecture(name)))
+    for record in ARCHITECTURES.values():
+        if record.read_arguments is not None and registry.get(record.name) is None:
+            registry.add(spandrel.ArchSupport.from_architecture(architecture(record)))
 
 
-def architecture(name: str) -> Any:
-    """Return the ``spandrel.Architecture`` of "LRFDN" or "RFDN".
+def architecture(record: Architecture) -> Any:
+    """Return the ``spandrel.Architecture`` of a network with ``read_arguments``.
 
     Raises:
         ValueError: spandrel is not installed.
@@ -48,33 +46,28 @@ def architecture(name: str) -> Any:
     require("spandrel", extra="spandrel")
     import spandrel
 
-    class OurArchitecture(spandrel.Architecture[Any]):
+    read_arguments = record.read_arguments
+    assert read_arguments is not None, "only those can be detected"
+
+    class SpandrelArchitecture(spandrel.Architecture[Any]):
         def __init__(self) -> None:
-            super().__init__(id=name, detect=_detector(name))
+            super().__init__(id=record.name, detect=lambda state: read_arguments(state) is not None)
 
         def load(self, state_dict: Any) -> Any:
-            identity = identify(state_dict)
-            assert identity is not None, "spandrel loads what was detected"
+            loaded = network_from_state(state_dict)
+            sizes = (("num_feat", "nf"), ("num_block", "nb"))
             return spandrel.ImageModelDescriptor(
-                build_network(state_dict),
+                loaded.network,
                 state_dict,
                 architecture=self,
-                purpose="Restoration" if identity.upscale == 1 else "SR",
-                tags=[f"{identity.num_feat}nf", f"{identity.num_block}nb"],
+                purpose="Restoration" if loaded.scale == 1 else "SR",
+                tags=[f"{loaded.arguments[n]}{t}" for n, t in sizes if n in loaded.arguments],
                 supports_half=True,
                 supports_bfloat16=True,
-                scale=identity.upscale,
-                input_channels=identity.num_in_ch,
-                output_channels=identity.num_out_ch,
+                scale=loaded.scale,
+                input_channels=loaded.channels,
+                output_channels=loaded.channels,
                 size_requirements=spandrel.SizeRequirements(),
             )
 
-    return OurArchitecture()
-
-
-def _detector(name: str) -> Any:
-    def detect(state_dict: Any) -> bool:
-        identity = identify(state_dict)
-        return identity is not None and identity.network == name
-
-    return detect
+    return SpandrelArchitecture()

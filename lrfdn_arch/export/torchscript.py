@@ -1,4 +1,4 @@
-"""A fused network as TorchScript: traced, inside a scripted shell that pads and crops."""
+"""A network as TorchScript: traced, a fused one inside a scripted module that pads and crops."""
 
 import torch
 import torch.nn.functional as F
@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from lrfdn_arch.archs.fused import FusedNetwork
 from lrfdn_arch.archs.padding import MIN_SIZE
+from lrfdn_arch.inference.fuse import can_fuse, fuse
+from lrfdn_arch.weights import LoadedNetwork
 
 
 class _Padded(nn.Module):
@@ -33,10 +35,12 @@ class _Unpadded(nn.Module):
         return self.network.upscale_padded(x)
 
 
-def scripted(network: FusedNetwork) -> torch.jit.ScriptModule:
-    """Return ``network`` as TorchScript; the same contract, any size."""
-    example = torch.rand(1, network.num_in_ch, 24, 32)
+def scripted(loaded: LoadedNetwork) -> torch.jit.ScriptModule:
+    """Return a network as TorchScript, for any size that its trace allows."""
+    example = torch.rand(1, loaded.channels, 24, 32)
+    fused = can_fuse(loaded.network)
+    module = _Unpadded(fuse(loaded.network)) if fused else loaded.network
     with torch.no_grad():
-        traced = torch.jit.trace(_Unpadded(network), example)
+        traced = torch.jit.trace(module, example)
     assert isinstance(traced, nn.Module)
-    return torch.jit.script(_Padded(traced, network.upscale))
+    return torch.jit.script(_Padded(traced, loaded.scale)) if fused else traced  # type: ignore[return-value]

@@ -15,6 +15,7 @@ from torch import nn
 
 from lrfdn_arch.extras import is_installed
 from lrfdn_arch.files import replacing
+from lrfdn_arch.inference.fuse import can_fuse
 from lrfdn_arch.inference.runtimes import (
     RUNTIMES,
     Runtime,
@@ -22,6 +23,7 @@ from lrfdn_arch.inference.runtimes import (
     pick_device,
     runs_on_gpus,
 )
+from lrfdn_arch.weights import LoadedNetwork
 
 Candidate = tuple[str, str]  # runtime, precision
 _PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}  # what runs our ONNX graphs
@@ -49,7 +51,7 @@ def candidates(device: torch.device) -> list[Candidate]:
 
 
 def open_fastest(
-    network: nn.Module,
+    network: LoadedNetwork | nn.Module,
     *,
     device: str | torch.device | None = None,
     precision: str | None = None,
@@ -63,7 +65,7 @@ def open_fastest(
     file; later calls read it. Other versions, threads or sizes of network are measured anew.
 
     Args:
-        network: LRFDN, RFDN or a fused one.
+        network: as :func:`open_runtime` takes it; one without a fused form runs in torch alone.
         device: as :func:`lrfdn_arch.inference.runtimes.open_runtime`.
         precision: measure this one alone, in the runtimes that have it.
         cache: the file of choices; by default ``lrfdn/runtimes.json`` in the user's cache folder
@@ -75,13 +77,16 @@ def open_fastest(
         ValueError: as :func:`open_runtime`.
     """
     place = pick_device(device)
+    module = network.network if isinstance(network, LoadedNetwork) else network
     choices = list(among or candidates(place))
+    if not can_fuse(module):
+        choices = [choice for choice in choices if choice[0] in ("eager", "compiled")]
     if precision is not None:
         choices = _in_precision(precision, choices)
     if len(choices) == 1:
         return open_runtime(network, choices[0][0], precision=choices[0][1], device=place)
     cache = cache or default_cache()
-    key = _situation(network, place, choices)
+    key = _situation(module, place, choices)
     known = _read(cache)
     remembered = known.get(key)
     for name, kind in choices:

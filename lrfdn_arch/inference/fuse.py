@@ -31,6 +31,7 @@ def fuse(network: nn.Module) -> FusedNetwork:
     with torch.no_grad():
         fused = architecture.fuse(network)
     assert isinstance(fused, FusedNetwork), "by the record's contract"
+    fused.overlap = architecture.overlap
     return fused
 
 

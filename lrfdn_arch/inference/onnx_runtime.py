@@ -51,6 +51,7 @@ class OnnxRuntime:
         self.device = torch.device("cpu")  # where images are handed over, whatever computes
         self.precision = precision
         self.num_feat = num_feat
+        self.overlap: int | None = None
         self.knows_windows = False
         self._open_windowed: Callable[[], Any] | None = None
         self._windowed: Any = None
@@ -79,7 +80,7 @@ class OnnxRuntime:
         half, place = precision == "fp16", device or torch.device("cpu")
         model = build_model(fused, half=half).SerializeToString()
         runtime = cls(model, device=place, precision=precision, num_feat=fused.num_feat)
-        runtime.knows_windows = True
+        runtime.knows_windows, runtime.overlap = True, fused.overlap
         runtime._open_windowed = lambda: _open(
             build_model(fused, half=half, windows=True).SerializeToString(), place
         )

@@ -34,6 +34,7 @@ class OpenVinoRuntime:
         self.scale = self._fused.upscale
         self.channels = self._fused.num_in_ch
         self.num_feat = self._fused.num_feat
+        self.overlap = self._fused.overlap
         self.knows_windows = True
         self._whole = self._open(windows=False)
         self._windowed: Any = None

@@ -4,7 +4,8 @@
     sr = run(lq)
 
 A runtime maps (N, C, H, W) float32 in [0, 1] to (N, C, H*scale, W*scale) float32 on the CPU or on
-its device, not clamped. Fusion, precision, memory layout and the device are its own business.
+its device, not clamped. It decides on fusing, memory layout and the device itself. A network
+without a fused form runs as it is written, in "eager" or "compiled".
 """
 
 import copy
@@ -14,9 +15,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from lrfdn_arch.archs.fused import FusedNetwork
 from lrfdn_arch.archs.window import Window
-from lrfdn_arch.inference.fuse import fuse
+from lrfdn_arch.inference.fuse import can_fuse, fuse
 from lrfdn_arch.inference.onednn import with_onednn
+from lrfdn_arch.weights import LoadedNetwork
 
 PRECISIONS: dict[str, torch.dtype] = {
     "fp32": torch.float32,
@@ -42,6 +45,7 @@ class Runtime(Protocol):
         channels: of the images it takes and gives.
         num_feat: channels of the features, for judging how much memory an image needs.
         knows_windows: whether ``window`` may be given, which makes tiles exact.
+        overlap: LR pixels that tiles must share to be exact with windows; None where unknown.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Runtime(Protocol):
     channels: int
     num_feat: int
     knows_windows: bool
+    overlap: int | None
 
     def __call__(self, lq: Tensor, window: Window | None = None) -> Tensor:
         """Upscale (N, channels, H, W), float32 in [0, 1]; the result is float32, not clamped."""
@@ -58,7 +63,7 @@ class Runtime(Protocol):
 
 
 def open_runtime(
-    network: nn.Module,
+    network: LoadedNetwork | nn.Module,
     name: str = "eager",
     *,
     precision: str = "fp32",
@@ -67,7 +72,7 @@ def open_runtime(
     """Return ``network`` in the runtime of that name.
 
     Args:
-        network: LRFDN, RFDN or what :func:`lrfdn_arch.inference.fuse` made of them.
+        network: any loaded network, or a module that has a fused form or is one.
         name: "eager" (fused, channels_last; on the CPU oneDNN's fused kernels), "compiled"
             (torch.compile on top; the first image of each size takes a minute or so), "onnx"
             (ONNX Runtime; needs the extra ``onnx``) or "openvino" (on the CPU in fp32; needs the
@@ -79,7 +84,8 @@ def open_runtime(
 
     Raises:
         ValueError: a name that is not known, a package or a GPU that is not there, or a precision
-            that the runtime does not have.
+            that the runtime does not have; or the network has no fused form, which "onnx" and
+            "openvino" need.
     """
     if name not in RUNTIMES:
         raise ValueError(f"runtime {name!r} is not known; choose {', '.join(RUNTIMES)} or auto")
@@ -89,17 +95,23 @@ def open_runtime(
         has = " and ".join(RUNTIMES[name])
         raise ValueError(f"the runtime {name} has no --precision {precision}, only {has}")
     place = pick_device(device, name)
+    if name in ("eager", "compiled"):
+        return TorchRuntime(network, precision=precision, device=place, compiled=name == "compiled")
+    module = network.network if isinstance(network, LoadedNetwork) else network
+    if not can_fuse(module):
+        raise ValueError(
+            f"the runtime {name} runs networks with a fused form, which {type(module).__name__} "
+            "lacks; choose --runtime eager or compiled"
+        )
     if name == "onnx":
         from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
 
-        return OnnxRuntime.from_network(network, precision=precision, device=place)
-    if name == "openvino":
-        if place.type != "cpu":
-            raise ValueError(f"the runtime openvino is for --device cpu, got {place}")
-        from lrfdn_arch.inference.openvino_runtime import OpenVinoRuntime
+        return OnnxRuntime.from_network(module, precision=precision, device=place)
+    if place.type != "cpu":
+        raise ValueError(f"the runtime openvino is for --device cpu, got {place}")
+    from lrfdn_arch.inference.openvino_runtime import OpenVinoRuntime
 
-        return OpenVinoRuntime(network)
-    return TorchRuntime(network, precision=precision, device=place, compiled=name == "compiled")
+    return OpenVinoRuntime(module)
 
 
 def pick_device(device: str | torch.device | None = None, runtime: str = "eager") -> torch.device:
@@ -132,39 +144,52 @@ def runs_on_gpus(runtime: str) -> bool:
 
 
 class TorchRuntime:
-    """A fused network in torch, eager or compiled; see :func:`open_runtime`."""
+    """A network in torch, eager or compiled, fused where it can be; see :func:`open_runtime`."""
 
     def __init__(
-        self, network: nn.Module, *, precision: str, device: torch.device, compiled: bool
+        self,
+        network: LoadedNetwork | nn.Module,
+        *,
+        precision: str,
+        device: torch.device,
+        compiled: bool,
     ) -> None:
-        fused = fuse(network)
+        module = network.network if isinstance(network, LoadedNetwork) else network
         self.name = "compiled" if compiled else "eager"
         self.precision: str = precision
         self.device = device
-        self.scale = fused.upscale
-        self.channels = fused.num_in_ch
-        self.num_feat = fused.num_feat
-        self.knows_windows = not compiled  # a window would be a new program for every tile
         self._dtype = PRECISIONS[precision]
-        if fused is network:
-            fused = copy.deepcopy(fused)  # it is moved and cast below
-        fused = fused.to(device, self._dtype).to(memory_format=torch.channels_last)
-        if precision == "bf16":
-            # Its 8 digits cannot tell neighbouring colours apart: pixels are read and made in
-            # float32. Without, LRFDN loses up to 0.016 dB on an image of Set5.
-            fused.fea_conv.float()
-            fused.upsampler.float()
-        if not compiled and device.type == "cpu" and precision == "fp32":
-            fused = with_onednn(fused)
-        self._forward: Callable[..., Any] = _compile(fused, device) if compiled else fused
+        self.knows_windows = can_fuse(module) and not compiled  # each would be a new program
+        if can_fuse(module):
+            fused = fuse(module)
+            self.scale, self.channels = fused.upscale, fused.num_in_ch
+            self.num_feat, self.overlap = fused.num_feat, fused.overlap
+            module = copy.deepcopy(fused) if fused is module else fused  # moved and cast below
+        else:
+            assert isinstance(network, LoadedNetwork), "only that knows the scale"
+            self.scale, self.channels = network.scale, network.channels
+            self.num_feat, self.overlap = int(network.arguments.get("num_feat", 64)), None
+            module = copy.deepcopy(module)
+        module = module.to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if isinstance(module, FusedNetwork):
+            if precision == "bf16":
+                # Its 8 digits cannot tell neighbouring colours apart: pixels are read and made in
+                # float32. Without, LRFDN loses up to 0.016 dB on an image of Set5.
+                module.fea_conv.float()
+                module.upsampler.float()
+            if not compiled and device.type == "cpu" and precision == "fp32":
+                module = with_onednn(module)
+        bf16_inside = isinstance(module, FusedNetwork) and precision == "bf16"
+        self._reads = torch.float32 if bf16_inside else self._dtype
+        self._forward: Callable[..., Any] = _compile(module, device) if compiled else module
 
     @torch.inference_mode()
     def __call__(self, lq: Tensor, window: Window | None = None) -> Tensor:
         """Upscale; see :class:`Runtime`."""
-        image_type = torch.float32 if self.precision == "bf16" else self._dtype
-        lq = lq.to(self.device, image_type, memory_format=torch.channels_last)
+        lq = lq.to(self.device, self._reads, memory_format=torch.channels_last)
         if self.name == "eager":
-            return self._forward(lq, window).float()
+            arguments = (lq, window) if self.knows_windows else (lq,)
+            return self._forward(*arguments).float()
         try:
             # A copy: CUDA graphs write every result to the same place.
             return self._forward(lq).to(torch.float32, copy=True)

@@ -53,6 +53,30 @@ def spans(length: int, tile: int, overlap: int) -> list[Span]:
     return [Span(start, min(start + tile, length)) for start in starts]
 
 
+def upscale_tiled(runtime: Runtime, lq: Tensor, *, tile: int, overlap: int) -> Tensor:
+    """Upscale a batch, tile by tile where it is larger than a tile.
+
+    For networks with a known overlap, tiles share at least that and are at least twice as large, so
+    that the result is the whole image's within 1e-5.
+
+    Args:
+        runtime: what runs the network.
+        lq: (N, C, H, W), float32 in [0, 1].
+        tile: side of a tile in LR pixels, overlap included; 0 for whole images.
+        overlap: LR pixels that neighbors share, at least.
+
+    Returns:
+        (N, C, H*scale, W*scale), float32 on the CPU or the runtime's device, not clamped.
+    """
+    if runtime.overlap is not None and runtime.knows_windows:
+        overlap = max(overlap, runtime.overlap)
+        tile = max(tile, 2 * overlap) if tile else 0
+    if tile == 0 or max(lq.shape[-2:]) <= tile:
+        return runtime(lq)
+    images = (torch.cat([*upscale_in_bands(runtime, x, tile=tile, overlap=overlap)], 1) for x in lq)
+    return torch.stack(list(images))
+
+
 def upscale_in_bands(
     runtime: Runtime, lq: Tensor, *, tile: int, overlap: int = DEFAULT_OVERLAP
 ) -> Iterator[Tensor]:

@@ -11,7 +11,6 @@ import numpy as np
 
 from lrfdn_arch.device import keep_freed_memory
 from lrfdn_arch.inference.fastest import open_fastest
-from lrfdn_arch.inference.loading import load_network
 from lrfdn_arch.inference.runtimes import Runtime, open_runtime, pick_device
 from lrfdn_arch.inference.tiling import DEFAULT_OVERLAP, SMALLEST_TILE
 from lrfdn_arch.progress import progress_bar
@@ -20,7 +19,7 @@ from lrfdn_arch.upscale.picture_upscaler import PictureUpscaler
 from lrfdn_arch.upscale.pictures.formats import format_of
 from lrfdn_arch.upscale.pictures.picture import Picture
 from lrfdn_arch.upscale.planning import Job, plan
-from lrfdn_arch.weights import find_weights
+from lrfdn_arch.weights import find_weights, load_network
 
 EXIT_FAILURES = 2
 Shown = Callable[[Iterable[Outcome]], Iterator[Outcome]]

@@ -1,20 +1,17 @@
-"""Weights files: reading them safely, telling what is in them, loading them strictly."""
+"""Weights files: reading them safely, recognizing what they hold, building the network."""
 
-from lrfdn_arch.weights.identify import Identity, identify
-from lrfdn_arch.weights.img_range import read_state_for, read_usual_state, usual_img_range
-from lrfdn_arch.weights.loading import load_into, load_state
+from lrfdn_arch.weights.img_range import load_into, read_state_for
+from lrfdn_arch.weights.loading import LoadedNetwork, load_network, network_from_state
 from lrfdn_arch.weights.reading import read_metadata, read_state_dict
 from lrfdn_arch.weights.shipped import find_weights
 
 __all__ = [
-    "Identity",
+    "LoadedNetwork",
     "find_weights",
-    "identify",
     "load_into",
-    "load_state",
+    "load_network",
+    "network_from_state",
     "read_metadata",
     "read_state_dict",
     "read_state_for",
-    "read_usual_state",
-    "usual_img_range",
 ]

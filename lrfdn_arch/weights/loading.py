@@ -1,45 +1,246 @@
-"""Weights into a network: every name and shape equal, in the network's own ``img_range``."""
+"""From a weights file to the network it holds: the one way to build a network from weights."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrfdn_arch.weights.identify import identify
-from lrfdn_arch.weights.img_range import read_state_for
+from lrfdn_arch.archs import Architecture, find_architecture, recognize
+from lrfdn_arch.archs.architecture import State
+from lrfdn_arch.extras import is_installed
+from lrfdn_arch.text import first_few
+from lrfdn_arch.weights.reading import read_with_options
+
+_MULTIPLES = (1, 2, 4, 8, 16, 32, 64)  # of pixels, that networks may need images to have
 
 
-def load_into(network: nn.Module, path: str | Path, key: str | None = None) -> None:
-    """Load the weights in ``path`` into ``network``, every name and shape equal.
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A network with its weights.
 
-    Files that say their ``img_range`` are brought to the network's (``read_state_for``).
+    Attributes:
+        network: in evaluation mode, on the CPU, without gradients; maps (N, channels, H, W) float
+            in [0, 1] to (N, channels, H*scale, W*scale), not clamped.
+        architecture: its record.
+        arguments: the constructor arguments it was built from.
+        scale: how much larger its output is than its input.
+        channels: of the images it takes.
+    """
+
+    network: nn.Module
+    architecture: Architecture
+    arguments: Mapping[str, Any]
+    scale: int
+    channels: int
+
+    def options(self) -> dict[str, Any]:
+        """Return the ``network_g`` section of an option file that builds this network."""
+        return {"type": self.architecture.name, **self.arguments}
+
+    def __str__(self) -> str:
+        return self.architecture.describe({"scale": self.scale, **self.arguments})
+
+
+def load_network(
+    path: str | Path, key: str | None = None, network_g: Mapping[str, Any] | None = None
+) -> LoadedNetwork:
+    """Load the network that the weights in ``path`` belong to.
+
+    Asked in this order: the ``network_g`` section that the file contains (checkpoints of this
+    package's training, its safetensors); ``network_g``; the networks of this package, recognized by
+    names and shapes; spandrel, where it is installed.
+
+    Args:
+        path: BasicSR ``.pth``, plain state dict or ``.safetensors``.
+        key: "params" or "params_ema" of a checkpoint; the moving average where there is one.
+        network_g: ``type`` and constructor arguments for a file that does not contain them.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: as ``read_state_for``, or the weights are another network's; the message
-            says what differs and what the file seems to hold. The network is then unchanged.
+        ValueError: the file is damaged or would run code when read, contains another network than
+            ``network_g``, or its network is not known here.
     """
-    load_state(network, read_state_for(network, path, key), path)
+    state, own = read_with_options(path, key)
+    if own.get("type") and network_g and dict(network_g) != own:
+        raise ValueError(
+            f"{path} was saved with network_g {own}, not {dict(network_g)}; leave out --network"
+        )
+    return network_from_state(state, str(path), own or network_g)
 
 
-def load_state(network: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
-    """Load ``state``, read from ``path``, as :func:`load_into` does.
+def network_from_state(
+    state: State, source: str = "the state dict", network_g: Mapping[str, Any] | None = None
+) -> LoadedNetwork:
+    """Build the network ``state`` belongs to; ``source`` names it in errors.
 
     Raises:
-        ValueError: the weights are another network's.
+        ValueError: as :func:`load_network`.
+    """
+    known = dict(network_g or {})
+    named = known.pop("type", None)
+    found = None if named else recognize(state)
+    if named:
+        architecture = _named(named, source)
+        read = architecture.read_arguments(state) if architecture.read_arguments else None
+        arguments = (read or {}) | known
+    elif found is not None:
+        architecture, arguments = found[0], found[1] | known
+    else:
+        return _by_spandrel(state, source)
+    what = architecture.describe(arguments)
+    try:
+        network = _build(architecture, arguments, state)
+        load_strictly(network, state, source)
+    except ValueError as error:
+        raise ValueError(f"{source} looks like {what} but is not: {error}") from error
+    return _measured(network, architecture, arguments, source)
+
+
+def load_strictly(network: nn.Module, state: State, source: str | Path) -> None:
+    """Load ``state``, read from ``source``, every name and shape equal.
+
+    Raises:
+        ValueError: the weights are another network's; the message lists what differs and what the
+            file seems to hold. The network is then unchanged.
     """
     differences = _differences(network.state_dict(), state)
     if differences:
-        identity = identify(state)
-        seems = f"\n  the file seems to hold {identity}" if identity else ""
+        found = recognize(state)
+        seems = f"\n  the file seems to hold {found[0].describe(found[1])}" if found else ""
         raise ValueError(
-            f"{path} does not fit {type(network).__name__} as it was built:\n  "
+            f"{source} does not fit {type(network).__name__} as it was built:\n  "
             + "\n  ".join(differences)
             + seems
             + "\n  give the file of this network, or change network_g (type, num_feat, num_block, "
             "upscale) to the file's"
         )
     network.load_state_dict(dict(state))
+
+
+def _named(name: str, source: str) -> Architecture:
+    try:
+        return find_architecture(name)
+    except ValueError as error:
+        raise ValueError(
+            f"{source} holds a {name}, which is not registered here: give the file or module that "
+            f"defines it with --import, or with imports: in the option file ({error})"
+        ) from error
+
+
+def _build(architecture: Architecture, arguments: Mapping[str, Any], state: State) -> nn.Module:
+    """Build a network, comparing shapes before memory is allocated where the class allows it."""
+    try:
+        with torch.device("meta"):
+            skeleton = architecture.build(arguments)
+    except (RuntimeError, NotImplementedError):  # its constructor computes with tensors
+        return architecture.build(arguments)
+    differences = _differences(skeleton.state_dict(), state)
+    if differences:
+        raise ValueError("; ".join(differences))
+    return architecture.build(arguments)
+
+
+def _by_spandrel(state: State, source: str) -> LoadedNetwork:
+    first = first_few(state, limit=3)
+    refusal = (
+        f"{source} holds the weights of no network known here (it has {first}). Give its class and "
+        "arguments with --network, e.g. --network '{type: EDSR, num_feat: 64, ...}' or an option "
+        "file"
+    )
+    if not is_installed("spandrel"):
+        raise ValueError(f"{refusal}; spandrel, which knows more networks, is not installed")
+    import spandrel
+
+    try:
+        descriptor = spandrel.ModelLoader().load_from_state_dict(dict(state))
+    except Exception as error:  # an architecture's detection may fail in any way
+        raise ValueError(f"{refusal}; spandrel does not know it either") from error
+    if not isinstance(descriptor, spandrel.ImageModelDescriptor):
+        raise ValueError(f"{refusal}; spandrel takes it for a {descriptor.architecture.name}")
+    network = _Descriptor(descriptor)
+    architecture = Architecture(descriptor.architecture.name, type(descriptor.model))
+    return LoadedNetwork(
+        network.eval().requires_grad_(False),
+        architecture,
+        {},
+        descriptor.scale,
+        descriptor.input_channels,
+    )
+
+
+class _Descriptor(nn.Module):
+    """spandrel's descriptor as a module: it pads images to the sizes that its model takes."""
+
+    def __init__(self, descriptor: Any) -> None:
+        super().__init__()
+        self.model = descriptor.model
+        self._call: Callable[[Tensor], Tensor] = partial(type(descriptor).__call__, descriptor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._call(x)
+
+
+def _measured(
+    network: nn.Module, architecture: Architecture, arguments: Mapping[str, Any], source: str
+) -> LoadedNetwork:
+    """Measure channels and scale, which outside classes do not all call by the same name."""
+    network = network.eval().requires_grad_(False)
+    channels = next(
+        (
+            int(arguments.get(name, architecture.parameters[name].default))
+            for name in ("num_in_ch", "in_chans", "in_nc")
+            if name in architecture.parameters
+        ),
+        3,
+    )
+    error: Exception | None = None
+    for multiple in _MULTIPLES:
+        module = network if multiple == 1 else PaddedNetwork(network, multiple)
+        try:
+            scale = _scale_of(module, channels)
+        except (RuntimeError, ValueError, IndexError) as failure:
+            error = failure
+            continue
+        return LoadedNetwork(module, architecture, arguments, scale, channels)
+    raise ValueError(f"{source}: {architecture.name} does not run on small images: {error}")
+
+
+def _scale_of(network: nn.Module, channels: int) -> int:
+    height, width = 17, 23  # multiples of nothing
+    with torch.inference_mode():
+        out = network(torch.zeros(1, channels, height, width))
+    scale = out.shape[-1] // width
+    if scale < 1 or tuple(out.shape[-2:]) != (height * scale, width * scale):
+        raise ValueError(f"it makes {tuple(out.shape)} of {height}x{width}")
+    return scale
+
+
+class PaddedNetwork(nn.Module):
+    """A network for which images must be multiples of some pixels, as one for images of any size.
+
+    Images are padded at the bottom and on the right by reflection, as BasicSR's SwinIR model does,
+    and the result is cropped.
+    """
+
+    def __init__(self, network: nn.Module, multiple: int) -> None:
+        super().__init__()
+        self.network = network
+        self.multiple = multiple
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H*scale, W*scale)."""
+        height, width = x.shape[-2:]
+        down, right = -height % self.multiple, -width % self.multiple
+        mode = "reflect" if down < height and right < width else "replicate"
+        padded = F.pad(x, (0, right, 0, down), mode=mode)
+        out = self.network(padded)
+        scale = out.shape[-1] // padded.shape[-1]
+        return out[..., : height * scale, : width * scale]
 
 
 def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
@@ -51,8 +252,4 @@ def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) ->
         if name in found and expected[name].shape != found[name].shape
     ]
     kinds = (("missing", missing), ("not expected", unexpected), ("of another shape", shapes))
-    return [f"{len(names)} {kind}: {_first_few(names)}" for kind, names in kinds if names]
-
-
-def _first_few(names: list[str], limit: int = 3) -> str:
-    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+    return [f"{len(names)} {kind}: {first_few(names, limit=3)}" for kind, names in kinds if names]

@@ -1,5 +1,7 @@
 """Weights files of BasicSR, plain state dicts and safetensors, read without running their code."""
 
+import contextlib
+import json
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -102,25 +104,30 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            said = file.metadata() or {}
+            described = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file ({error})") from error
-    if "fused" in said:
+    if "fused" in described:
         raise ValueError(
             f"{path} is a fused export, which other programs read: give the plain weights it was "
             "made from"
         )
-    if "architecture" not in said or "img_range" not in said:
+    if NETWORK in described:
+        return {RAW: state, NETWORK: _parsed(described[NETWORK], path)}
+    if "architecture" not in described or "img_range" not in described:
         return state
-    return {RAW: state, NETWORK: {"type": said["architecture"], "img_range": _number(said)}}
+    network = {"type": described["architecture"], "img_range": described["img_range"]}
+    with contextlib.suppress(ValueError):  # what is not a number is refused below
+        network["img_range"] = float(network["img_range"])
+    return {RAW: state, NETWORK: network}
 
 
-def _number(said: Mapping[str, str]) -> float | str:
+def _parsed(text: str, path: Path) -> Any:
     try:
-        return float(said["img_range"])
-    except ValueError:
-        return said["img_range"]  # refused with checkpoints that say no number
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path} has damaged metadata: {NETWORK} is not JSON") from error
 
 
 def _read_torch(path: Path) -> Mapping[str, Any]:

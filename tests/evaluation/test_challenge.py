@@ -12,11 +12,10 @@ from challenge_fixtures import smooth_image, write_set, write_weights
 from lrfdn_arch.archs import RFDN
 from lrfdn_arch.cli import main
 from lrfdn_arch.evaluation.challenge import score, upscale
-from lrfdn_arch.evaluation.competitor import build, data_range_of
+from lrfdn_arch.evaluation.competitor import load_competitor
 from lrfdn_arch.evaluation.images import crop_to_multiple, to_image, to_network
 from lrfdn_arch.evaluation.kit_text import kit_text
 from lrfdn_arch.evaluation.results import Protocol, mean, read_results
-from lrfdn_arch.weights import identify
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 CPU = torch.device("cpu")
@@ -103,16 +102,14 @@ def test_images_go_to_the_network_s_range_and_come_back_clamped_and_rounded() ->
     assert output[0, :, 0].tolist() == [0, 0, 1, 2, 2, 255, 255]
 
 
-def test_rfdn_is_fed_grey_levels_and_gives_what_the_0_to_1_network_gives() -> None:
+def test_rfdn_is_fed_grey_levels_and_gives_what_the_0_to_1_network_gives(tmp_path: Path) -> None:
     torch.manual_seed(0)
     users = RFDN(num_feat=8, num_block=1, upscale=2).eval()
-    identity = identify(users.state_dict())
-    assert identity is not None
-    kits = build(identity).eval()
-    kits.load_state_dict(users.state_dict())
-    assert data_range_of(identity) == 255
+    torch.save(users.state_dict(), tmp_path / "rfdn.pth")
+    kits = load_competitor(str(tmp_path / "rfdn.pth"))
+    assert kits.data_range == 255
     image = smooth_image(20, 24, 3)
-    sr, milliseconds = upscale(kits, image, 255.0, CPU)
+    sr, milliseconds = upscale(kits.network, image, 255.0, CPU)
     with torch.inference_mode():
         expected = to_image(users(to_network(image, 1.0, CPU)), 1.0)
     assert milliseconds > 0

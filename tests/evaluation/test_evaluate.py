@@ -173,7 +173,7 @@ def test_a_training_checkpoint_is_judged_by_its_ema_or_on_request_raw(workplace:
         (["a={RFDN}", "b={x4}"], "need the same scale, got a x2, b x4"),
         (["../a={RFDN}"], r"'../a' cannot be a network's label"),
         (["HR={RFDN}"], "'HR' cannot be a network's label"),
-        (["a={stranger}"], "holds neither LRFDN nor RFDN"),
+        (["a={stranger}"], "holds the weights of no network known here"),
         (["a={RFDN}.absent"], "no weights file at"),
     ],
 )

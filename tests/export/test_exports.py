@@ -9,14 +9,13 @@ import onnxruntime
 import pytest
 import torch
 from safetensors import safe_open
-from small_networks import small
+from small_networks import loaded, small
 
 from lrfdn_arch import __version__, entry
 from lrfdn_arch.cli import main
 from lrfdn_arch.export import files as exports
 from lrfdn_arch.inference.fuse import fuse
-from lrfdn_arch.inference.loading import load_network
-from lrfdn_arch.weights import read_metadata
+from lrfdn_arch.weights import load_network, read_metadata
 
 SIZES = [(1, 1), (14, 31), (24, 40)]
 
@@ -26,7 +25,7 @@ SIZES = [(1, 1), (14, 31), (24, 40)]
 @pytest.mark.parametrize(("half", "bound"), [(False, 2e-5), (True, 2e-2)])
 def test_onnx_at_any_size(tmp_path: Path, name: str, half: bool, bound: float) -> None:
     network, path = small(name), tmp_path / "small.onnx"
-    exports.export_onnx(network, path, half=half, licence="MIT")
+    exports.export_onnx(loaded(network), path, half=half, licence="MIT")
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for size in SIZES:
         lq = torch.rand(2, 3, *size)
@@ -47,7 +46,7 @@ def umask() -> int:
 
 
 def test_onnx_opset_and_dynamic_axes(tmp_path: Path) -> None:
-    exports.export_onnx(small("LRFDN"), tmp_path / "a.onnx")
+    exports.export_onnx(loaded(small("LRFDN")), tmp_path / "a.onnx")
     model = onnx.load(tmp_path / "a.onnx")
     assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
     dimensions = model.graph.input[0].type.tensor_type.shape.dim
@@ -62,7 +61,7 @@ def test_an_export_that_is_wrong_is_not_kept(
     wrong.fea_conv.weight.mul_(1.5)
     monkeypatch.setattr(exports, "fuse", lambda network: wrong)
     with pytest.raises(ValueError, match=r"differs from torch by .* so it was not kept"):
-        exports.export_onnx(small("LRFDN"), path)
+        exports.export_onnx(loaded(small("LRFDN")), path)
     assert not list(tmp_path.iterdir())
 
 
@@ -70,7 +69,7 @@ def test_an_export_that_is_wrong_is_not_kept(
 @pytest.mark.parametrize("name", ["LRFDN", "RFDN"])
 def test_torchscript_at_any_size(tmp_path: Path, name: str) -> None:
     network, path = small(name), tmp_path / "small.pt"
-    exports.export_torchscript(network, path)
+    exports.export_torchscript(loaded(network), path)
     extra = {"metadata.json": ""}
     module = torch.jit.load(str(path), _extra_files=extra)
     for size in SIZES:
@@ -81,9 +80,9 @@ def test_torchscript_at_any_size(tmp_path: Path, name: str) -> None:
 
 def test_safetensors_go_round(tmp_path: Path) -> None:
     network, path = small("RFDN"), tmp_path / "small.safetensors"
-    exports.export_safetensors(network.state_dict(), path, licence="MIT")
+    exports.export_safetensors(loaded(network), path, licence="MIT")
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask()  # others may read it
-    again = load_network(path).state_dict()
+    again = load_network(path).network.state_dict()
     assert not [k for k, v in network.state_dict().items() if not torch.equal(v, again[k])]
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
@@ -93,7 +92,7 @@ def test_safetensors_go_round(tmp_path: Path) -> None:
 
 def test_fused_weights_are_the_fused_networks(tmp_path: Path) -> None:
     fused, path = fuse(small("LRFDN")), tmp_path / "fused.safetensors"
-    exports.export_fused(small("LRFDN"), path)
+    exports.export_fused(loaded(small("LRFDN")), path)
     with safe_open(path, "pt") as file:
         assert set(file.keys()) == set(fused.state_dict())
         assert file.metadata()["fused"] == "1"
@@ -114,7 +113,7 @@ def test_the_command_writes_every_kind_and_never_over_another(
     made = Path(capsys.readouterr().out.split(" (")[0])
     assert made.stat().st_size > 1000
     assert entry.run(main, command) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists: give another" in capsys.readouterr().err
     assert entry.run(main, [*command, "--overwrite"]) == 0
 
 
@@ -141,8 +140,8 @@ def test_an_export_keeps_the_licence_and_names_the_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    state = small("LRFDN").state_dict()
-    exports.export_safetensors(state, tmp_path / "own.safetensors", licence="MIT")
+    own = loaded(small("LRFDN"))
+    exports.export_safetensors(own, tmp_path / "own.safetensors", licence="MIT")
     command = ["export", kind, "--weights", "own.safetensors", "--out"]
     suffix = {"onnx": ".onnx", "torchscript": ".pt"}.get(kind, ".safetensors")
     assert entry.run(main, [*command, f"a{suffix}"]) == 0

@@ -217,7 +217,7 @@ def test_unknown_weights_and_code_in_weights_are_refused(
     source = save(tmp_path / "a.png")
     torch.save(torch.nn.Conv2d(3, 3, 3).state_dict(), tmp_path / "other.pth")
     assert run(source, "--weights", tmp_path / "other.pth") == 2
-    assert "holds the weights of no LRFDN and no RFDN" in capsys.readouterr().err
+    assert "holds the weights of no network known here" in capsys.readouterr().err
     torch.save({"params": RunsCode()}, tmp_path / "evil.pth")
     assert run(source, "--weights", tmp_path / "evil.pth") == 2
     assert "would run code when read" in capsys.readouterr().err

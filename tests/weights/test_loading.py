@@ -7,11 +7,11 @@ from random import Random
 import pytest
 import torch
 from safetensors.torch import save_file
+from small_networks import loaded
 
-from lrfdn_arch.archs import LRFDN, RFDN
+from lrfdn_arch.archs import LRFDN, RFDN, recognize
 from lrfdn_arch.export.files import export_fused, export_torchscript
-from lrfdn_arch.inference.loading import load_network
-from lrfdn_arch.weights import identify, load_into, read_state_dict
+from lrfdn_arch.weights import load_into, load_network, network_from_state, read_state_dict
 
 
 def tiny() -> LRFDN:
@@ -112,22 +112,21 @@ def test_a_file_without_weights_is_named(tmp_path: Path) -> None:
         LRFDN(num_in_ch=1, num_out_ch=1, num_feat=8, num_block=1, upscale=2),
     ],
 )
-def test_identity_rebuilds_the_network(network: torch.nn.Module) -> None:
-    identity = identify(network.state_dict())
-    assert identity is not None
-    arguments = identity.options()
-    rebuilt = {"LRFDN": LRFDN, "RFDN": RFDN}[arguments.pop("type")](**arguments)
-    rebuilt.load_state_dict(network.state_dict())
+def test_a_state_dict_is_recognized_and_rebuilt(network: torch.nn.Module) -> None:
+    rebuilt = network_from_state(network.state_dict())
+    assert type(rebuilt.network) is type(network)
+    assert_same(rebuilt.network, network.state_dict())
+    assert rebuilt.scale == network.upscale
 
 
-def test_a_stranger_is_not_identified() -> None:
-    assert identify(torch.nn.Conv2d(3, 3, 3).state_dict()) is None
+def test_a_stranger_is_not_recognized() -> None:
+    assert recognize(torch.nn.Conv2d(3, 3, 3).state_dict()) is None
 
 
 def exported(tmp_path: Path, kind: str) -> Path:
     """A file that ``lrfdn export`` writes for other programs."""
     path = tmp_path / f"exported.{'pt' if kind == 'torchscript' else 'safetensors'}"
-    {"torchscript": export_torchscript, "fused": export_fused}[kind](tiny().eval(), path)
+    {"torchscript": export_torchscript, "fused": export_fused}[kind](loaded(tiny()), path)
     return path
 
 
@@ -213,7 +212,7 @@ def test_weights_that_lack_a_part_are_named_in_any_range(tmp_path: Path) -> None
     with pytest.raises(ValueError, match=r"part\.pth looks like LRFDN x3 .*upsampler\.0\.bias"):
         load_network(file)
     torch.save(tiny().state_dict() | {"fea_conv.weight": torch.zeros(8, 0, 3, 3)}, file)
-    with pytest.raises(ValueError, match=r"part\.pth holds the weights of no LRFDN"):
+    with pytest.raises(ValueError, match=r"part\.pth holds the weights of no network known here"):
         load_network(file)
     torch.save(tiny().state_dict() | {"fea_conv.weight": torch.zeros(9, 3, 3, 3)}, file)
     with pytest.raises(ValueError, match=r"part\.pth looks like LRFDN .* divisible by 8, got 9"):

@@ -12,9 +12,8 @@ from safetensors import safe_open
 from lrfdn_arch.archs import LRFDN
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.evaluation.metrics import psnr_rgb, psnr_y, ssim_rgb, ssim_y
-from lrfdn_arch.inference.loading import load_network
 from lrfdn_arch.prepare.folders import find_photos
-from lrfdn_arch.weights import find_weights
+from lrfdn_arch.weights import find_weights, load_network
 
 SET5 = ("baby", "bird", "butterfly", "head", "woman")
 
@@ -37,7 +36,7 @@ def read(path: Path) -> NDArray[np.uint8]:
 
 
 def measured(lq: NDArray[np.uint8], gt: NDArray[np.uint8]) -> list[float]:
-    network = load_network(find_weights("lrfdn_x4"))
+    network = load_network(find_weights("lrfdn_x4")).network
     image = torch.from_numpy(lq.copy()).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
         output = network(image)[0]
@@ -82,7 +81,7 @@ def test_the_file_is_small_and_says_what_it_is() -> None:
     assert (metadata["architecture"], metadata["scale"]) == ("LRFDN", "4")
     assert "BSDS200" in metadata["licence"]
     assert f'--licence "{metadata["licence"]}"' in card().read_text(), "the card remakes the file"
-    network = load_network(path)
+    network = load_network(path).network
     assert isinstance(network, LRFDN)
     assert network.img_range == 1.0
     assert sum(p.numel() for p in network.parameters()) == 198_032

@@ -136,17 +136,17 @@ def restore_model(model: Any, state: Mapping[str, Any], path: Path) -> None:
 
 
 def _load_network(network: nn.Module, state: Mapping[str, Any], name: str, path: Path) -> None:
-    from lrfdn_arch.weights import identify
+    from lrfdn_arch.archs import recognize
 
     own = network.state_dict()
     differing = [k for k in own if k not in state or own[k].shape != state[k].shape]
     differing += [k for k in state if k not in own]
     if differing:
-        seems = identify(state)
+        found = recognize(state)
         raise ValueError(
             f"{path}: its {name} is not the network of the option file ({len(differing)} weights "
             f"differ, the first is {differing[0]})"
-            + (f"; it seems to be {seems}" if seems else "")
+            + (f"; it seems to be {found[0].describe(found[1])}" if found else "")
             + ". Give the option file this state was made with, or start anew under another name"
         )
     network.load_state_dict(state)
