@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lrfdn_arch.commands.model_arguments import add_models, add_out
+from lrfdn_arch.commands.arguments import add_models, add_out, network_of
 
 
 def add(commands: Any) -> None:
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
         timing=None if arguments.no_fair_timing else _timing_plan(arguments),
     )
     image_set = _image_set(arguments)
-    competitors = load_competitors(arguments.model, arguments.weights_key)
+    competitors = load_competitors(arguments.model, arguments.weights_key, network_of(arguments))
     if arguments.overwrite:
         remove_evaluation(arguments.out)
     check_free(arguments.out)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lrfdn_arch.commands.model_arguments import add_out
+from lrfdn_arch.commands.arguments import add_out
 
 
 def add(commands: Any) -> None:

@@ -1,7 +1,11 @@
 """``lrfdn complexity``: what networks cost."""
 
 import argparse
+import sys
 from typing import Any
+
+from lrfdn_arch.commands.arguments import add_import
+from lrfdn_arch.entry import EXIT_MISTAKE
 
 
 def add(commands: Any) -> None:
@@ -25,18 +29,25 @@ def add(commands: Any) -> None:
         help="a constructor argument, e.g. --set upscale=2",
     )
     parser.add_argument("--format", choices=("github", "simple", "latex", "csv"), default="github")
+    add_import(parser)
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from lrfdn_arch.evaluation.complexity_table import complexity_report
+    from lrfdn_arch.extensions import import_extensions
 
+    import_extensions(arguments.imports)
     style = "json" if arguments.json else arguments.format
     settings = dict(_assignment(text) for text in arguments.set)
-    print(complexity_report(arguments.networks, tuple(arguments.size), settings, style))
+    text, faults = complexity_report(arguments.networks, tuple(arguments.size), settings, style)
+    print(text)
+    for fault in faults:
+        print(f"error: {fault}", file=sys.stderr)
+    return EXIT_MISTAKE if faults else 0
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from lrfdn_arch.commands.arguments import add_network, network_of
+
 _KINDS = {
     "onnx": "ONNX, fused, free batch, height and width",
     "torchscript": "TorchScript, fused, for torch.jit.load",
@@ -33,6 +35,7 @@ def add(commands: Any) -> None:
             default="",
             help="of the weights, for the file's metadata (default: what the weights' own says)",
         )
+        add_network(one)
         one.add_argument("--overwrite", action="store_true", help="replace a file already there")
         if kind == "onnx":
             one.add_argument("--half", action="store_true", help="float16 inside")
@@ -52,5 +55,6 @@ def _run(arguments: argparse.Namespace) -> None:
         half=arguments.half,
         licence=arguments.licence,
         overwrite=arguments.overwrite,
+        network_g=network_of(arguments),
     )
     print(f"{out} ({out.stat().st_size / 1e6:.2f} MB)")

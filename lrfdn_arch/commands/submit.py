@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lrfdn_arch.commands.model_arguments import add_models, add_out
+from lrfdn_arch.commands.arguments import add_models, add_out, network_of
 
 
 def add(commands: Any) -> None:
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError("say what to write: either --lr FOLDER for a zip of images, or --kit")
     if arguments.kit and arguments.team is None:
         raise ValueError("--kit needs --team NUMBER, which is part of the files' names")
-    competitors = load_competitors(arguments.model, arguments.weights_key)
+    competitors = load_competitors(arguments.model, arguments.weights_key, network_of(arguments))
     if len(competitors) > 1:
         raise ValueError("a submission is of one network; give --model once")
     (_write_kit if arguments.kit else _write_zip)(arguments, competitors[0])

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from lrfdn_arch.commands.arguments import add_network, network_of
+
 
 def add(commands: Any) -> None:
     """Add the subcommand to ``lrfdn``."""
@@ -40,6 +42,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--depth", type=int, choices=(8,), help="round 16-bit pictures to 8 bits")
     parser.add_argument("--drop-alpha", action="store_true", help="leave transparency out")
     parser.add_argument("--overwrite", action="store_true", help="replace results already there")
+    add_network(parser)
     add_runtime_arguments(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=_run)
@@ -64,5 +67,6 @@ def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from lrfdn_arch.upscale.folder import Request, upscale
 
+    arguments.network = network_of(arguments)
     taken = vars(arguments)
     return upscale(Request(**{name: taken[name] for name in Request.__dataclass_fields__}))

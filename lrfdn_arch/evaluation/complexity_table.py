@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from tabulate import tabulate
-from torch import nn
 
 from lrfdn_arch import archs
+from lrfdn_arch.archs import ARCHITECTURES, Architecture, find_architecture
 from lrfdn_arch.evaluation.complexity import Complexity, count
 
 TABLE_FORMATS = ("github", "simple", "latex", "csv")
@@ -26,8 +26,8 @@ _HEADERS = (
 
 def complexity_report(
     names: Sequence[str], input_size: tuple[int, int, int], arguments: dict[str, Any], style: str
-) -> str:
-    """Count the networks called ``names`` and return the text to print.
+) -> tuple[str, list[str]]:
+    """Count the networks called ``names``.
 
     Args:
         names: names in the ARCH registry; blocks such as EFSA count too.
@@ -35,16 +35,27 @@ def complexity_report(
         arguments: constructor arguments for all of them, e.g. ``{"upscale": 2}``.
         style: ``json`` or one of ``TABLE_FORMATS``.
 
+    Returns:
+        The table, and a line for each network that is not registered or cannot be built or run
+        like that.
+
     Raises:
-        ValueError: a name is not registered, or a network cannot be built or run like that.
+        ValueError: that is all of them.
     """
-    results = [_count_by_name(name, input_size, arguments) for name in names]
+    results, faults = [], []
+    for name in names:
+        try:
+            results.append(_count_by_name(name, input_size, arguments))
+        except ValueError as error:
+            faults.append(str(error))
+    if not results:
+        raise ValueError("\n".join(faults))
     if style == "json":
-        return json.dumps([asdict(result) for result in results], indent=1)
+        return json.dumps([asdict(result) for result in results], indent=1), faults
     rows = [_row(result) for result in results]
     if style == "csv":
-        return "\n".join(",".join(row) for row in [_HEADERS, *rows])
-    return tabulate(rows, headers=_HEADERS, tablefmt=style, disable_numparse=True)
+        return "\n".join(",".join(row) for row in [_HEADERS, *rows]), faults
+    return tabulate(rows, headers=_HEADERS, tablefmt=style, disable_numparse=True), faults
 
 
 def _row(c: Complexity) -> tuple[str, ...]:
@@ -62,33 +73,19 @@ def _row(c: Complexity) -> tuple[str, ...]:
 def _count_by_name(
     name: str, input_size: tuple[int, int, int], arguments: dict[str, Any]
 ) -> Complexity:
-    network = _build(name, input_size[0], arguments)
-    try:
-        return count(network, input_size)
-    except RuntimeError as error:
-        raise ValueError(f"{name} does not take an input of {input_size}: {error}") from error
-
-
-def _build(name: str, channels: int, arguments: dict[str, Any]) -> nn.Module:
-    network = _find(name)
-    parameters = inspect.signature(network).parameters
+    if name in archs.__all__ and name not in ARCHITECTURES:  # a block
+        architecture = Architecture(name, getattr(archs, name))
+    else:
+        architecture = find_architecture(name)
+    parameters = architecture.parameters
     arguments = dict(arguments)
     for required in ("num_feat", "num_in_ch", "num_out_ch"):  # blocks, and networks like EDSR
         if required in parameters and parameters[required].default is inspect.Parameter.empty:
-            arguments.setdefault(required, channels)
+            arguments.setdefault(required, input_size[0])
+    network = architecture.build(arguments)
     try:
-        return network(**arguments)
-    except TypeError as error:
-        known = ", ".join(p for p in parameters if p != "self")
-        raise ValueError(f"{name} cannot be built: {error}. Its arguments: {known}") from error
-
-
-def _find(name: str) -> type[nn.Module]:
-    if name in archs.__all__:  # ours, without the seconds that importing BasicSR takes
-        return getattr(archs, name)
-    from basicsr.utils.registry import ARCH_REGISTRY
-
-    known = dict(iter(ARCH_REGISTRY))
-    if name not in known:
-        raise ValueError(f"no network is registered as {name!r}. Known: {', '.join(sorted(known))}")
-    return known[name]
+        return count(network, input_size)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        size = "x".join(map(str, input_size))
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{name} does not run on an input of {size}: {reason}") from error

@@ -1,11 +1,11 @@
 """``lrfdn upscale``: files and folders of pictures, made larger."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -34,6 +34,7 @@ class Request:
         out: folder of the results; beside the sources without it.
         format: png, jpg, webp, tif or bmp.
         weights: a file or a shipped name; see :func:`lrfdn_arch.weights.find_weights`.
+        network: see :func:`lrfdn_arch.weights.load_network`.
         runtime: eager, compiled, onnx, openvino or auto.
         precision: fp32, fp16 or bf16; the runtime's choice without it.
         device: cpu, cuda, cuda:N; the first GPU where there is one that the runtime can use.
@@ -48,6 +49,7 @@ class Request:
     out: Path | None = None
     format: str = "png"
     weights: str | None = None
+    network: Mapping[str, Any] | None = None
     runtime: str = "auto"
     precision: str | None = None
     device: str | None = None
@@ -106,7 +108,7 @@ def open_for(request: Request) -> Runtime:
     path = find_weights(request.weights)
     if path.suffix.lower() == ".onnx":
         return _open_onnx(path, request)
-    network = load_network(path)
+    network = load_network(path, network_g=request.network)
     if request.runtime == "auto":
         return open_fastest(network, device=request.device, precision=request.precision)
     return open_runtime(

@@ -98,9 +98,19 @@ def test_the_command_prints_json_for_any_size_and_argument(
         (["LRFDN", "--set", "num_feet=8"], r"num_feet.*Its arguments: .*num_feat"),
         (["LRFDN", "--set", "num_feat=12"], r"divisible by 8, got 12"),
         (["LRFDN", "--set", "num_feat"], r"expected NAME=VALUE"),
-        (["LRFDN", "--size", "1", "16", "16"], r"LRFDN does not take an input of \(1, 16, 16\)"),
+        (["LRFDN", "--size", "1", "16", "16"], r"LRFDN does not run on an input of 1x16x16"),
     ],
 )
 def test_mistakes_are_named(arguments: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         main(["complexity", *arguments])
+
+
+def test_a_network_that_cannot_run_does_not_take_the_others_with_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["complexity", "LRFDN", "NoSuchNetwork", "RRDBNet", "--size", "3", "24", "24"]) == 2
+    printed = capsys.readouterr()
+    assert "LRFDN" in printed.out
+    assert "RRDBNet" in printed.out
+    assert "NoSuchNetwork" in printed.err

@@ -1,0 +1,84 @@
+"""Arguments that several commands share: which networks, on which device."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model`` (any number of times), ``--weights-key`` and ``--device``."""
+    parser.add_argument(
+        "--model",
+        action="append",
+        required=True,
+        metavar="LABEL=FILE",
+        help="a weights file (.pth, .safetensors, net_g_*.pth of a training) and what to call it; "
+        "the network and its scale are read off the file",
+    )
+    add_network(parser)
+    parser.add_argument(
+        "--weights-key",
+        choices=("params_ema", "params"),
+        help="which weights of a training checkpoint (default: params_ema where there are any)",
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Add ``--network`` and ``--import``, for networks that this package does not have."""
+    parser.add_argument(
+        "--network",
+        metavar="FILE_OR_YAML",
+        help="the network of a weights file that does not contain it: an option file, or e.g. "
+        "'{type: EDSR, num_feat: 64, ...}' with a type of BasicSR's registry",
+    )
+    add_import(parser)
+
+
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """Add ``--import``."""
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        nargs="+",
+        default=[],
+        metavar="FILE_OR_MODULE",
+        help="Python files or modules that register networks; their code is run",
+    )
+
+
+def network_of(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """Import what ``--import`` names and return ``--network`` as a ``network_g`` section.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: an import fails, or ``--network`` is neither an option file nor a section.
+    """
+    from lrfdn_arch.extensions import import_extensions
+    from lrfdn_arch.options.yaml_file import read_value, read_yaml
+
+    import_extensions(arguments.imports)
+    text = arguments.network
+    if text is None:
+        return None
+    if Path(text).suffix in (".yml", ".yaml"):
+        options = read_yaml(Path(text))[0]
+        import_extensions(options.get("imports") or [], Path(text).parent)
+        section = options.get("network_g")
+    else:
+        section = read_value(text)
+    if not isinstance(section, dict) or not isinstance(section.get("type"), str):
+        raise ValueError(
+            f"--network {text}: expected an option file with network_g, or its section as YAML, "
+            "e.g. '{type: EDSR, num_in_ch: 3, num_out_ch: 3}'"
+        )
+    return section
+
+
+def add_out(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add ``--out`` and ``--overwrite``."""
+    parser.add_argument("--out", type=Path, required=True, help=help)
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace what an earlier run left there"
+    )
