@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lrfdn_arch import __version__, entry
 from lrfdn_arch.commands import (
+    basicsr,
     challenge,
     compare,
     complexity,
@@ -20,7 +21,7 @@ from lrfdn_arch.commands import (
     versus_bicubic,
 )
 
-# In the order of `lrfdn --help`: data, training, use, judging.
+# In the order of `lrfdn --help`: data, training, use, judging, BasicSR itself.
 COMMANDS = (
     prepare,
     verify,
@@ -34,6 +35,7 @@ COMMANDS = (
     challenge,
     compare,
     submit,
+    basicsr,
 )
 
 

@@ -119,10 +119,6 @@ def train_pipeline(monkeypatch, tmp_path):
         monkeypatch.setattr(sys, "argv", ["train.py", "-opt", str(file), *arguments])
         pipeline(str(tmp_path))
 
-    # BasicSR resumes on a GPU only: it reads states to the current CUDA device.
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    monkeypatch.setattr(torch.UntypedStorage, "cuda", lambda storage, device: storage)
-
     monkeypatch.setattr(basicsr_logger, "initialized_logger", {})
     handlers = logging.getLogger("basicsr").handlers
     before = list(handlers)
