@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import RangeLayers, State
+from lrfdn_arch.archs.bilinear_start import start_bilinear
 from lrfdn_arch.archs.fused import FusedNetwork, exact, fused_conv, scaled_input, scaled_output
 from lrfdn_arch.archs.padding import pad_to_minimum
 from lrfdn_arch.archs.window import Window
@@ -60,6 +61,12 @@ class FeatureDistillationNetwork(nn.Module):
         self.LR_conv = nn.Conv2d(num_feat, num_feat, kernel_size=3, padding=1)
         to_pixels = nn.Conv2d(num_feat, num_out_ch * upscale**2, kernel_size=3, padding=1)
         self.upsampler = nn.Sequential(to_pixels, nn.PixelShuffle(upscale))
+
+    def start_bilinear(self) -> None:
+        """Set the weights so that the untrained network interpolates about bilinearly."""
+        to_pixels = self.upsampler[0]
+        assert isinstance(to_pixels, nn.Conv2d)
+        start_bilinear(self.fea_conv, self.LR_conv, to_pixels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Upscale (N, num_in_ch, H, W) in [0, 1] to (N, num_out_ch, H*upscale, W*upscale).

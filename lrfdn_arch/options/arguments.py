@@ -8,9 +8,6 @@ from lrfdn_arch.options.root import KNOWN_MODELS
 from lrfdn_arch.options.signatures import our_networks, signature_faults
 from lrfdn_arch.text import unknown
 
-# They need a closure, sparse gradients, matrices alone; and the class that all others derive from.
-_UNFIT = ("LBFGS", "SparseAdam", "Muon", "Optimizer")
-
 
 def argument_faults(data: Mapping[str, Any]) -> list[Fault]:
     """Return the faults in ``network_g`` and ``train:optim_g`` of an option file as read.
@@ -29,20 +26,16 @@ def argument_faults(data: Mapping[str, Any]) -> list[Fault]:
 
 
 def _optimizer_faults(section: Any) -> list[Fault]:
-    import torch
+    from lrfdn_arch.training.muon import optimizers
 
     key: KeyPath = ("train", "optim_g")
     name, arguments = _typed(section)
     if not name:
         return []  # reported as missing
-    optimizers = {
-        n: o
-        for n, o in vars(torch.optim).items()
-        if isinstance(o, type) and issubclass(o, torch.optim.Optimizer) and n not in _UNFIT
-    }
-    if name not in optimizers:
-        return [Fault((*key, "type"), unknown(name, optimizers, "optimizer"), name)]
-    return signature_faults(optimizers[name], arguments, key, given=("params",))
+    known = optimizers()
+    if name not in known:
+        return [Fault((*key, "type"), unknown(name, known, "optimizer"), name)]
+    return signature_faults(known[name], arguments, key, given=("params",))
 
 
 def _typed(section: Any) -> tuple[str, dict[str, Any]]:

@@ -215,6 +215,7 @@ def _foreign_model(options: TrainOptions) -> list[Fault]:
         ("use_channels_last",): options.use_channels_last,
         ("use_compile",): options.use_compile,
         ("val", "use_amp"): options.val is not None and options.val.use_amp,
+        ("path", "init"): options.path.init is not None,
         ("train", "grad_clip_max_norm"): train.grad_clip_max_norm,
         ("datasets", "train", "accum_iter"): _accumulates(options),
         ("train", "optim_g", "type"): train.optim_g.type not in BASICSR_OPTIMIZERS,

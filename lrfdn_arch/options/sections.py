@@ -14,6 +14,10 @@ class Network(Typed):
 class Paths(Section):
     """Weights to start from. BasicSR's other keys (``pretrain_network_d``, ...) pass through."""
 
+    init: Literal["bilinear"] | None = Field(
+        default=None,
+        description="bilinear: the untrained network interpolates through its long skip.",
+    )
     pretrain_network_g: str | None = Field(default=None, description="Weights to start from.")
     param_key_g: str | None = Field(
         default=None,

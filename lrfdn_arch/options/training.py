@@ -17,11 +17,11 @@ SchedulerType = Literal[
 
 
 class Optimizer(Typed):
-    """Any optimizer of ``torch.optim`` by name; further keys are its arguments."""
+    """An optimizer of ``torch.optim``, or Muon, by name; further keys are its arguments."""
 
     only_written: ClassVar[bool] = True
 
-    type: str = Field(min_length=1, description="Adam, AdamW, NAdam, SGD, ... of torch.optim.")
+    type: str = Field(min_length=1, description="Adam, AdamW, NAdam, ... of torch.optim, or Muon.")
     lr: float = Field(gt=0, description="Learning rate at its highest.")
     weight_decay: float = Field(default=0.0, ge=0, description="L2 penalty; decoupled in AdamW.")
     betas: tuple[float, float] = Field(

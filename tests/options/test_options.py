@@ -169,6 +169,12 @@ def test_all_faults_come_at_once_with_line_path_expected_and_found(write):
         ("periods: [100]", "periods: [0, 100]", "train:scheduler:periods:0: expected greater than"),
         ("betas: [0.9, 0.99]", "betas: [0.9]", "train:optim_g:betas:1: this key is needed"),
         ("type: Adam,", "type: LBFGS,", "train:optim_g:type: unknown optimizer"),
+        (
+            "{type: Adam, lr: 1e-4, betas: [0.9, 0.99]}",
+            "{type: Muon, lr: 5e-3, adam_rl: 4e-3}",
+            "train:optim_g:adam_rl: unknown argument of Muon; did you mean 'adam_lr'?",
+        ),
+        ("val:\n", "path: {init: bicubic}\nval:\n", "path:init: expected 'bilinear'"),
         ("reduction: mean", "reduction: none", "a loss is one number; expected mean or sum"),
         ("  val_freq", "  use_amp: true\n  val_freq", "val:use_amp: takes training's mixed prec"),
         ("val_2: {name: b,", "val_2: {name: a,", "val_2:name: expected another name than val has"),

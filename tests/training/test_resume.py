@@ -47,6 +47,11 @@ CASES = {
         "train__grad_clip_max_norm": 0.1,
         "train__warmup_iter": 6,
     },
+    "muon": {
+        "train__optim_g": {"type": "Muon", "lr": 0.002, "adam_lr": 0.001},
+        "path__init": "bilinear",
+        "use_channels_last": True,
+    },
     "bfloat16": {"use_amp": True, "amp_bf16": True},
     "float16": {"use_amp": True},
     "basicsr_dataset": {},  # filled in below, where the folders are known

@@ -11,17 +11,23 @@ from lrfdn_arch.weights.reading import EMA
 
 
 def load_initial(network: nn.Module, path: Mapping[str, Any], average: bool = False) -> None:
-    """Load ``path: pretrain_network_g`` into ``network``, if there is one.
+    """Set the weights ``network`` starts from, as the option file's ``path`` specifies.
+
+    ``init: bilinear`` comes first, then the weights of ``pretrain_network_g``.
 
     Args:
         network: on the CPU.
-        path: the option file's section, with ``param_key_g`` and ``strict_load_g``.
+        path: the option file's section, with ``init``, ``pretrain_network_g``, ``param_key_g`` and
+            ``strict_load_g``.
         average: ``network`` holds the EMA: it takes the file's own EMA where there is one.
 
     Raises:
-        OSError, ValueError: the file is missing, damaged, or another network's.
+        OSError, ValueError: the file is missing, damaged, or of another network, or the network
+            has no such initial weights.
     """
     file = path.get("pretrain_network_g")
+    if path.get("init") and not average:  # the EMA starts as a copy
+        _start_bilinear(network)
     if not file:
         return
     key = None if average else path.get("param_key_g")
@@ -30,6 +36,16 @@ def load_initial(network: nn.Module, path: Mapping[str, Any], average: bool = Fa
     else:
         _load_what_fits(network, file, key)
     get_root_logger().info(f"loaded {key or f'{EMA}, if there,'} of {file}")
+
+
+def _start_bilinear(network: nn.Module) -> None:
+    start = getattr(network, "start_bilinear", None)
+    if start is None:
+        raise ValueError(
+            f"path:init: {type(network).__name__} has no method start_bilinear, which sets the "
+            "weights with which it interpolates; expected no init"
+        )
+    start()
 
 
 def _load_what_fits(network: nn.Module, file: str, key: str | None) -> None:

@@ -88,9 +88,10 @@ class LRFDNModel(SRModel):
 
     def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
         """Set the rate of iteration ``current_iter``; a warm-up is part of the curve."""
-        rate = learning_rate(self.train_options, current_iter)
+        train = self.train_options
+        rate = learning_rate(train, current_iter)
         for group in self.optimizer_g.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * (group["initial_lr"] / train.optim_g.lr)
 
     def feed_data(self, data: Mapping[str, Any]) -> None:
         """Take a batch: ``lq`` (N, C, H, W), ``gt`` (N, C, H*s, W*s), uint8 or float in [0, 1]."""

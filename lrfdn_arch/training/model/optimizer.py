@@ -1,4 +1,4 @@
-"""Optimizers of torch by name, in their fastest form."""
+"""Optimizers by name, in their fastest form."""
 
 import inspect
 from collections.abc import Iterable
@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lrfdn_arch.options.training import Optimizer
+from lrfdn_arch.training.muon import optimizers
 
 
 def build_optimizer(section: Optimizer, weights: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -19,7 +20,7 @@ def build_optimizer(section: Optimizer, weights: Iterable[nn.Parameter]) -> torc
     Raises:
         ValueError: the optimizer refuses its arguments.
     """
-    cls: Any = getattr(torch.optim, section.type)
+    cls: Any = optimizers()[section.type]
     arguments = section.arguments()
     chosen = arguments.keys() & {"fused", "foreach", "differentiable"}
     if "fused" in inspect.signature(cls).parameters and not chosen:
