@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable, Sequence
 
+from lrfdn_arch.text import error_message
+
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130  # the shell's convention for SIGINT
 
@@ -23,12 +25,5 @@ def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | No
     except (ValueError, OSError) as error:
         if "--debug" in arguments:
             raise
-        print(f"error: {_text(error)}", file=sys.stderr)
+        print(f"error: {error_message(error)}", file=sys.stderr)
         return EXIT_MISTAKE
-
-
-def _text(error: Exception) -> str:
-    """Return an error's message without the number that Python puts before the system's errors."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)

@@ -18,3 +18,10 @@ def unknown(name: str, valid: Iterable[str], what: str = "key") -> str:
     if near:
         return f"unknown {what}; did you mean {near[0]!r}?"
     return f"unknown {what}; valid are {', '.join(names) or 'none'}"
+
+
+def error_message(error: BaseException) -> str:
+    """Return an error's message without the number that Python adds to system errors."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__

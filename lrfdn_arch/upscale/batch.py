@@ -1,4 +1,4 @@
-"""Picture after picture, so that one bad file spoils nothing else."""
+"""Upscale pictures one after the other so that one bad file does not affect the others."""
 
 import errno
 import os
@@ -6,20 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrfdn_arch.upscale.pictures.files import read_picture, write_picture
-from lrfdn_arch.upscale.pictures.formats import Format, check_holds
-from lrfdn_arch.upscale.pictures.picture import Picture
-from lrfdn_arch.upscale.planning import Job
+from lrfdn_arch.text import error_message
+from lrfdn_arch.upscale.formats import Format, check_holds
+from lrfdn_arch.upscale.image_files import read_picture, write_picture
+from lrfdn_arch.upscale.jobs import Job
+from lrfdn_arch.upscale.picture import Picture
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
+    """The result of a job.
 
     Attributes:
-        job: which.
-        state: "done", "skipped" (the target is there already) or "failed".
-        reason: for being skipped or failed; what the user should know of one that is done.
+        job: the job.
+        state: "done", "skipped" (the target exists already) or "failed".
+        reason: why it was skipped or failed; a warning for one that is done, or "".
     """
 
     job: Job
@@ -27,7 +28,7 @@ class Outcome:
     reason: str = ""
 
 
-def work_off(
+def run_jobs(
     jobs: Sequence[Job],
     upscale: Callable[[Picture], Picture],
     format: Format,
@@ -36,54 +37,52 @@ def work_off(
     prepare: Callable[[Picture], Picture] = lambda picture: picture,
     overwrite: bool = False,
 ) -> Iterator[Outcome]:
-    """Do the jobs one after the other and tell what became of each; faults of one stay its own.
+    """Run the jobs in order and yield the outcome of each; an error ends only its own job.
 
-    Results appear whole or not at all, so after an interruption the same call goes on where it
-    stopped.
+    Results appear whole or not at all, so after an interruption the same call resumes the work.
 
     Args:
-        jobs: from :func:`lrfdn_arch.upscale.planning.plan`.
+        jobs: from :func:`lrfdn_arch.upscale.jobs.plan`.
         upscale: maps a picture to a larger one.
         format: of the results.
         scale: how much larger ``upscale`` makes a picture.
         prepare: changes a picture before it is upscaled (drops alpha, reduces depth).
-        overwrite: replace results that are there already, but no source of another job.
+        overwrite: replace existing results, except those that are the source of another job.
     """
     sources = {os.path.realpath(job.source) for job in jobs}
     for job in jobs:
         try:
             if job.target.exists() and not overwrite:
-                reason = f"{job.target} is there already (--overwrite)"
-                outcome = Outcome(job, "skipped", reason)
+                outcome = Outcome(job, "skipped", f"{job.target} exists (--overwrite replaces it)")
             elif os.path.realpath(job.target) in sources:
-                reason = f"{job.source}: would replace {job.target}, which is to be upscaled too"
+                reason = f"{job.source}: would overwrite {job.target}, which is also an input"
                 outcome = Outcome(job, "failed", reason)
             else:
                 picture = prepare(read_picture(job.source))
-                # What would fail at the end should fail before the work.
+                # Errors that can be found before the work should not come after it.
                 check_holds(format, picture, scale)
-                _prepare_folder(job.target.parent)
+                _make_writable(job.target.parent)
                 write_picture(job.target, upscale(picture), format)
-                outcome = Outcome(job, "done", _of_note(job, picture))
+                outcome = Outcome(job, "done", _warning(job, picture))
         except (ValueError, OSError, MemoryError) as error:
             outcome = Outcome(job, "failed", _one_line(job, error))
         yield outcome
 
 
-def _prepare_folder(folder: Path) -> None:
+def _make_writable(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, "this folder is not to be written to", str(folder))
+        raise PermissionError(errno.EACCES, "the folder is not writable", str(folder))
 
 
-def _of_note(job: Job, picture: Picture) -> str:
-    if not picture.more:
+def _warning(job: Job, picture: Picture) -> str:
+    if not picture.has_more:
         return ""
-    return f"{job.source}: holds several pages or frames, of which only the first was upscaled"
+    return f"{job.source}: contains several pages or frames; only the first was upscaled"
 
 
 def _one_line(job: Job, error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(error_message(error).split())
     if isinstance(error, MemoryError):
         text = f"not enough memory ({text}); give a smaller --tile"
     return text if str(job.source) in text else f"{job.source}: {text}"

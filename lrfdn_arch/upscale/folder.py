@@ -14,11 +14,11 @@ from lrfdn_arch.inference.fastest import open_fastest
 from lrfdn_arch.inference.runtimes import Runtime, open_runtime, pick_device
 from lrfdn_arch.inference.tiling import DEFAULT_OVERLAP, SMALLEST_TILE
 from lrfdn_arch.progress import progress_bar
-from lrfdn_arch.upscale.batch import Outcome, work_off
-from lrfdn_arch.upscale.picture_upscaler import PictureUpscaler
-from lrfdn_arch.upscale.pictures.formats import format_of
-from lrfdn_arch.upscale.pictures.picture import Picture
-from lrfdn_arch.upscale.planning import Job, plan
+from lrfdn_arch.upscale.batch import Outcome, run_jobs
+from lrfdn_arch.upscale.formats import format_of
+from lrfdn_arch.upscale.jobs import Job, plan
+from lrfdn_arch.upscale.picture import Picture
+from lrfdn_arch.upscale.upscaler import PictureUpscaler
 from lrfdn_arch.weights import find_weights, load_network
 
 EXIT_FAILURES = 2
@@ -76,7 +76,7 @@ def upscale(request: Request, report: TextIO | None = None) -> int:
     _check_out(request.out)
     runtime = open_for(request)
     jobs, failures = plan(request.inputs, request.out, target, f"_x{runtime.scale}")
-    outcomes = work_off(
+    outcomes = run_jobs(
         jobs,
         PictureUpscaler(runtime, request.tile, request.overlap),
         target,
@@ -177,7 +177,7 @@ def _progress(report: TextIO, jobs: Sequence[Job]) -> Iterator[Shown]:
 def _summary(done: int, skipped: int, notes: Sequence[str], failures: Sequence[str]) -> str:
     counts = [f"{done} upscaled"]
     if skipped:
-        counts.append(f"{skipped} there already (--overwrite makes them anew)")
+        counts.append(f"{skipped} exist already (--overwrite replaces them)")
     if failures:
         counts.append(f"{len(failures)} failed:")
     lines = [f"warning: {line}" for line in notes] + [f"error: {line}" for line in failures]

@@ -18,8 +18,8 @@ from torch import Tensor
 from lrfdn_arch.archs.window import GRID, Window, cells
 from lrfdn_arch.inference.runtimes import open_runtime
 from lrfdn_arch.inference.tiling import spans, upscale_in_bands
-from lrfdn_arch.upscale.picture_upscaler import PictureUpscaler, automatic_tile
-from lrfdn_arch.upscale.pictures.picture import Picture
+from lrfdn_arch.upscale.picture import Picture
+from lrfdn_arch.upscale.upscaler import PictureUpscaler, automatic_tile
 
 
 @pytest.mark.parametrize("length", [1, 14, 100, 101, 199, 1000])
@@ -110,7 +110,7 @@ def test_released_weights_in_tiles(shared: Path, name: str, overlap: int, bound:
 
 def test_automatic_tiles_follow_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime, memory = Nearest(num_feat=64), [8 << 30]
-    monkeypatch.setattr("lrfdn_arch.upscale.picture_upscaler.free_memory", lambda device: memory[0])
+    monkeypatch.setattr("lrfdn_arch.upscale.upscaler.free_memory", lambda device: memory[0])
     assert automatic_tile(300, 500, runtime) == 500, "it fits as a whole"
     assert 256 < automatic_tile(8000, 6000, runtime) <= 2048
     memory[0] = 1 << 20
@@ -128,7 +128,7 @@ def test_automatic_tiles_leave_room_for_the_result_and_for_wide_bands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runtime = Nearest(num_feat=64)
-    monkeypatch.setattr("lrfdn_arch.upscale.picture_upscaler.free_memory", lambda device: 4 << 30)
+    monkeypatch.setattr("lrfdn_arch.upscale.upscaler.free_memory", lambda device: 4 << 30)
     tile = automatic_tile(8000, 6000, runtime)
     assert automatic_tile(8000, 6000, runtime, held=2 << 30) < tile
     wide = automatic_tile(600, 80_000, runtime)

@@ -13,11 +13,11 @@ from PIL import Image
 
 from lrfdn_arch.files import replacing
 from lrfdn_arch.upscale import folder as command
-from lrfdn_arch.upscale.batch import Outcome, work_off
-from lrfdn_arch.upscale.pictures.files import read_picture
-from lrfdn_arch.upscale.pictures.formats import format_of
-from lrfdn_arch.upscale.pictures.picture import Picture
-from lrfdn_arch.upscale.planning import Job, plan
+from lrfdn_arch.upscale.batch import Outcome, run_jobs
+from lrfdn_arch.upscale.formats import format_of
+from lrfdn_arch.upscale.image_files import read_picture
+from lrfdn_arch.upscale.jobs import Job, plan
+from lrfdn_arch.upscale.picture import Picture
 
 PNG = format_of("png")
 
@@ -45,7 +45,7 @@ def do(
     overwrite: bool = False,
 ) -> tuple[list[Outcome], list[str]]:
     jobs, faults = plan(inputs, out, format_of(format), "_x2")
-    outcomes = work_off(jobs, upscale, format_of(format), scale=2, overwrite=overwrite)
+    outcomes = run_jobs(jobs, upscale, format_of(format), scale=2, overwrite=overwrite)
     return list(outcomes), faults
 
 
@@ -154,7 +154,7 @@ def test_a_folder_that_takes_no_files_is_found_before_the_work(
     source = save(tmp_path / "a.png")
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
     ((outcome,), _) = do([source], tmp_path / "out", upscale=never)
-    assert "this folder is not to be written to" in outcome.reason
+    assert "out: the folder is not writable" in outcome.reason
 
 
 @pytest.mark.parametrize("out", ["taken", "taken/below"])
@@ -170,7 +170,7 @@ def test_no_source_is_replaced_before_it_is_read(tmp_path: Path) -> None:
     before = second.read_bytes()
     outcomes, _ = do([first, second], overwrite=True)
     assert [outcome.state for outcome in outcomes] == ["failed", "done"]
-    assert outcomes[0].reason.endswith("a_x2.png, which is to be upscaled too")
+    assert outcomes[0].reason.endswith("a_x2.png, which is also an input")
     assert second.read_bytes() == before
     outcomes, _ = do([first, second])
     assert [outcome.state for outcome in outcomes] == ["skipped", "skipped"]
@@ -182,7 +182,7 @@ def test_pages_left_out_are_told(tmp_path: Path, weights: Path) -> None:
     report = io.StringIO()
     request = command.Request([tmp_path / "a.tif"], weights=str(weights), runtime="eager")
     assert command.upscale(request, report) == 0
-    line = f"warning: {tmp_path / 'a.tif'}: holds several pages or frames, of which only the first"
+    line = f"warning: {tmp_path / 'a.tif'}: contains several pages or frames; only the first"
     assert sum(text.startswith(line) for text in report.getvalue().splitlines()) == 1
     assert read_picture(tmp_path / "a_x2.png").pixels.shape == (16, 16, 3)
 

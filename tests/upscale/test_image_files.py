@@ -11,9 +11,9 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
-from lrfdn_arch.upscale.pictures.files import read_picture, write_picture
-from lrfdn_arch.upscale.pictures.formats import FORMATS, check_holds, format_of
-from lrfdn_arch.upscale.pictures.picture import Picture
+from lrfdn_arch.upscale.formats import FORMATS, check_holds, format_of
+from lrfdn_arch.upscale.image_files import read_picture, write_picture
+from lrfdn_arch.upscale.picture import Picture
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GREY_ICC = ICC[:16] + b"GRAY" + ICC[20:]
@@ -128,13 +128,13 @@ def test_truncated_files_are_named(tmp_path: Path, suffix: str, kept: float) -> 
     Image.fromarray(pixels(3, np.uint8, (64, 64))).save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole)) if kept < 1 else int(kept)])
-    with pytest.raises(ValueError, match=rf"cut\{suffix} is (no image|damaged)"):
+    with pytest.raises(ValueError, match=rf"cut\{suffix} is (not an image|damaged)"):
         read_picture(path)
 
 
 def test_a_file_that_is_no_image_and_a_missing_one(tmp_path: Path) -> None:
     (tmp_path / "notes.png").write_text("no image")
-    with pytest.raises(ValueError, match=r"notes\.png is no image"):
+    with pytest.raises(ValueError, match=r"notes\.png is not an image"):
         read_picture(tmp_path / "notes.png")
     with pytest.raises(FileNotFoundError):
         read_picture(tmp_path / "absent.png")
@@ -143,10 +143,13 @@ def test_a_file_that_is_no_image_and_a_missing_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.float32, "holds float32 values, which are not supported; convert it to unsigned 8 or"),
-        (np.float16, "holds float16 values"),
-        (np.int16, "holds int16 values"),
-        (np.uint32, "holds uint32 values"),
+        (
+            np.float32,
+            "contains float32 values, which are not supported; convert it to unsigned 8",
+        ),
+        (np.float16, "contains float16 values"),
+        (np.int16, "contains int16 values"),
+        (np.uint32, "contains uint32 values"),
     ],
 )
 def test_values_that_would_be_clipped_are_refused(
@@ -165,7 +168,7 @@ def test_modes_of_pillow_that_would_be_clipped_are_refused(
     # Pillow registers the ending of a SPIDER file as SPIDER's.
     Image.new(mode, (8, 8), 200).save(tmp_path / "a.other", format)
     (tmp_path / "a.other").rename(tmp_path / "a.png")
-    with pytest.raises(ValueError, match=rf"a\.png holds .*mode {mode}"):
+    with pytest.raises(ValueError, match=rf"a\.png contains .*mode {mode}"):
         read_picture(tmp_path / "a.png")
 
 
@@ -179,7 +182,7 @@ def test_tiffs_with_their_tags_at_the_end_are_named_when_cut(tmp_path: Path, kep
     for path in tmp_path.iterdir():
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) * kept // 100])
-        with pytest.raises(ValueError, match=rf"{path.name} is (no image|damaged)"):
+        with pytest.raises(ValueError, match=rf"{path.name} is (not an image|damaged)"):
             read_picture(path)
 
 
@@ -236,9 +239,9 @@ def test_profiles_of_other_colours_are_dropped(tmp_path: Path, name: str) -> Non
 def test_a_picture_knows_that_its_file_holds_more(tmp_path: Path, name: str) -> None:
     frames = [Image.fromarray(pixels(3, np.uint8, (8, 8 + more))).resize((8, 8)) for more in (0, 1)]
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-    assert read_picture(tmp_path / name).more
+    assert read_picture(tmp_path / name).has_more
     frames[0].save(tmp_path / name)
-    assert not read_picture(tmp_path / name).more
+    assert not read_picture(tmp_path / name).has_more
 
 
 def test_sides_that_a_format_cannot_hold_are_refused() -> None:

@@ -10,9 +10,9 @@ import tifffile
 from PIL import Image
 from test_image_files import GREY_ICC, ICC, pixels
 
-from lrfdn_arch.upscale.pictures.files import read_picture, write_picture
-from lrfdn_arch.upscale.pictures.formats import format_of
-from lrfdn_arch.upscale.pictures.picture import Picture
+from lrfdn_arch.upscale.formats import format_of
+from lrfdn_arch.upscale.image_files import read_picture, write_picture
+from lrfdn_arch.upscale.picture import Picture
 
 
 def test_other_readers_agree_on_our_16_bit_files(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_truncated_16_bit_files_are_named(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"cut{suffix}"
     write_picture(path, Picture(pixels(3, np.uint16, (64, 64))), format_of(suffix))
     path.write_bytes(path.read_bytes()[:9000])
-    with pytest.raises(ValueError, match=rf"cut\{suffix} is (no image|damaged)"):
+    with pytest.raises(ValueError, match=rf"cut\{suffix} is (not an image|damaged)"):
         read_picture(path)
 
 
@@ -63,7 +63,7 @@ def test_premultiplied_16_bit_colours_are_divided_by_their_alpha(tmp_path: Path)
 
 def test_16_bit_tiff_of_other_colours_is_refused_by_name(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", pixels(4, np.uint16), photometric="separated")
-    with pytest.raises(ValueError, match=r"a\.tif holds 16-bit SEPARATED with 4 channels"):
+    with pytest.raises(ValueError, match=r"a\.tif contains 16-bit SEPARATED with 4 channels"):
         read_picture(tmp_path / "a.tif")
 
 
@@ -85,14 +85,17 @@ def test_other_readers_agree_on_our_16_bit_grey_with_alpha(tmp_path: Path) -> No
         image.verify()
 
 
-def test_a_transparent_grey_becomes_alpha_in_16_bits_as_in_8(tmp_path: Path) -> None:
-    path, deep = tmp_path / "a.png", pixels(1, np.uint16)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_transparent_colour_becomes_alpha_in_16_bits_as_in_8(
+    tmp_path: Path, channels: int
+) -> None:
+    path, deep = tmp_path / "a.png", pixels(channels, np.uint16)
     write_picture(path, Picture(deep), format_of("png"))
     encoded = path.read_bytes()
-    content = b"tRNS" + int(deep[2, 3, 0]).to_bytes(2, "big")
-    chunk = b"\0\0\0\2" + content + zlib.crc32(content).to_bytes(4, "big")
+    content = b"tRNS" + deep[2, 3].astype(">u2").tobytes()
+    chunk = bytes((0, 0, 0, 2 * channels)) + content + zlib.crc32(content).to_bytes(4, "big")
     path.write_bytes(encoded[:33] + chunk + encoded[33:])
-    alpha = np.where(deep == deep[2, 3, 0], 0, 65535)
+    alpha = np.where((deep == deep[2, 3]).all(axis=2, keepdims=True), 0, 65535)
     np.testing.assert_array_equal(read_picture(path).pixels, np.concatenate((deep, alpha), 2))
 
 
@@ -100,5 +103,5 @@ def test_16_bit_pages_are_counted_too(tmp_path: Path) -> None:
     deep = pixels(3, np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", deep.transpose(2, 0, 1), photometric="minisblack")
     found = read_picture(tmp_path / "a.tif")
-    assert found.more
+    assert found.has_more
     np.testing.assert_array_equal(found.pixels, deep[..., :1])

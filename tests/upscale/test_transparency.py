@@ -5,9 +5,9 @@ import pytest
 from small_networks import small
 
 from lrfdn_arch.inference.runtimes import open_runtime
-from lrfdn_arch.upscale.picture_upscaler import PictureUpscaler
-from lrfdn_arch.upscale.pictures.picture import Picture
-from lrfdn_arch.upscale.pictures.transparency import unmultiplied, with_hidden_filled
+from lrfdn_arch.upscale.picture import Picture
+from lrfdn_arch.upscale.transparency import unmultiplied, with_hidden_filled
+from lrfdn_arch.upscale.upscaler import PictureUpscaler
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -20,9 +20,9 @@ from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.evaluation.metrics import psnr_rgb
 from lrfdn_arch.inference.runtimes import open_runtime
 from lrfdn_arch.upscale.folder import Request, upscale
-from lrfdn_arch.upscale.pictures.files import read_picture, write_picture
-from lrfdn_arch.upscale.pictures.formats import format_of
-from lrfdn_arch.upscale.pictures.picture import Picture
+from lrfdn_arch.upscale.formats import format_of
+from lrfdn_arch.upscale.image_files import read_picture, write_picture
+from lrfdn_arch.upscale.picture import Picture
 from lrfdn_arch.weights import find_weights
 
 
@@ -97,7 +97,7 @@ def test_folders_keep_their_structure_and_go_on_where_they_stopped(
     before = results[0].stat().st_mtime_ns
     capsys.readouterr()
     assert run(*arguments, "--format", "webp") == 0
-    assert "1 upscaled, 2 there already (--overwrite" in capsys.readouterr().err
+    assert "1 upscaled, 2 exist already (--overwrite" in capsys.readouterr().err
     assert results[1].exists()
     assert results[0].stat().st_mtime_ns == before
 
@@ -132,7 +132,7 @@ def test_one_bad_file_spoils_nothing_else(
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["good_x2.png"]
     summary = capsys.readouterr().err.split("1 upscaled, 4 failed:")[1].strip().splitlines()
     assert len(summary) == 4
-    for fragment in ("bad.png is no image", "cut.png is damaged", "no images in this folder"):
+    for fragment in ("bad.png is not an image", "cut.png is damaged", "no images in this folder"):
         assert sum(fragment in line for line in summary) == 1
     assert sum("absent.jpg: no such file" in line for line in summary) == 1
 
@@ -143,7 +143,7 @@ def test_two_sources_of_one_result_are_named(
     save(tmp_path / "in" / "a.jpg")
     save(tmp_path / "in" / "a.png")
     assert run(tmp_path / "in", "--weights", weights) == 2
-    assert "a.png: would be" in capsys.readouterr().err
+    assert "a.png: would be written" in capsys.readouterr().err
     assert (tmp_path / "in" / "a_x2.png").exists()
 
 

@@ -1,17 +1,17 @@
-"""Which files to upscale into which."""
+"""Which files to upscale, and where the results go."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrfdn_arch.upscale.pictures.files import SUFFIXES
-from lrfdn_arch.upscale.pictures.formats import Format
+from lrfdn_arch.upscale.formats import Format
+from lrfdn_arch.upscale.image_files import SUFFIXES
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to make."""
+    """One picture to upscale."""
 
     source: Path
     target: Path
@@ -20,14 +20,15 @@ class Job:
 def plan(
     inputs: Sequence[Path], out: Path | None, format: Format, ending: str
 ) -> tuple[list[Job], list[str]]:
-    """Return what to make of ``inputs``, and one line for each input there is nothing to make of.
+    """Return the jobs for ``inputs``, and one line for each input that gives none.
 
     Args:
-        inputs: image files, and folders that are searched with all their subfolders but ``out``.
-        out: a folder that takes the results, subfolders kept; beside the sources without it.
+        inputs: image files, and folders that are searched with all their subfolders except ``out``.
+        out: the folder of the results, with the same subfolders; by default, results go beside
+            their sources.
         format: of the results.
-        ending: added to the names, e.g. "_x4"; in folders, files that end so are results of an
-            earlier run and not taken again when results go beside their sources.
+        ending: added to the names, e.g. "_x4". Files in a folder that end so are results of an
+            earlier run, and left out if results go beside their sources.
     """
     jobs: dict[Path, Job] = {}
     faults: list[str] = []
@@ -35,7 +36,7 @@ def plan(
         try:
             sources, unreadable = _sources(entry, out, ending)
             root = entry if entry.is_dir() else entry.parent
-        except OSError as error:  # a name that is too long, a folder that may not be entered
+        except OSError as error:  # the name is too long, or the folder not accessible
             faults.append(f"{entry}: {error.strerror}")
             continue
         faults += unreadable
@@ -44,12 +45,12 @@ def plan(
             job = Job(source, folder / f"{source.stem}{ending}{format.suffix}")
             other = jobs.setdefault(job.target, job)
             if other.source != source:
-                faults.append(f"{source}: would be {job.target}, as {other.source} will be")
+                faults.append(f"{source}: would be written to {job.target}, as {other.source} is")
     return list(jobs.values()), faults
 
 
 def _sources(entry: Path, out: Path | None, ending: str) -> tuple[list[Path], list[str]]:
-    """Return the pictures ``entry`` stands for, and a line for what could not be searched."""
+    """Return the pictures in ``entry``, and a line for each folder that could not be searched."""
     if not entry.exists():
         return [], [f"{entry}: no such file or folder"]
     if not entry.is_dir():
@@ -74,11 +75,11 @@ def _is_picture(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError:
-        return True  # reading it will say why it cannot be
+        return True  # reading it will raise the reason
 
 
 def _without_results(found: Sequence[Path], ending: str) -> list[Path]:
-    """Leave out what an earlier run made beside its source."""
+    """Leave out the results of an earlier run."""
     stems = {(path.parent, path.stem) for path in found}
     return [
         path

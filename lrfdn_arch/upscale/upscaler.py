@@ -1,4 +1,4 @@
-"""One picture through a runtime: grey, alpha and 16 bits, whole or in tiles."""
+"""Upscale one picture with a runtime: grey, alpha and 16 bits, whole or in tiles."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from lrfdn_arch.device import free_memory, memory_errors
 from lrfdn_arch.inference.runtimes import Runtime
 from lrfdn_arch.inference.tiling import DEFAULT_OVERLAP, upscale_in_bands
-from lrfdn_arch.upscale.pictures.picture import Picture
-from lrfdn_arch.upscale.pictures.transparency import with_hidden_filled
+from lrfdn_arch.upscale.picture import Picture
+from lrfdn_arch.upscale.transparency import with_hidden_filled
 
 # Peak memory of the network, in feature maps of num_feat channels: the blocks' outputs, their
-# concatenation, the input's features, what a block works on, and the output's pixels.
+# concatenation, the input's features, a block's intermediate results, and the output's pixels.
 _FEATURE_MAPS = 16
 _SHARE_OF_FREE_MEMORY = 0.5
 _LARGEST_TILE, _SMALLEST_AUTOMATIC_TILE = 2048, 256
@@ -25,10 +25,10 @@ class PictureUpscaler:
     """A runtime as a function of pictures.
 
     Attributes:
-        runtime: what runs the network.
-        tile: side of a tile in pixels of the input, 0 for whole pictures, None to choose by the
-            memory that is free when a picture comes.
-        overlap: pixels that neighbouring tiles share.
+        runtime: runs the network.
+        tile: side of a tile in input pixels, 0 for whole pictures, None to choose it by the free
+            memory when a picture is upscaled.
+        overlap: input pixels that neighbouring tiles share.
     """
 
     runtime: Runtime
@@ -36,11 +36,10 @@ class PictureUpscaler:
     overlap: int = DEFAULT_OVERLAP
 
     def __call__(self, picture: Picture) -> Picture:
-        """Return the picture in ``scale`` times the size, same depth, channels and profile.
+        """Return the picture enlarged ``scale`` times, with the same depth, channels and profile.
 
         Raises:
-            ValueError: tiles that cannot be, see :mod:`lrfdn_arch.inference.tiling`.
-            MemoryError: there is not enough for such tiles.
+            MemoryError: there is not enough memory for these tiles.
         """
         pixels, scale = picture.pixels, self.runtime.scale
         height, width, channels = pixels.shape
@@ -56,9 +55,9 @@ class PictureUpscaler:
         return replace(picture, pixels=out)
 
     def tile_for(self, height: int, width: int, held: int = 0) -> int:
-        """Return the side of the tiles for a picture of that size; the larger side for no tiles.
+        """Return the side of the tiles for a picture of this size, which may exceed the picture.
 
-        ``held`` bytes are needed beside the tiles.
+        ``held`` bytes are needed besides the tiles.
         """
         if self.tile == 0:
             return max(height, width)
@@ -67,12 +66,12 @@ class PictureUpscaler:
         return automatic_tile(height, width, self.runtime, held)
 
     def _upscale(self, pixels: NDArray[Any], tile: int, out: NDArray[Any]) -> None:
-        """Upscale (H, W, 1 or 3) into ``out``; channels the network lacks are repeated or averaged.
+        """Upscale (H, W, 1 or 3) into ``out``; grey is repeated, or colours averaged, as needed.
 
-        What is as large as the result is written once: bands are worked on where they are.
+        Bands are processed in place, so that nothing but ``out`` has the size of the result.
         """
         channels = pixels.shape[2]
-        if pixels.min() == pixels.max() and channels == 1:  # opaque alpha, most of the time
+        if pixels.min() == pixels.max() and channels == 1:  # usually opaque alpha
             out[...] = pixels.flat[0]
             return
         largest = np.iinfo(pixels.dtype).max
@@ -89,19 +88,19 @@ class PictureUpscaler:
             np.rint(rows, out=rows)
             out[row : row + rows.shape[1]] = rows.transpose(1, 2, 0)
             row += rows.shape[1]
-            del band, rows  # before the next band is made
+            del band, rows  # before the next band is computed
         assert row == len(out)
 
 
 def automatic_tile(height: int, width: int, runtime: Runtime, held: int = 0) -> int:
-    """Return the side of the largest square tile that fits half of what is free.
+    """Return the side of the largest square tile that fits into half of the free memory.
 
-    Its features lie on the runtime's device; bands as wide as the picture and the ``held`` bytes
-    lie in main memory. A picture that fits as a whole gives its larger side.
+    Features are on the runtime's device; bands as wide as the picture and the ``held`` bytes are in
+    main memory. For a picture that fits as a whole, this is its larger side.
     """
     half = 1 if runtime.precision == "fp32" else 2
     per_pixel = 4 * runtime.num_feat * _FEATURE_MAPS // half + 12 * 3 * runtime.scale**2
-    per_row = 2 * 12 * runtime.scale**2 * width  # a band, and what it shares with the next one
+    per_row = 2 * 12 * runtime.scale**2 * width  # a band, and its overlap with the next one
     room = max(0, free_memory(torch.device("cpu")) - held) * _SHARE_OF_FREE_MEMORY
     if runtime.device.type == "cpu":
         pixels = int(room / per_pixel)
@@ -115,5 +114,5 @@ def automatic_tile(height: int, width: int, runtime: Runtime, held: int = 0) -> 
 
 
 def _held(pixels: NDArray[Any], scale: int) -> int:
-    """Return the bytes of the network's input and of the result."""
+    """Return the size of the network's input and of the result in bytes."""
     return pixels.shape[0] * pixels.shape[1] * 12 + pixels.nbytes * scale**2
