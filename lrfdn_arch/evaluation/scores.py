@@ -1,15 +1,17 @@
 """How later years of the challenge would judge a network: score and gate.
 
 Score_X = exp(2 * X / X_baseline) for runtime, FLOPs and parameters, weighted .7, .15 and .15; less
-is better, the baseline has exp(2) = 7.389 in each. FLOPs are fvcore's, as from 2024 on. A runtime
-can only be compared with a baseline measured on the same machine, so published baselines give the
-two other parts and no total. Source: reports and kits of NTIRE 2024 and 2025 Efficient SR.
+is better, the baseline has exp(2) = 7.389 in each. FLOPs are fvcore's, as from 2024 on. Runtimes
+are compared only where both networks were timed warm, in turn and with the same settings: the
+kit's own timing includes the first, cold pass, and one busy moment of the machine gives scores of
+10^8. Published baselines therefore give the two other parts and no total. Source: reports and kits
+of NTIRE 2024 and 2025 Efficient SR.
 """
 
 from dataclasses import dataclass
 from math import exp
 
-from lrfdn_arch.evaluation.results import Dataset, NetworkResult, mean
+from lrfdn_arch.evaluation.results import Dataset, FairTiming, NetworkResult, mean
 
 WEIGHTS = {"runtime": 0.7, "flops": 0.15, "params": 0.15}
 GATE_DB = 26.90
@@ -18,18 +20,18 @@ GATE_SET = "DIV2K_LSDIR_valid"  # the validation folder of the 2024 and 2025 kit
 
 @dataclass(frozen=True)
 class Baseline:
-    """What networks are measured against; ``runtime_ms`` is None where it was another machine's."""
+    """What networks are scored against; ``timings`` only where networks were timed beside it."""
 
     label: str
     source: str
     params: float
     flops: float
-    runtime_ms: float | None
+    timings: tuple[FairTiming, ...] = ()
 
 
 PUBLISHED = (
-    Baseline("RLFN", "NTIRE 2024 Efficient SR, baseline, published", 0.317e6, 19.67e9, None),
-    Baseline("EFDN", "NTIRE 2025 Efficient SR, baseline, published", 0.276e6, 16.70e9, None),
+    Baseline("RLFN", "NTIRE 2024 Efficient SR, baseline, published", 0.317e6, 19.67e9),
+    Baseline("EFDN", "NTIRE 2025 Efficient SR, baseline, published", 0.276e6, 16.70e9),
 )
 
 
@@ -60,22 +62,33 @@ def partial_score(value: float, baseline: float) -> float:
         return float("inf")
 
 
-def measured_baseline(network: NetworkResult, device: str) -> Baseline:
-    """Take a network of the same evaluation as the baseline, its kit runtime included."""
+def measured_baseline(network: NetworkResult, device: str, *, same_run: bool) -> Baseline:
+    """Take a network as the baseline, with its timings if they were taken in the same run."""
     return Baseline(
         label=network.label,
-        source=f"measured here, kit timing on {device}",
+        source=f"measured on {device}",
         params=network.counts.params,
         flops=network.counts.flops_fvcore,
-        runtime_ms=network.kit_timing.mean_ms,
+        timings=network.fair_timings if same_run else (),
     )
+
+
+def timings_alike(
+    network: NetworkResult, baseline: Baseline
+) -> tuple[FairTiming, FairTiming] | None:
+    """Return the first timings of both that differ in nothing but the network, None without any."""
+    alike = ("device", "precision", "compiled", "input_size", "warmup", "repeats")
+    for own in network.fair_timings:
+        for other in baseline.timings:
+            if own.warmup and all(getattr(own, name) == getattr(other, name) for name in alike):
+                return own, other
+    return None
 
 
 def score_against(network: NetworkResult, baseline: Baseline) -> Score:
     """Return the score of ``network`` against ``baseline``."""
-    runtime = None
-    if baseline.runtime_ms is not None:
-        runtime = partial_score(network.kit_timing.mean_ms, baseline.runtime_ms)
+    timings = timings_alike(network, baseline)
+    runtime = timings and partial_score(timings[0].median_ms, timings[1].median_ms)
     return Score(
         network=network.label,
         baseline=baseline,

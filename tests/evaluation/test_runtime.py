@@ -1,6 +1,7 @@
 """The fair timing: in turn, warmed up, with spread; and the scores of later years."""
 
 from math import e
+from typing import Any
 
 import pytest
 import torch
@@ -10,12 +11,19 @@ from lrfdn_arch.evaluation.fair_timing import TimingPlan, time_in_turn
 from lrfdn_arch.evaluation.results import (
     Counts,
     Dataset,
+    FairTiming,
     ImageScore,
     KitTiming,
     NetworkResult,
     Weights,
 )
-from lrfdn_arch.evaluation.scores import PUBLISHED, gate, measured_baseline, score_against
+from lrfdn_arch.evaluation.scores import (
+    PUBLISHED,
+    Baseline,
+    gate,
+    measured_baseline,
+    score_against,
+)
 from lrfdn_arch.evaluation.timing import PeakMemory, kit_arithmetic, timed
 
 CPU = torch.device("cpu")
@@ -137,6 +145,25 @@ def test_the_kit_s_arithmetic_is_full_float32_and_restored() -> None:
     assert before == (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark)
 
 
+def warm(milliseconds: float, **changes: Any) -> FairTiming:
+    timing = FairTiming(
+        device="a CPU",
+        precision="fp32",
+        compiled=False,
+        input_size=(1, 3, 256, 256),
+        warmup=5,
+        repeats=20,
+        median_ms=milliseconds,
+        p25_ms=milliseconds,
+        p75_ms=milliseconds,
+        min_ms=milliseconds,
+        max_ms=milliseconds,
+        memory_mib=None,
+        memory_kind=None,
+    )
+    return timing.model_copy(update=changes)
+
+
 def result(label: str, params: float, flops: float, runtime: float, psnr: float) -> NetworkResult:
     return NetworkResult(
         label=label,
@@ -148,27 +175,46 @@ def result(label: str, params: float, flops: float, runtime: float, psnr: float)
             params=int(params), flops_2023=1, flops_fvcore=int(flops), activations=1, convolutions=1
         ),
         images=(ImageScore(name="a", psnr_rgb=psnr),),
-        kit_timing=KitTiming(clock="CPU clock", mean_ms=runtime, memory_mib=None),
+        kit_timing=KitTiming(clock="CPU clock", mean_ms=999 * runtime, memory_mib=None),
+        fair_timings=(warm(runtime),),
     )
+
+
+def baseline(network: NetworkResult) -> Baseline:
+    return measured_baseline(network, "a CPU", same_run=True)
 
 
 def test_the_baseline_itself_scores_e_squared() -> None:
     rfdn = result("RFDN", 433e3, 27.1e9, 20.91, 29.04)
-    score = score_against(rfdn, measured_baseline(rfdn, "a CPU"))
-    assert score.total == pytest.approx(e**2)
+    assert score_against(rfdn, baseline(rfdn)).total == pytest.approx(e**2)
 
 
 def test_a_score_is_the_weighted_sum_of_its_parts() -> None:
     rfdn, half = result("RFDN", 400e3, 20e9, 20, 29), result("H", 200e3, 5e9, 10, 29)
-    score = score_against(half, measured_baseline(rfdn, "a CPU"))
+    score = score_against(half, baseline(rfdn))
     assert (score.runtime, score.params) == (pytest.approx(e), pytest.approx(e))
     assert score.total == pytest.approx(0.7 * e + 0.15 * e**0.5 + 0.15 * e)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"warmup": 0}, {"precision": "fp16"}, {"input_size": (1, 3, 64, 64)}, {"device": "a GPU"}],
+    ids=str,
+)
+def test_runtimes_that_were_not_taken_warm_and_alike_give_no_score(changes: dict) -> None:
+    rfdn, other = result("RFDN", 400e3, 20e9, 20, 29), result("H", 200e3, 5e9, 10, 29)
+    other = other.model_copy(update={"fair_timings": (warm(10, **changes),)})
+    score = score_against(other, baseline(rfdn))
+    assert (score.runtime, score.total) == (None, None)
+    assert score.params == pytest.approx(e)
+    elsewhere = measured_baseline(rfdn, "a CPU", same_run=False)
+    assert score_against(rfdn, elsewhere).runtime is None
+
+
 def test_published_baselines_give_no_runtime_score() -> None:
-    for baseline in PUBLISHED:
-        network = result("A", baseline.params, baseline.flops, 1, 29)
-        score = score_against(network, baseline)
+    for published in PUBLISHED:
+        network = result("A", published.params, published.flops, 1, 29)
+        score = score_against(network, published)
         assert (score.params, score.flops) == (pytest.approx(e**2), pytest.approx(e**2))
         assert score.total is None
 
@@ -182,4 +228,4 @@ def test_the_gate_is_asked_on_its_own_set_only() -> None:
 
 def test_a_hopeless_network_has_an_infinite_score() -> None:
     small, huge = result("A", 1, 1, 1, 0), result("B", 1e9, 1e9, 1e9, 0)
-    assert score_against(huge, measured_baseline(small, "a CPU")).total == float("inf")
+    assert score_against(huge, baseline(small)).total == float("inf")
