@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lrfdn_arch.archs.architecture import RangeLayers, State
 from lrfdn_arch.archs.bilinear_start import start_bilinear
 from lrfdn_arch.archs.fused import FusedNetwork, exact, fused_conv, scaled_input, scaled_output
-from lrfdn_arch.archs.padding import pad_to_minimum
+from lrfdn_arch.archs.padding import MIN_SIZE, pad_to_minimum
 from lrfdn_arch.archs.window import Window
 
 RANGE_LAYERS = RangeLayers(("fea_conv.weight",), ("upsampler.0.weight", "upsampler.0.bias"))
@@ -28,7 +28,12 @@ class FeatureDistillationNetwork(nn.Module):
         num_feat: channels of the features.
         upscale: any whole factor from 1.
         img_range: images in [0, 1] are multiplied by it on the way in and divided on the way out.
+
+    Attributes:
+        min_size: side below which images are padded by replication and the result cropped.
     """
+
+    min_size = MIN_SIZE
 
     def __init__(
         self,

@@ -1,13 +1,21 @@
-"""Options as the plain dict BasicSR's classes take; a fresh one each time, theirs to change."""
+"""The border to BasicSR, whose classes take the options as a plain dict and change it."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lrfdn_arch.options.dataset import written_or_defaulted
-from lrfdn_arch.options.root import Options, TrainOptions
+from pydantic import ValidationError
 
-_ROOTS = ("dataroot", "dataroot_gt", "dataroot_lq", "meta_info_file")
+from lrfdn_arch.options.faults import OptionsError, pydantic_faults
+from lrfdn_arch.options.root import Options, TrainOptions
+from lrfdn_arch.options.training import Train
+
+_DATA_PATHS = ("dataroot", "dataroot_gt", "dataroot_lq", "meta_info_file")
+# BasicSR passes these to the constructor of its loader in any phase.
+_TRAINING_ONLY = ("batch_size_per_gpu", "num_worker_per_gpu", "accum_iter")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -30,20 +38,30 @@ class Placement:
 def to_basicsr(
     options: Options, *, root: Path, placement: Placement | None = None, auto_resume: bool = False
 ) -> dict[str, Any]:
-    """Return what BasicSR's ``parse_options`` would have made of the file, as a fresh dict.
+    """Return what BasicSR's ``parse_options`` would have made from the file, as a fresh dict.
 
     Args:
         options: checked options.
-        root: the folder that holds ``experiments/``, ``results/`` and ``tb_logger/``. Relative
-            paths of data and weights count from the working directory, and from ``root`` where
-            they are not there.
+        root: the folder of ``experiments/``, ``results/`` and ``tb_logger/``. Relative paths of
+            data and weights start from the working directory or, where they do not exist there,
+            from ``root``.
         placement: where this process runs; one process on the CPU by default.
-        auto_resume: what ``--auto_resume`` said.
+        auto_resume: whether to resume from the newest state.
     """
     placement = placement or Placement()
-    opt = written_or_defaulted(options)
-    opt |= {
-        "is_train": isinstance(options, TrainOptions),
+    is_train = isinstance(options, TrainOptions)
+    opt = options.model_dump(mode="json")
+    for phase, dataset in opt["datasets"].items():
+        kind = phase.split("_")[0]
+        dataset |= {"phase": kind, "scale": options.scale, "manual_seed": options.manual_seed}
+        for key in _TRAINING_ONLY if kind != "train" else ():
+            dataset.pop(key, None)
+        for key in _DATA_PATHS:
+            if dataset.get(key) is not None:
+                dataset[key] = _resolve(dataset[key], root)
+    return opt | {
+        "path": _paths(opt["path"], root) | _folders(options.name, root, is_train),
+        "is_train": is_train,
         "root_path": str(root),
         "auto_resume": auto_resume,
         "dist": placement.distributed,
@@ -51,47 +69,62 @@ def to_basicsr(
         "world_size": placement.world_size,
         "num_gpu": placement.num_gpu,
     }
-    opt["datasets"] = {
-        phase: dataset.to_plain(phase.split("_")[0], options.scale, options.manual_seed)
-        for phase, dataset in options.datasets.items()
-    }
-    for dataset in opt["datasets"].values():
-        for key in _ROOTS:
-            if dataset.get(key) is not None:
-                dataset[key] = _resolve_all(dataset[key], root)
-    opt["path"] = _paths(opt["path"], options.name, root, opt["is_train"])
-    return opt
 
 
-def resolve(path: str, root: Path) -> str:
-    """Return ``path`` from the working directory or, where nothing is there, from ``root``."""
+def train_section(section: Mapping[str, Any]) -> Train:
+    """Return the ``train`` section of BasicSR's dict, checked.
+
+    BasicSR's own reader leaves numbers such as ``1e-4`` text.
+
+    Raises:
+        OptionsError: it is not what :class:`Train` expects.
+    """
+    try:
+        return Train.model_validate(_with_numbers(section), context=True)
+    except ValidationError as error:
+        raise OptionsError("train", pydantic_faults(error)) from None
+
+
+def _resolve(path: Any, root: Path) -> Any:
+    """Return ``path``, or each of a list, from where it exists."""
+    if isinstance(path, list):
+        return [_resolve(p, root) for p in path]
     expanded = Path(path).expanduser()
     below_root = root / expanded
     return str(below_root if not expanded.exists() and below_root.exists() else expanded)
 
 
-def _resolve_all(paths: str | list[str], root: Path) -> str | list[str]:
-    return resolve(paths, root) if isinstance(paths, str) else [resolve(p, root) for p in paths]
+def _paths(path: dict[str, Any], root: Path) -> dict[str, Any]:
+    found = {
+        key: _resolve(value, root)
+        for key, value in path.items()
+        if isinstance(value, str) and ("pretrain_network" in key or "resume_state" in key)
+    }
+    return {"pretrain_network_g": None, "resume_state": None} | path | found
 
 
-def _paths(path: dict[str, Any], name: str, root: Path, is_train: bool) -> dict[str, Any]:
-    for key, value in path.items():
-        if isinstance(value, str) and ("pretrain_network" in key or "resume_state" in key):
-            path[key] = resolve(value, root)
-    for key in ("pretrain_network_g", "strict_load_g", "resume_state"):
-        path.setdefault(key, True if key == "strict_load_g" else None)
+def _folders(name: str, root: Path, is_train: bool) -> dict[str, str]:
+    """Return the folders of a run under the names they have in BasicSR."""
     if not is_train:
         results = root / "results" / name
-        return path | {
-            "results_root": str(results),
-            "log": str(results),
-            "visualization": str(results / "visualization"),
+        folders = {"results_root": results, "log": results}
+    else:
+        results = root / "experiments" / name
+        folders = {
+            "experiments_root": results,
+            "models": results / "models",
+            "training_states": results / "training_states",
+            "log": results,
         }
-    experiment = root / "experiments" / name
-    return path | {
-        "experiments_root": str(experiment),
-        "models": str(experiment / "models"),
-        "training_states": str(experiment / "training_states"),
-        "log": str(experiment),
-        "visualization": str(experiment / "visualization"),
-    }
+    folders["visualization"] = results / "visualization"
+    return {key: str(folder) for key, folder in folders.items()}
+
+
+def _with_numbers(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _with_numbers(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_numbers(v) for v in value]
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return float(value)
+    return value

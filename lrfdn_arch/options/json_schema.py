@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lrfdn_arch import files
 from lrfdn_arch.options.dataset import KNOWN_DATASETS
 from lrfdn_arch.options.root import KNOWN_MODELS, Options, TestOptions, TrainOptions
 
 FILES: dict[str, type[Options]] = {"train.json": TrainOptions, "test.json": TestOptions}
-_ALWAYS_CLOSED = ("Val", "Logger", "Wandb", "DistParams", "Scheduler")
+_CLOSED = ("Val", "Logger", "Wandb", "DistParams", "IoBackend")
+_CLOSED_WITH_KNOWN_MODEL = {"path": "Paths", "train": "Train"}
 
 
 def schema(kind: type[Options]) -> dict[str, Any]:
@@ -21,37 +23,33 @@ def schema(kind: type[Options]) -> dict[str, Any]:
     result = kind.model_json_schema()
     result["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     definitions = result["$defs"]
-    for name in _ALWAYS_CLOSED:
-        if name in definitions:
-            definitions[name]["additionalProperties"] = False
-    _close_if(definitions["Dataset"], "type", KNOWN_DATASETS)
-    _close_if(result, "model_type", KNOWN_MODELS, optional=True)
+    for name in _CLOSED:
+        definitions[name]["additionalProperties"] = False
+    definitions["Dataset"] |= {
+        "if": {"properties": {"type": {"enum": list(KNOWN_DATASETS)}}, "required": ["type"]},
+        "then": _only_properties_of(definitions["Dataset"]),
+    }
+    sections = {
+        key: _only_properties_of(definitions[name])
+        for key, name in _CLOSED_WITH_KNOWN_MODEL.items()
+        if name in definitions
+    }
+    result["if"] = {"properties": {"model_type": {"enum": list(KNOWN_MODELS)}}}
+    result["then"] = {**_only_properties_of(result), "properties": sections}
     return result
 
 
-def write(folder: Path) -> list[Path]:
-    """Write ``train.json`` and ``test.json`` into ``folder`` and return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, kind in FILES.items():
-        (folder / name).write_text(json.dumps(schema(kind), indent=1) + "\n", encoding="utf-8")
-    return [folder / name for name in FILES]
-
-
-def _close_if(
-    definition: dict[str, Any], key: str, known: Sequence[str], optional: bool = False
-) -> None:
-    condition: dict[str, Any] = {"properties": {key: {"enum": list(known)}}}
-    if not optional:
-        condition["required"] = [key]
-    definition["if"] = condition
-    definition["then"] = {"propertyNames": {"enum": list(definition["properties"])}}
+def _only_properties_of(definition: dict[str, Any]) -> dict[str, Any]:
+    return {"propertyNames": {"enum": list(definition["properties"])}}
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write the schema files into the folder named by the one argument."""
+    """Write ``train.json`` and ``test.json`` into the folder named by the one argument."""
     if len(argv) != 1:
         raise ValueError("expected one argument, the folder to write train.json and test.json into")
-    for path in write(Path(argv[0])):
+    for name, kind in FILES.items():
+        path = Path(argv[0]) / name
+        files.write_whole(path, f"{json.dumps(schema(kind), indent=1)}\n".encode())
         print(path)
     return 0
 

@@ -1,51 +1,83 @@
 """From a file and the command line to checked options."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from lrfdn_arch.extensions import import_extensions
-from lrfdn_arch.options.arguments import argument_faults
-from lrfdn_arch.options.contradictions import contradictions
-from lrfdn_arch.options.faults import Fault, KeyPath, OptionsError
-from lrfdn_arch.options.overrides import apply_overrides
-from lrfdn_arch.options.root import Options
-from lrfdn_arch.options.unknown_keys import unknown_keys
-from lrfdn_arch.options.yaml_file import read_yaml
+from lrfdn_arch.options.consistency import contradictions
+from lrfdn_arch.options.faults import Fault, KeyPath, OptionsError, pydantic_faults
+from lrfdn_arch.options.root import KNOWN_MODELS, Options
+from lrfdn_arch.options.yaml_file import read_value, read_yaml
 
+OVERRIDE = "--force_yml"
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
 def load_options(
     file: str | Path, kind: type[AnyOptions], overrides: Sequence[str] = ()
 ) -> AnyOptions:
-    """Read option file ``file``, put ``overrides`` (``a:b=value``) over it and check everything.
+    """Read option file ``file``, set ``overrides`` (``a:b=value``) and check everything.
+
+    Files and modules under ``imports`` are imported; so is BasicSR, for the names and arguments of
+    what its registries contain.
 
     Raises:
         OSError: the file cannot be read.
-        OptionsError: with every fault there is, each with line, key path, what was expected and
-            what was found.
+        OptionsError: with all faults, each with line, key path, what was expected and what was
+            found.
     """
     data, lines = read_yaml(Path(file))
-    data, origins = apply_overrides(data, overrides)
-    lines |= origins
+    data = _override(data, overrides, lines)
     faults = _import(data, Path(file).parent)
-    faults += unknown_keys(data, kind) + argument_faults(data)
+    imports_failed = bool(faults)
+    known_model = data.get("model_type", KNOWN_MODELS[0]) in KNOWN_MODELS
     try:
-        options = kind.model_validate(data)
+        options = kind.model_validate(data, context=known_model)
     except ValidationError as error:
-        reported = {fault.key for fault in faults}
-        structural = _join_alternatives([_fault(e) for e in error.errors()])
-        faults += [fault for fault in structural if fault.key not in reported]
-        raise OptionsError(str(file), _in_file_order(faults, lines), lines) from None
-    faults += contradictions(options)
-    if faults:
-        raise OptionsError(str(file), _in_file_order(faults, lines), lines)
+        options, found = None, pydantic_faults(error)
+    else:
+        found = contradictions(options)
+    if imports_failed:  # an unknown name may be one that was to be registered
+        found = [fault for fault in found if fault.key[-1:] not in (("type",), ("model_type",))]
+    faults += found
+    if options is None or faults:
+        raise OptionsError(str(file), faults, lines)
     return options
+
+
+def _override(
+    data: dict[str, Any], overrides: Sequence[str], lines: dict[KeyPath, int | str]
+) -> dict[str, Any]:
+    """Return ``data`` with ``overrides`` set, which are noted in ``lines``."""
+    data, faults = deepcopy(data), []
+    for override in overrides:
+        path, equals, value = override.partition("=")
+        key = tuple(part.strip() for part in path.split(":"))
+        try:
+            if not equals or not all(key):
+                raise ValueError("expected key:key=value, for example train:optim_g:lr=1e-4")
+            _set(data, key, read_value(value.strip()))
+        except ValueError as error:
+            faults.append(Fault((override,), str(error)))
+        lines[key] = OVERRIDE
+    if faults:
+        raise OptionsError(OVERRIDE, faults)
+    return data
+
+
+def _set(data: dict[str, Any], key: Sequence[str], value: Any) -> None:
+    section: Any = data
+    for number, part in enumerate(key[:-1], start=1):
+        if section.get(part) is None:
+            section[part] = {}
+        section = section[part]
+        if not isinstance(section, dict):
+            raise ValueError(f"{':'.join(key[:number])} is {section!r}, not a section")
+    section[key[-1]] = value
 
 
 def _import(data: dict[str, Any], folder: Path) -> list[Fault]:
@@ -60,48 +92,3 @@ def _import(data: dict[str, Any], folder: Path) -> list[Fault]:
             except (ValueError, OSError) as error:
                 faults.append(Fault(("imports", number), str(error)))
     return faults
-
-
-def _fault(error: ErrorDetails) -> Fault:
-    key = tuple(part for part in error["loc"] if part != "[key]" and not _is_union_branch(part))
-    if error["type"] == "missing":
-        return Fault(key, "this key is needed")
-    if "[key]" in error["loc"]:
-        return Fault(key, "expected a phase: train, val, val_2, ..., test, test_1, ...")
-    message = error["msg"].replace("Input should be", "expected").replace("a valid ", "a ")
-    message = message.replace("a integer", "a whole number").replace("a boolean", "true or false")
-    message = message.replace("a dictionary or instance of", "a section of keys,")
-    message = message.replace("a tuple", "a list such as [1, 2]")
-    return Fault(key, message, error["input"])
-
-
-def _join_alternatives(faults: list[Fault]) -> list[Fault]:
-    """Return one fault for each key where pydantic reports one for each type it tried."""
-    by_key: dict[KeyPath, Fault] = {}
-    for fault in faults:
-        first = by_key.get(fault.key)
-        expected = fault.expected
-        if first is not None:
-            expected = f"{first.expected} or {expected.removeprefix('expected ')}"
-        by_key[fault.key] = replace(fault, expected=expected)
-    return list(by_key.values())
-
-
-def _is_union_branch(part: str | int) -> bool:
-    """Pydantic adds which alternative it tried: int, str, literal['auto'], list[str], ..."""
-    return isinstance(part, str) and (
-        part in ("int", "str", "constrained-int") or "[" in part or part.startswith("function-")
-    )
-
-
-def _in_file_order(faults: list[Fault], lines: dict) -> list[Fault]:
-    """Return ``faults`` without doubles, in the file's order; those with no line come last."""
-
-    def line(fault: Fault) -> int:
-        for end in range(len(fault.key), 0, -1):
-            if isinstance(lines.get(fault.key[:end]), int):
-                return lines[fault.key[:end]]
-        return 10**9
-
-    unique = {(fault.key, fault.expected): fault for fault in faults}
-    return sorted(unique.values(), key=line)

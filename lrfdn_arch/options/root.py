@@ -1,50 +1,168 @@
-"""The whole option file, for training and for testing."""
+"""The whole option file, for training and for testing, and its smaller sections."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from lrfdn_arch.options.base import (
+    Count,
+    FileName,
+    Positive,
+    Section,
+    Typed,
+    Whole,
+    wrong_name,
+)
 from lrfdn_arch.options.dataset import Dataset, PhaseName
-from lrfdn_arch.options.fields import Count, Positive, Section
-from lrfdn_arch.options.sections import DistParams, Logger, Network, Paths, Val
+from lrfdn_arch.options.faults import Fault
 from lrfdn_arch.options.training import Train
 
 # Models whose options are all fields of these classes, so that any other key is a misspelling.
 KNOWN_MODELS = ("LRFDNModel", "SRModel")
 
 
+class Network(Typed):
+    """A network of BasicSR's ARCH_REGISTRY; further keys are its constructor's arguments."""
+
+    kind: ClassVar[str] = "network"
+
+
+class Paths(Section):
+    """Weights to start from. BasicSR's other keys (``pretrain_network_d``, ...) pass through."""
+
+    open_to_models: ClassVar[bool] = True
+
+    init: Literal["bilinear"] | None = None
+    """bilinear: the untrained network interpolates through its long skip."""
+    pretrain_network_g: str | None = None
+    """Weights to start from."""
+    param_key_g: str | None = None
+    """params or params_ema in that file; chosen automatically if unset."""
+    strict_load_g: bool = True
+    """Every weight must be in the file and fit."""
+    resume_state: str | None = None
+    """A .state file to resume from; --auto_resume finds the newest."""
+    ignore_resume_networks: list[str] | None = None
+    """Networks that BasicSR's loop does not take from the state."""
+
+
+class Metric(Typed):
+    """A metric of BasicSR's METRIC_REGISTRY; further keys are its arguments."""
+
+    kind: ClassVar[str] = "metric"
+    not_arguments: ClassVar[tuple[str, ...]] = ("type", "better")
+    given: ClassVar[tuple[str, ...]] = ("img", "img2")
+
+    crop_border: Count | None = None
+    """Pixels cut off on each side; often scale."""
+    test_y_channel: bool = False
+    """On the Y channel of YCbCr instead of RGB."""
+    better: Literal["higher", "lower"] = "higher"
+    """Whether higher or lower values are better."""
+
+
+class Val(Section):
+    """Validation and testing."""
+
+    val_freq: Positive | None = None
+    """Iterations between validations; only at the end by default."""
+    save_img: bool = False
+    """Write the images under visualization/."""
+    suffix: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]*$")] | None = None
+    """Appended to the names of images of a test."""
+    metrics: dict[str, Metric] | None = None
+    """Name shown -> metric, e.g. psnr_y -> calculate_psnr on Y."""
+    pbar: bool = False
+    """A progress bar, in BasicSR's loop."""
+    weights: Literal["ema", "raw", "both"] | None = None
+    """Which weights; by default both where there is an EMA."""
+    best_metric: str | None = None
+    """The metric that decides net_g_best.pth; the first by default."""
+    use_amp: bool = False
+    """Mixed precision here too; fp32 by default."""
+    tile_size: Count = 0
+    """Side of the LR tiles large images are cut into; 0 for whole images."""
+    tile_overlap: Count = 16
+    """LR pixels neighboring tiles share."""
+
+
+class Wandb(Section):
+    """Weights & Biases; needs the package ``wandb``."""
+
+    project: str | None = None
+    """Project to report to; nothing is reported without one."""
+    entity: str | None = None
+    """User or team that owns the project."""
+    resume_id: str | None = None
+    """Run to resume."""
+
+
+class Logger(Section):
+    """What is printed and kept, and how often."""
+
+    print_freq: Positive = 100
+    """Iterations between lines of the log."""
+    save_checkpoint_freq: Positive = 5000
+    """Iterations between checkpoints; one more is written at the end."""
+    keep_last: Positive | None = None
+    """Checkpoints kept besides the best; all by default."""
+    use_tb_logger: bool = False
+    """TensorBoard files under tb_logger/."""
+    wandb: Wandb | None = None
+
+
+class DistParams(Section):
+    """Several processes."""
+
+    backend: Literal["nccl", "gloo"] | None = None
+    """By default nccl on GPUs and gloo on CPUs."""
+    port: Whole | None = Field(default=None, gt=0, lt=65536)
+    """Port of rank 0 under slurm."""
+
+
 class Options(Section):
     """What training and testing have in common."""
 
-    name: str = Field(
-        min_length=1,
-        pattern=r"^[^/\\.][^/\\]*$",
-        description="Name of the experiment: its folder under experiments/ or results/.",
-    )
-    imports: tuple[str, ...] = Field(
-        default=(),
-        strict=False,
-        description="Python files (relative to this file, then to the working directory) or "
-        "modules that register networks, models, datasets, losses or metrics; their code is run.",
-    )
-    model_type: str = Field(default="LRFDNModel", description="Model in BasicSR's MODEL_REGISTRY.")
-    scale: Positive = Field(description="Upscaling factor.")
-    num_gpu: Count | Literal["auto"] = Field(
-        default="auto", description="0 for the CPU; auto takes a GPU where there is one."
-    )
-    manual_seed: Count = Field(default=0, description="Seed of everything random.")
-    datasets: dict[PhaseName, Dataset] = Field(min_length=1, description="One section per phase.")
-    network_g: Network = Field(description="The network.")
-    path: Paths = Field(default_factory=Paths, description="Weights to start from.")
-    val: Val | None = Field(default=None, description="Validation or test.")
-    dist_params: DistParams = Field(default_factory=DistParams, description="Many processes.")
-    use_amp: bool = Field(default=False, description="Mixed precision in training.")
-    amp_bf16: bool = Field(default=False, description="bfloat16 in mixed precision; else float16.")
-    use_channels_last: bool = Field(default=False, description="NHWC memory layout.")
-    use_compile: bool = Field(default=False, description="torch.compile the network.")
-    compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = Field(
-        default="default", description="For use_compile; reduce-overhead uses CUDA graphs."
-    )
+    open_to_models: ClassVar[bool] = True
+
+    name: FileName
+    """Name of the experiment: its folder under experiments/ or results/."""
+    imports: tuple[str, ...] = Field(default=(), strict=False)
+    """Python files (relative to this file, then to the working directory) or modules that register
+    networks, models, datasets, losses or metrics; their code is run."""
+    model_type: str = "LRFDNModel"
+    """Model in BasicSR's MODEL_REGISTRY."""
+    scale: Positive
+    """Upscaling factor."""
+    num_gpu: Count | Literal["auto"] = "auto"
+    """0 for the CPU; auto takes a GPU where there is one."""
+    manual_seed: Count = 0
+    """Seed of everything random."""
+    datasets: dict[PhaseName, Dataset] = Field(min_length=1)
+    """One section per phase."""
+    network_g: Network
+    path: Paths = Paths()
+    val: Val | None = None
+    logger: Logger = Logger()
+    dist_params: DistParams = DistParams()
+    use_amp: bool = False
+    """Mixed precision in training."""
+    amp_bf16: bool = False
+    """bfloat16 in mixed precision; else float16."""
+    use_channels_last: bool = False
+    """NHWC memory layout."""
+    use_compile: bool = False
+    """torch.compile the network."""
+    compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = "default"
+    """For use_compile; reduce-overhead uses CUDA graphs."""
+
+    @classmethod
+    def wrong(cls, data: Mapping[str, Any], known_model: bool) -> dict[str, Fault]:
+        """Return unknown keys and an unknown model."""
+        return super().wrong(data, known_model) | wrong_name(
+            "model_type", data.get("model_type"), "model"
+        )
 
     def phases(self, kind: str) -> list[str]:
         """Return the names of the phases of ``kind``, e.g. val and val_2, in the file's order."""
@@ -54,11 +172,9 @@ class Options(Section):
 class TrainOptions(Options):
     """An option file for ``train.py``."""
 
-    train: Train = Field(description="How the network is trained.")
-    logger: Logger = Field(default_factory=Logger, description="What is printed and kept.")
-    find_unused_parameters: bool = Field(
-        default=False, description="For networks that do not use every weight, with many processes."
-    )
+    train: Train
+    find_unused_parameters: bool = False
+    """For networks that do not use every weight, with many processes."""
 
     @property
     def train_set(self) -> Dataset:
@@ -70,5 +186,5 @@ class TestOptions(Options):
     """An option file for ``test.py``."""
 
     __test__ = False  # not a test, whatever pytest thinks of the name
-    logger: Logger = Field(default_factory=Logger, description="Not used in a test.")
-    train: dict[str, Any] | None = Field(default=None, description="Not used in a test.")
+    train: dict[str, Any] | None = None
+    """Not used in a test."""

@@ -1,6 +1,7 @@
-"""Reading YAML safely: numbers as everyone writes them, no double keys, a line for every key."""
+"""Reading YAML safely: numbers of YAML 1.2, no double keys, a line for every key, bounded size."""
 
 import re
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -8,19 +9,29 @@ import yaml
 
 from lrfdn_arch.options.faults import Fault, KeyPath, OptionsError
 
+MAX_BYTES = 2**20
+MAX_VALUES = 100_000  # with aliases expanded; the largest option files have a few hundred
+
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset with the numbers of YAML 1.2, as every reader has them.
+    """Text, numbers, true and false, null, lists and sections, and nothing else.
 
-    In PyYAML's 1.1 ``1e-4`` is text, ``010`` is 8, ``1:30`` is 90 and ``2024-11-22`` a date.
+    Numbers are those of YAML 1.2, as in other readers: in PyYAML's 1.1 ``1e-4`` is text, ``010``
+    is 8, ``1:30`` is 90 and ``2024-11-22`` a date.
     """
 
 
 _TAG = "tag:yaml.org,2002:"
+_KINDS = ("null", "bool", "int", "float", "str", "seq", "map")
 _NUMBERS = {
     "int": r"^[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F]+)$",
     "float": r"^([-+]?((\d[\d_]*\.[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?|\d[\d_]*[eE][-+]?\d+"
     r"|\.(inf|Inf|INF))|\.(nan|NaN|NAN))$",
+}
+_Loader.yaml_constructors = {
+    tag: constructor
+    for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.removeprefix(_TAG) in _KINDS
 }
 _Loader.yaml_implicit_resolvers = {
     first: [(t, r) for t, r in rest if t.removeprefix(_TAG) not in (*_NUMBERS, "timestamp")]
@@ -31,80 +42,109 @@ for _name, _pattern in _NUMBERS.items():
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int | str]]:
-    """Return what ``path`` holds and the line, from 1, of every key path.
+    """Return what ``path`` contains and the line, from 1, of every key path.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
-        OptionsError: it is not YAML, holds Python objects, a key twice, or is not a mapping.
+        OSError: it does not exist or cannot be read.
+        OptionsError: it is too large, not YAML or not a mapping, or contains a key twice, numbers
+            that are not finite, or Python objects.
     """
+    document = _Document()
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"expected an option file, found more than {MAX_BYTES:,} bytes")
+        data = document.read(content.decode())
+        if not isinstance(data, dict) and not document.faults:
+            raise ValueError(f"expected keys and values such as 'name: my_run', found {data!r}")
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path}: no such option file; `lrfdn recipes` lists those that come with the package"
         ) from None
-    except UnicodeDecodeError as error:
-        raise OptionsError(str(path), [Fault((), f"expected UTF-8 text: {error}")]) from None
-    lines: dict[KeyPath, int | str] = {}
-    faults: list[Fault] = []
-    try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        if node is not None:
-            _walk(node, (), lines, faults)
-        data = None if node is None else loader.construct_document(node)
-    except RecursionError:
-        raise OptionsError(str(path), [Fault((), "an anchor (&) holds itself (*)")]) from None
-    except ValueError as error:  # of a tag: !!float abc, or a date that is none
-        raise OptionsError(str(path), [Fault((), f"holds no such value: {error}")]) from None
-    except yaml.MarkedYAMLError as error:
-        raise OptionsError(str(path), [_syntax_fault(error)]) from None
-    except yaml.YAMLError as error:
-        raise OptionsError(str(path), [Fault((), f"is not YAML: {error}")]) from None
-    if not isinstance(data, dict):
-        fault = Fault((), "expected keys and values such as 'name: my_run'", data)
-        raise OptionsError(str(path), [fault])
-    if faults:
-        raise OptionsError(str(path), faults, lines)
-    return data, lines
+    except ValueError as error:
+        raise OptionsError(str(path), [Fault((), str(error))]) from None
+    if document.faults:
+        raise OptionsError(str(path), document.faults, document.lines)
+    return data, document.lines
 
 
 def read_value(text: str) -> Any:
     """Return the value ``text`` would have in an option file.
 
     Raises:
-        ValueError: it is not YAML.
+        ValueError: it would not be valid there.
     """
-    try:
-        return yaml.load(text, _Loader)  # a SafeLoader
-    except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or str(error)
-        raise ValueError(f"{text!r} is not a YAML value: {problem}") from None
+    document = _Document()
+    value = document.read(text)
+    if document.faults:
+        raise ValueError(document.faults[0].describe())
+    return value
 
 
-def _walk(
-    node: yaml.Node, key: KeyPath, lines: dict[KeyPath, int | str], faults: list[Fault]
-) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key_node, value_node in node.value:
-            inner = (*key, str(key_node.value))
-            line = key_node.start_mark.line + 1
-            if inner in lines:
-                faults.append(Fault(inner, f"is there twice, first in line {lines[inner]}"))
-            lines[inner] = line
-            _walk(value_node, inner, lines, faults)
-    elif isinstance(node, yaml.SequenceNode):
-        for number, value_node in enumerate(node.value):
-            _walk(value_node, (*key, number), lines, faults)
+class _Document:
+    """A YAML document, every part of which is looked at before it is constructed.
+
+    Attributes:
+        lines: of the keys.
+        faults: keys that are there twice, scalars that are not valid.
+    """
+
+    def __init__(self) -> None:
+        self.lines: dict[KeyPath, int | str] = {}
+        self.faults: list[Fault] = []
+        self._values = 0
+
+    def read(self, text: str) -> Any:
+        """Return the value of ``text``; None where there are faults.
+
+        Raises:
+            ValueError: it is not YAML, or has too many values.
+        """
+        try:
+            loader = _Loader(text)
+            node = loader.get_single_node()
+            if node is not None:
+                self._check(loader, node, ())
+            return None if node is None or self.faults else loader.construct_document(node)
+        except RecursionError:
+            raise ValueError("is nested too deeply, or an anchor (&) contains itself (*)") from None
+        except yaml.YAMLError as error:
+            raise ValueError(_syntax_fault(error)) from None
+
+    def _check(self, loader: _Loader, node: yaml.Node, key: KeyPath) -> None:
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise ValueError(f"contains more than {MAX_VALUES:,} values, aliases (*) expanded")
+        if isinstance(node, yaml.MappingNode):
+            for key_node, value_node in node.value:
+                inner = (*key, str(key_node.value))
+                if inner in self.lines:
+                    expected = f"is there twice, first in line {self.lines[inner]}"
+                    self.faults.append(Fault(inner, expected))
+                self.lines[inner] = key_node.start_mark.line + 1
+                self._check(loader, value_node, inner)
+        elif isinstance(node, yaml.SequenceNode):
+            for number, value_node in enumerate(node.value):
+                self._check(loader, value_node, (*key, number))
+        else:
+            try:
+                value = loader.construct_object(node)
+                if isinstance(value, float) and not isfinite(value):
+                    raise ValueError(f"expected a finite number, found {value}")
+            except ValueError as error:  # also of a tag: !!float abc
+                self.faults.append(Fault(key, str(error)))
 
 
-def _syntax_fault(error: yaml.MarkedYAMLError) -> Fault:
+def _syntax_fault(error: yaml.YAMLError) -> str:
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return f"is not YAML: {error}"
     mark = error.problem_mark or error.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    tag = re.search(r"python/\S+", str(error.problem))
+    tag = re.search(r"constructor for the tag '([^']+)'", str(error.problem))
     if tag:
-        return Fault(
-            (), f"{where}option files cannot run code, and {tag.group().strip(chr(39))} would"
-        )
+        found = tag.group(1).replace(_TAG, "!!")
+        code = "cannot run code" if "python/" in found else "have no such tag"
+        return f"{where}option files {code}: {found}"
     context = f" {error.context}" if error.context else ""
-    return Fault((), f"{where}is not YAML: {error.problem}{context}")
+    return f"{where}is not YAML: {error.problem}{context}"

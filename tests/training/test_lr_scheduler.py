@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lrfdn_arch.options.drafts import train_section
+from lrfdn_arch.options.basicsr_dict import train_section
 from lrfdn_arch.options.training import Train
 from lrfdn_arch.training.model.lr_scheduler import learning_rate
 

@@ -9,7 +9,6 @@ import yaml
 from torch import nn
 
 from lrfdn_arch.options import Placement, TrainOptions
-from lrfdn_arch.options.dataset import written_or_defaulted
 from lrfdn_arch.training.loader import global_batch
 
 
@@ -54,7 +53,7 @@ def _device(device: torch.device) -> str:
 
 def write_options(options: TrainOptions, path: Path) -> None:
     """Write ``options`` as they were resolved, overrides and defaults included."""
-    text = yaml.safe_dump(written_or_defaulted(options), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(options.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     path.write_text(f"# resolved options of this run\n{text}", encoding="utf-8")
 
 
@@ -70,7 +69,7 @@ def write_test_file(options: TrainOptions, weights: Path, path: Path) -> bool:
     keys = ("dataroot_gt", "dataroot_lq", "io_backend", "filename_tmpl", "meta_info_file", "color")
     datasets = {}
     for number, phase in enumerate(phases, start=1):
-        plain = written_or_defaulted(options.datasets[phase])
+        plain = options.datasets[phase].model_dump(mode="json")
         datasets[f"test_{number}"] = {
             key: plain[key] for key in ("name", "type", *keys) if plain.get(key) is not None
         }
@@ -81,11 +80,11 @@ def write_test_file(options: TrainOptions, weights: Path, path: Path) -> bool:
         "scale": options.scale,
         "num_gpu": options.num_gpu,
         "datasets": datasets,
-        "network_g": written_or_defaulted(options.network_g),
+        "network_g": options.network_g.model_dump(mode="json"),
         "path": {"pretrain_network_g": str(weights)},
     }
     if options.val is not None:
-        val = written_or_defaulted(options.val)
+        val = options.val.model_dump(mode="json")
         wanted = ("metrics", "tile_size", "tile_overlap")
         content["val"] = {"save_img": True} | {k: val[k] for k in wanted if k in val}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

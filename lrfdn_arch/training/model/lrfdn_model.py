@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lrfdn_arch.data.batches import to_device
-from lrfdn_arch.options.drafts import train_section
+from lrfdn_arch.options.basicsr_dict import train_section
 from lrfdn_arch.training.checkpoints.checkpoint import save_state, save_weights
 from lrfdn_arch.training.finite import FiniteGuard
 from lrfdn_arch.training.model.ema import WeightAverage, decay_at

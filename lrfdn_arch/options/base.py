@@ -1,0 +1,181 @@
+"""What all sections of an option file share: strictness, number types, unknown keys, arguments."""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
+
+from lrfdn_arch.options.faults import Fault
+from lrfdn_arch.text import unknown
+
+_SIMPLE = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+_LARGEST_ARGUMENT = 2**31 - 1
+
+
+def _whole(value: Any) -> Any:
+    """Accept 5000.0 for 5000: BasicSR's own files write counts as ``!!float 5e3``."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _accept(value: Any) -> Any:
+    if isinstance(value, Fault):
+        raise ValueError(value.expected)
+    return value
+
+
+Whole = Annotated[int, Field(le=2**53), BeforeValidator(_whole)]  # exact as a float
+Count = Annotated[Whole, Field(ge=0)]
+Positive = Annotated[Whole, Field(ge=1)]
+# YAML has lists; kept as tuples, because frozen means frozen.
+Wholes = Annotated[tuple[Whole, ...], Field(strict=False)]
+Numbers = Annotated[tuple[float, ...], Field(strict=False)]
+# Part of a path: no separators, no leading dot, no control characters.
+FileName = Annotated[str, Field(pattern=r"^[^/\\.\x00-\x1f][^/\\\x00-\x1f]*$", max_length=128)]
+
+
+class Section(BaseModel):
+    """A part of the file: frozen, no silent conversions (``"4"`` is not 4).
+
+    Validation takes as context whether the model is one whose options are all known.
+    """
+
+    # Whether a model from elsewhere may read further keys, which are then kept.
+    open_to_models: ClassVar[bool] = False
+    # Whether BasicSR passes the whole section to a function, which does not know our defaults.
+    only_written: ClassVar[bool] = False
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="allow", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+    __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_accept)]] = Field(init=False)  # type: ignore[reportIncompatibleVariableOverride]
+
+    @classmethod
+    def wrong(cls, data: Mapping[str, Any], known_model: bool) -> dict[str, Fault]:
+        """Return what is wrong in ``data`` beyond its fields' types: keys that nothing reads."""
+        if cls.open_to_models and not known_model:
+            return {}
+        return {
+            key: Fault((), unknown(str(key), cls.model_fields))
+            for key in data
+            if key not in cls.model_fields
+        }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mark_wrong(cls, data: Any, info: ValidationInfo) -> Any:
+        return data | cls.wrong(data, bool(info.context)) if isinstance(data, dict) else data
+
+    @model_serializer(mode="wrap")
+    def _written_or_set(self, handler: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+        """Leave out a None that was not written: BasicSR asks ``'mean' in opt``."""
+        return {
+            key: value
+            for key, value in handler(self).items()
+            if key in self.model_fields_set or not (value is None or self.only_written)
+        }
+
+
+class Typed(Section):
+    """Something a registry builds: ``type`` is the name, every other key an argument."""
+
+    kind: ClassVar[str]  # of the registry, in lower case
+    not_arguments: ClassVar[tuple[str, ...]] = ("type",)
+    given: ClassVar[tuple[str, ...]] = ()  # arguments that the program fills in
+
+    type: str = Field(min_length=1)
+    """Name in BasicSR's registry; for optimizers, of torch.optim, or Muon."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments that were written, without ``type``; a fresh dict each time."""
+        return {k: v for k, v in self.model_dump(exclude_unset=True).items() if k != "type"}
+
+    @classmethod
+    def wrong(cls, data: Mapping[str, Any], known_model: bool) -> dict[str, Fault]:
+        """Return an unknown ``type``, or the arguments that do not fit its signature."""
+        faults = wrong_name("type", data.get("type"), cls.kind)
+        if faults or not isinstance(data.get("type"), str):
+            return faults
+        arguments = {k: v for k, v in data.items() if k not in cls.not_arguments}
+        return wrong_arguments(_registered(cls.kind)[data["type"]], arguments, cls.given)
+
+
+def wrong_name(key: str, name: Any, kind: str) -> dict[str, Fault]:
+    """Return ``name``, the value of ``key``, if no ``kind`` of that name is registered.
+
+    Args:
+        key: of the section to judge.
+        name: what the file has there; anything but text is left to the field.
+        kind: network, model, dataset, loss, metric or optimizer.
+    """
+    if not isinstance(name, str) or name in _registered(kind):
+        return {}
+    return {key: Fault((), unknown(name, _registered(kind), kind), name)}
+
+
+def _registered(kind: str) -> Mapping[str, Any]:
+    if kind == "optimizer":
+        from lrfdn_arch.training.muon import optimizers
+
+        return optimizers()
+    from lrfdn_arch.archs.lookup import registered
+
+    return registered(f"{kind.replace('network', 'arch').upper()}_REGISTRY")
+
+
+def wrong_arguments(
+    callee: Callable[..., Any], arguments: Mapping[str, Any], given: Collection[str] = ()
+) -> dict[str, Fault]:
+    """Return what is wrong with calling ``callee`` with ``arguments``, by argument.
+
+    Args:
+        callee: a class or function.
+        arguments: keyword arguments as an option file has them.
+        given: parameters that are neither required nor allowed in the file.
+    """
+    parameters = inspect.signature(callee).parameters.values()
+    name, module = callee.__name__, callee.__module__
+    # BasicSR's metrics swallow any other argument.
+    swallows = inspect.isfunction(callee) and module.startswith("basicsr.")
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters) and not swallows
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    named = {p.name: p for p in parameters if p.kind not in variadic and p.name not in given}
+    missing = [n for n, p in named.items() if p.default is p.empty and n not in arguments]
+    wrong = {n: Fault((), f"{name} needs this argument") for n in missing}
+    for argument, value in arguments.items():
+        if argument in named:
+            expected = _expected(value, named[argument])
+            if expected:
+                wrong[argument] = Fault((), f"{name} expects {expected} here", value)
+        elif not open_ended:
+            wrong[argument] = Fault((), unknown(str(argument), named, f"argument of {name}"))
+    return wrong
+
+
+def _expected(value: Any, parameter: inspect.Parameter) -> str | None:
+    """Return what a parameter expects if ``value`` is not that; only simple types are judged.
+
+    Where a parameter has no type, a default that is a fraction or text tells it.
+    """
+    kind = getattr(parameter.annotation, "__name__", parameter.annotation)
+    if parameter.annotation is parameter.empty and type(parameter.default) in (float, str):
+        kind = type(parameter.default).__name__
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and not abs(value) <= _LARGEST_ARGUMENT:  # nor NaN
+        return f"a number of at most {_LARGEST_ARGUMENT}"
+    fits = {
+        "int": is_number and isinstance(value, int),
+        "float": is_number,
+        "bool": isinstance(value, bool),
+        "str": isinstance(value, str),
+    }
+    return None if fits.get(kind, True) else _SIMPLE[kind]

@@ -1,0 +1,178 @@
+"""Options that are each valid and contradict each other."""
+
+from collections.abc import Callable, Iterator
+
+from lrfdn_arch.options.faults import Fault
+from lrfdn_arch.options.root import KNOWN_MODELS, Options, TestOptions, TrainOptions
+from lrfdn_arch.text import unknown
+
+# What BasicSR's own models can build.
+BASICSR_OPTIMIZERS = ("Adam",)
+BASICSR_SCHEDULERS = ("MultiStepLR", "MultiStepRestartLR", "CosineAnnealingRestartLR")
+_PAIRED = ("PairedLMDBDataset", "PairedImageDataset")
+# What each curve reads besides ``type``; another curve's key would do nothing.
+_MULTI_STEP = {"milestones", "gamma", "restarts", "restart_weights"}
+_CURVE_KEYS = {
+    "MultiStepLR": _MULTI_STEP,
+    "MultiStepRestartLR": _MULTI_STEP,
+    "CosineAnnealingRestartLR": {"periods", "restart_weights", "eta_min"},
+    "CosineAnnealingLR": {"T_max", "eta_min"},
+    "OneCycleLR": {"pct_start", "div_factor", "final_div_factor"},
+    "ConstantLR": set(),
+}
+
+
+def contradictions(options: Options) -> list[Fault]:
+    """Return all contradictions in ``options``. Imports torch, for the networks' smallest size."""
+    checks: list[Callable[..., Iterator[Fault]]] = [_network, _validation, _precision]
+    if isinstance(options, TrainOptions):
+        checks += [_train_set, _validation_sets, _schedule, _losses, _foreign_model]
+    if isinstance(options, TestOptions):
+        checks += [_test_phases]
+    return [fault for check in checks for fault in check(options)]
+
+
+def _network(options: Options) -> Iterator[Fault]:
+    from lrfdn_arch.archs import ARCHITECTURES
+
+    name, arguments = options.network_g.type, options.network_g.arguments()
+    if name not in ARCHITECTURES:
+        return
+    upscale = arguments.get("upscale", 4)
+    if upscale != options.scale:
+        default = "" if "upscale" in arguments else " (the default)"
+        expected = f"expected {options.scale} as in 'scale', found {upscale}{default}"
+        yield Fault(("network_g", "upscale"), expected)
+        return
+    dataset = options.datasets.get("train")
+    smallest = getattr(ARCHITECTURES[name].network, "min_size", 1)
+    if dataset and dataset.gt_size and dataset.gt_size // options.scale < smallest:
+        yield Fault(
+            ("datasets", "train", "gt_size"),
+            f"{name} trains on LR patches of {smallest} pixels or more, so at scale "
+            f"{options.scale} expected at least {smallest * options.scale} (smaller ones would be "
+            "padded, and the padding learned)",
+            dataset.gt_size,
+        )
+
+
+def _validation(options: Options) -> Iterator[Fault]:
+    val, path = options.val, options.path
+    if path.param_key_g not in (None, "params", "params_ema") and not path.pretrain_network_g:
+        # with a file, the file tells whether it has that key
+        yield Fault(("path", "param_key_g"), "expected params or params_ema", path.param_key_g)
+    if val is None:
+        return
+    if val.best_metric is not None and val.best_metric not in (val.metrics or {}):
+        expected = unknown(val.best_metric, val.metrics or {}, "metric")
+        yield Fault(("val", "best_metric"), expected)
+    if val.tile_size and val.tile_overlap >= val.tile_size:
+        expected = f"expected less than tile_size, {val.tile_size}"
+        yield Fault(("val", "tile_overlap"), expected, val.tile_overlap)
+
+
+def _precision(options: Options) -> Iterator[Fault]:
+    if options.amp_bf16 and not options.use_amp:
+        yield Fault(("amp_bf16",), "has no effect while use_amp is off; expected use_amp: true")
+    ours = isinstance(options, TrainOptions) and options.model_type == "LRFDNModel"
+    if ours and options.val and options.val.use_amp and not options.use_amp:
+        expected = "takes training's mixed precision, which is off; expected use_amp: true"
+        yield Fault(("val", "use_amp"), expected)
+
+
+def _train_set(options: TrainOptions) -> Iterator[Fault]:
+    dataset, key = options.datasets.get("train"), ("datasets", "train")
+    if dataset is None:
+        yield Fault(key, "this section is needed, with the images to train on")
+        return
+    if dataset.batch_size_per_gpu is None:
+        yield Fault((*key, "batch_size_per_gpu"), "needed, a whole number above 0")
+    if dataset.type not in _PAIRED:
+        return
+    for name in ("dataroot_gt", "dataroot_lq"):
+        if getattr(dataset, name) is None:
+            yield Fault((*key, name), "needed, a folder or .lmdb of images")
+    if dataset.gt_size is None:
+        yield Fault((*key, "gt_size"), "needed, the side of the HR patches in pixels")
+    elif dataset.gt_size % options.scale:
+        expected = f"expected a multiple of scale {options.scale}"
+        yield Fault((*key, "gt_size"), expected, dataset.gt_size)
+
+
+def _validation_sets(options: TrainOptions) -> Iterator[Fault]:
+    """Validation sets are told apart by ``name``, in every record of a run."""
+    phases: dict[str, str] = {}
+    for phase in options.phases("val"):
+        name = options.datasets[phase].name
+        if name in phases:
+            expected = f"expected another name than {phases[name]} has"
+            yield Fault(("datasets", phase, "name"), expected, name)
+        phases.setdefault(name, phase)
+    if options.val and options.val.val_freq and not phases:
+        yield Fault(("datasets", "val"), "needed, since val:val_freq asks for validation")
+    for phase in options.phases("test"):
+        expected = "test phases belong in a file for test.py; for validation use val, val_2, ..."
+        yield Fault(("datasets", phase), expected)
+
+
+def _schedule(options: TrainOptions) -> Iterator[Fault]:
+    train, curve, key = options.train, options.train.scheduler, ("train", "scheduler")
+    total, rate, used = train.total_iter, train.optim_g.lr, _CURVE_KEYS[curve.type]
+    if train.warmup_iter >= total:
+        expected = f"expected less than total_iter, {total}"
+        yield Fault(("train", "warmup_iter"), expected, train.warmup_iter)
+    if curve.type == "OneCycleLR" and train.warmup_iter > 0:
+        expected = "OneCycleLR has a warm-up of its own; expected -1"
+        yield Fault(("train", "warmup_iter"), expected, train.warmup_iter)
+    if curve.eta_min >= rate:
+        yield Fault((*key, "eta_min"), f"expected less than optim_g:lr, {rate}", curve.eta_min)
+    reads = f"it reads {', '.join(sorted(used))}" if used else "it reads no other key"
+    for name in sorted(curve.model_fields_set - used - {"type"}):
+        yield Fault((*key, name), f"{curve.type} does not read this; {reads}")
+    if curve.type.startswith("MultiStep") and not curve.milestones:
+        yield Fault((*key, "milestones"), "needed, e.g. [200000, 400000]")
+    pieces = "periods" if curve.type == "CosineAnnealingRestartLR" else "restarts"
+    count = len(getattr(curve, pieces))
+    if "restart_weights" in used and len(curve.restart_weights) != count:
+        expected = f"expected as many as there are {pieces}, {count}"
+        yield Fault((*key, "restart_weights"), expected, list(curve.restart_weights))
+    if curve.type == "CosineAnnealingRestartLR" and sum(curve.periods) < total:
+        expected = f"expected periods that add up to total_iter, {total}, or more"
+        yield Fault((*key, "periods"), expected, list(curve.periods))
+
+
+def _losses(options: TrainOptions) -> Iterator[Fault]:
+    train, weights = options.train, options.val and options.val.weights
+    for name, loss in (("pixel_opt", train.pixel_opt), ("perceptual_opt", train.perceptual_opt)):
+        if loss and loss.arguments().get("reduction") == "none":
+            yield Fault(("train", name, "reduction"), "expected mean or sum", "none")
+    if train.ema_decay == 0 and weights in ("ema", "both"):
+        expected = "asks for the EMA weights while train:ema_decay is 0; expected raw, or an EMA"
+        yield Fault(("val", "weights"), expected, weights)
+    if options.model_type in KNOWN_MODELS and not (train.pixel_opt or train.perceptual_opt):
+        yield Fault(("train", "pixel_opt"), "needed, e.g. {type: L1Loss}")
+
+
+def _foreign_model(options: TrainOptions) -> Iterator[Fault]:
+    """Options of LRFDNModel with another model, which would ignore or refuse them."""
+    if options.model_type == "LRFDNModel":
+        return
+    train, train_set = options.train, options.datasets.get("train")
+    ours = {
+        ("use_amp",): options.use_amp,
+        ("use_channels_last",): options.use_channels_last,
+        ("use_compile",): options.use_compile,
+        ("val", "use_amp"): options.val and options.val.use_amp,
+        ("path", "init"): options.path.init,
+        ("train", "grad_clip_max_norm"): train.grad_clip_max_norm,
+        ("datasets", "train", "accum_iter"): train_set and train_set.accum_iter > 1,
+        ("train", "optim_g", "type"): train.optim_g.type not in BASICSR_OPTIMIZERS,
+        ("train", "scheduler", "type"): train.scheduler.type not in BASICSR_SCHEDULERS,
+    }
+    expected = f"{options.model_type} does not support this; expected model_type: LRFDNModel"
+    yield from (Fault(key, expected) for key, is_set in ours.items() if is_set)
+
+
+def _test_phases(options: TestOptions) -> Iterator[Fault]:
+    if not options.phases("test") and not options.phases("val"):
+        yield Fault(("datasets",), "expected at least one phase test, test_1, ... to test on")
