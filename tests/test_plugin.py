@@ -9,7 +9,10 @@ import pytest
 import lrfdn_arch
 from lrfdn_arch import plugin
 
-NETWORK_NAMES = ["LRFDN", "LRFDB", "SRB", "EFSA", "RFDN", "RFDB", "ESA"]
+NETWORK_NAMES = [
+    *("LRFDN", "LRFDB", "SRB", "EFSA", "RFDN", "RFDB", "ESA", "RLFN", "RLFB", "EFDN", "EFDB"),
+    *("SPAN", "SPAB", "MAFFSRN", "MAB", "FFG", "RFANet", "RFA"),
+]
 
 
 def python(code: str) -> str:

@@ -1,7 +1,6 @@
 """The frame LRFDN and RFDN share: distillation blocks in a row, all of them fused at the end."""
 
 from collections.abc import Sequence
-from math import isqrt
 from typing import Any
 
 import torch
@@ -11,29 +10,21 @@ from torch import Tensor, nn
 from lrfdn_arch.archs.architecture import RangeLayers, State
 from lrfdn_arch.archs.bilinear_start import start_bilinear
 from lrfdn_arch.archs.fused import FusedNetwork, exact, fused_conv, scaled_input, scaled_output
-from lrfdn_arch.archs.padding import MIN_SIZE, pad_to_minimum
+from lrfdn_arch.archs.network import SuperResolutionNetwork, count_blocks, read_sizes
 from lrfdn_arch.archs.window import Window
 
 RANGE_LAYERS = RangeLayers(("fea_conv.weight",), ("upsampler.0.weight", "upsampler.0.bias"))
 
 
-class FeatureDistillationNetwork(nn.Module):
+class FeatureDistillationNetwork(SuperResolutionNetwork):
     """Shallow features, blocks in a row, fusion of all block outputs, pixel shuffle.
 
     Args:
         blocks: modules that map (N, num_feat, H, W) to the same shape, at least one.
         activation: follows the fusing convolution.
-        num_in_ch: channels of the input image.
-        num_out_ch: channels of the output image.
-        num_feat: channels of the features.
-        upscale: any whole factor from 1.
-        img_range: images in [0, 1] are multiplied by it on the way in and divided on the way out.
 
-    Attributes:
-        min_size: side below which images are padded by replication and the result cropped.
+    The other arguments are those of :class:`SuperResolutionNetwork`.
     """
-
-    min_size = MIN_SIZE
 
     def __init__(
         self,
@@ -46,18 +37,14 @@ class FeatureDistillationNetwork(nn.Module):
         upscale: int,
         img_range: float,
     ) -> None:
-        super().__init__()
-        name = type(self).__name__
-        if not blocks:
-            raise ValueError(f"{name} needs num_block of at least 1, got 0")
-        if upscale < 1:
-            raise ValueError(f"{name} needs upscale of at least 1, got {upscale}")
-        if img_range <= 0:
-            raise ValueError(f"{name} needs img_range above 0, got {img_range}")
-        self.num_in_ch, self.num_out_ch, self.num_feat = num_in_ch, num_out_ch, num_feat
-        self.upscale = upscale
-        self.img_range = img_range
-        self.num_block = len(blocks)
+        super().__init__(
+            num_in_ch=num_in_ch,
+            num_out_ch=num_out_ch,
+            num_feat=num_feat,
+            num_block=len(blocks),
+            upscale=upscale,
+            img_range=img_range,
+        )
         self.fea_conv = nn.Conv2d(num_in_ch, num_feat, kernel_size=3, padding=1)
         for number, block in enumerate(blocks, start=1):
             self.add_module(f"B{number}", block)  # B1, B2, ...: the released weights' names
@@ -73,22 +60,15 @@ class FeatureDistillationNetwork(nn.Module):
         assert isinstance(to_pixels, nn.Conv2d)
         start_bilinear(self.fea_conv, self.LR_conv, to_pixels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Upscale (N, num_in_ch, H, W) in [0, 1] to (N, num_out_ch, H*upscale, W*upscale).
-
-        The result is not clamped. Any H, W >= 1 works: below 15 the image is padded by
-        replication and the result cropped.
-        """
-        height, width = x.shape[-2:]
-        fea = self.fea_conv(pad_to_minimum(x) * self.img_range)  # (N, C, H, W)
-        features, outputs = fea, []
+    def upscale_padded(self, x: Tensor) -> Tensor:
+        """Upscale (N, num_in_ch, H, W) in [0, img_range], H, W >= 15."""
+        features = fea = self.fea_conv(x)  # (N, C, H, W)
+        outputs = []
         for number in range(1, self.num_block + 1):
             features = self.get_submodule(f"B{number}")(features)
             outputs.append(features)
         fused = self.c(torch.cat(outputs, dim=1))  # (N, C, H, W)
-        lr = self.LR_conv(fused) + fea
-        out = self.upsampler(lr) / self.img_range  # (N, num_out_ch, H*s, W*s)
-        return out[..., : height * self.upscale, : width * self.upscale]
+        return self.upsampler(self.LR_conv(fused) + fea)  # (N, num_out_ch, H*s, W*s)
 
 
 class FusedDistillationNetwork(FusedNetwork):
@@ -125,25 +105,7 @@ class FusedDistillationNetwork(FusedNetwork):
         return F.pixel_shuffle(self.upsampler(lr), self.upscale)
 
 
-def read_sizes(state: State) -> dict[str, Any] | None:
-    """Return the frame's constructor arguments that ``state`` determines; None if it is another's.
-
-    The number of output channels and the scale share one dimension (num_out_ch * upscale**2); as
-    many output as input channels are assumed, as in every super-resolution network here.
-    """
-    first, last = state.get("fea_conv.weight"), state.get("upsampler.0.weight")
-    if first is None or last is None or first.dim() != 4 or last.dim() != 4:
-        return None
-    num_feat, num_in_ch = first.shape[:2]
-    if not first.numel() or not last.numel():
-        return None
-    upscale = isqrt(last.shape[0] // num_in_ch)
-    if num_in_ch * upscale**2 != last.shape[0]:
-        return None
-    return {
-        "num_in_ch": num_in_ch,
-        "num_out_ch": num_in_ch,
-        "num_feat": num_feat,
-        "num_block": sum(key.startswith("B") and key.endswith(".c5.bias") for key in state),
-        "upscale": upscale,
-    }
+def read_arguments(state: State) -> dict[str, Any] | None:
+    """Return the frame's constructor arguments, read off ``state``; None if it is another's."""
+    sizes = read_sizes(state, "fea_conv.weight")
+    return sizes and {**sizes, "num_block": count_blocks(state, "B")}

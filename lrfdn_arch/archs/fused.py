@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lrfdn_arch.archs.attention import SLOPE
 from lrfdn_arch.archs.padding import pad_to_minimum
 from lrfdn_arch.archs.window import Window
 
-SLOPE = 0.05  # of every LeakyReLU in the networks of this package
 Folded = tuple[Tensor, Tensor]  # weight and bias, float64
 
 

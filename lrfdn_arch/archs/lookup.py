@@ -5,12 +5,29 @@ from typing import Any
 
 from torch import nn
 
-from lrfdn_arch.archs import lrfdn_arch, rfdn_arch
+from lrfdn_arch.archs import (
+    efdn_arch,
+    lrfdn_arch,
+    maffsrn_arch,
+    rfanet_arch,
+    rfdn_arch,
+    rlfn_arch,
+    span_arch,
+)
 from lrfdn_arch.archs.architecture import Architecture, Released, State
 from lrfdn_arch.text import unknown
 
 ARCHITECTURES: Mapping[str, Architecture] = {
-    record.name: record for record in (lrfdn_arch.ARCHITECTURE, rfdn_arch.ARCHITECTURE)
+    record.name: record
+    for record in (
+        lrfdn_arch.ARCHITECTURE,
+        rfdn_arch.ARCHITECTURE,
+        rlfn_arch.ARCHITECTURE,
+        efdn_arch.ARCHITECTURE,
+        span_arch.ARCHITECTURE,
+        maffsrn_arch.ARCHITECTURE,
+        rfanet_arch.ARCHITECTURE,
+    )
 }
 RELEASED: Mapping[str, tuple[Architecture, Released]] = {
     released.sha256: (record, released)

@@ -7,16 +7,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import Architecture, Released, State
+from lrfdn_arch.archs.attention import EFSA
 from lrfdn_arch.archs.distillation_network import (
     RANGE_LAYERS,
     FeatureDistillationNetwork,
     FusedDistillationNetwork,
-    read_sizes,
+    read_arguments,
 )
-from lrfdn_arch.archs.efsa_arch import EFSA
 from lrfdn_arch.archs.fused import exact, fused_conv, one_by_ones, scaled_output, with_shortcut
-from lrfdn_arch.archs.srb_arch import SRB
 from lrfdn_arch.archs.window import Window, resize_in_window
+
+
+class SRB(nn.Conv2d):
+    """Shallow residual block: ``GELU(conv3x3(x) + x)``, shape kept.
+
+    It is itself the convolution, as its released weight names are (``c1_r.weight``).
+    Source: RFDN (Liu et al., AIM 2020), with LRFDN's GELU (NTIRE 2023 ESR, team 30).
+
+    Args:
+        num_feat: channels in and out.
+    """
+
+    def __init__(self, num_feat: int) -> None:
+        super().__init__(num_feat, num_feat, kernel_size=3, padding=1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        return F.gelu(super().forward(input) + input)
 
 
 class LRFDB(nn.Module):
@@ -148,7 +165,7 @@ def _fuse(network: LRFDN) -> FusedDistillationNetwork:
 
 
 def _read_arguments(state: State) -> dict[str, Any] | None:
-    return read_sizes(state) if "B1.cw" in state else None
+    return read_arguments(state) if "B1.cw" in state else None
 
 
 ARCHITECTURE = Architecture(

@@ -7,14 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import Architecture, Released, State
+from lrfdn_arch.archs.attention import ESA, SLOPE
 from lrfdn_arch.archs.distillation_network import (
     RANGE_LAYERS,
     FeatureDistillationNetwork,
     FusedDistillationNetwork,
-    read_sizes,
+    read_arguments,
 )
-from lrfdn_arch.archs.efsa_arch import ESA
-from lrfdn_arch.archs.fused import SLOPE, exact, fused_conv, one_by_ones, with_shortcut
+from lrfdn_arch.archs.fused import exact, fused_conv, one_by_ones, with_shortcut
 from lrfdn_arch.archs.window import Window, resize_in_window
 
 
@@ -133,7 +133,7 @@ def _fuse(network: RFDN) -> FusedDistillationNetwork:
 
 
 def _read_arguments(state: State) -> dict[str, Any] | None:
-    return read_sizes(state) if "B1.esa.conv_f.weight" in state else None
+    return read_arguments(state) if "B1.esa.conv_f.weight" in state else None
 
 
 ARCHITECTURE = Architecture(

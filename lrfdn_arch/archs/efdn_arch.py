@@ -1,0 +1,130 @@
+"""EFDN, the edge-enhanced feature distillation network (Wang, NTIRE 2022 ESR), baseline of 2025."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lrfdn_arch.archs.architecture import Architecture, Released, State
+from lrfdn_arch.archs.attention import ESA
+from lrfdn_arch.archs.network import SuperResolutionNetwork, read_sizes
+
+
+class EFDB(nn.Module):
+    """Edge-enhanced feature distillation block, its edge-enhancing branches merged.
+
+    Half as many channels are distilled from the input and from each of three levels, and fused; the
+    input is added to the result.
+
+    Args:
+        num_feat: channels in and out, even and at least 4.
+    """
+
+    def __init__(self, num_feat: int) -> None:
+        super().__init__()
+        if num_feat < 4 or num_feat % 2:
+            raise ValueError(f"EFDB needs an even num_feat of at least 4, got {num_feat}")
+        self.conv1 = _Activated("conv1x1", num_feat, kernel_size=1)
+        self.conv2 = _Activated("rep_conv", num_feat, kernel_size=3)
+        self.conv3 = _Activated("rep_conv", num_feat, kernel_size=3)
+        self.branch = nn.ModuleList(
+            nn.Conv2d(num_feat, num_feat // 2, kernel_size=1) for _ in range(4)
+        )
+        self.fuse = nn.Conv2d(2 * num_feat, num_feat, kernel_size=1)
+        self.att = ESA(num_feat)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        a = self.conv1(x)  # (N, C, H, W)
+        b = self.conv2(a)
+        c = self.conv3(b)
+        levels = zip(self.branch, (x, a, b, c), strict=True)
+        distilled = torch.cat([branch(level) for branch, level in levels], dim=1)  # (N, 2C, H, W)
+        return self.att(self.fuse(distilled)) + x
+
+
+class _Activated(nn.Sequential):
+    """A convolution of the given name and a PReLU with one slope per channel, called ``act``."""
+
+    def __init__(self, name: str, num_feat: int, kernel_size: int) -> None:
+        super().__init__()
+        self.add_module(name, nn.Conv2d(num_feat, num_feat, kernel_size, padding=kernel_size // 2))
+        self.act = nn.PReLU(num_feat)
+
+
+class EFDN(SuperResolutionNetwork):
+    """Edge-enhanced feature distillation network, four blocks.
+
+    Input (N, num_in_ch, H, W) and output (N, num_out_ch, H*upscale, W*upscale), float, RGB, in
+    [0, 1]. The output is clamped in evaluation mode, as the released code does; in training a clamp
+    would keep gradients from pixels outside. The defaults are the challenge's baseline: 276,192
+    parameters, and the released weights load with ``strict=True``.
+
+    Args:
+        num_in_ch: channels of the input image.
+        num_out_ch: channels of the output image.
+        num_feat: channels of the features, even and at least 4.
+        upscale: any whole factor from 1.
+        img_range: the range the weights work in; the released ones expect [0, 1].
+
+    Raises:
+        ValueError: an argument is outside what is said above.
+    """
+
+    def __init__(
+        self,
+        num_in_ch: int = 3,
+        num_out_ch: int = 3,
+        num_feat: int = 48,
+        upscale: int = 4,
+        img_range: float = 1.0,
+    ) -> None:
+        super().__init__(
+            num_in_ch=num_in_ch,
+            num_out_ch=num_out_ch,
+            num_feat=num_feat,
+            num_block=4,
+            upscale=upscale,
+            img_range=img_range,
+        )
+        self.head = nn.Conv2d(num_in_ch, num_feat, kernel_size=3, padding=1)
+        self.cells = nn.ModuleList(EFDB(num_feat) for _ in range(self.num_block))
+        self.local_fuse = nn.ModuleList(
+            nn.Conv2d(2 * num_feat, num_feat, kernel_size=1) for _ in range(3)
+        )
+        to_pixels = nn.Conv2d(num_feat, num_out_ch * upscale**2, kernel_size=3, padding=1)
+        self.tail = nn.Sequential(to_pixels, nn.PixelShuffle(upscale))
+
+    def upscale_padded(self, x: Tensor) -> Tensor:
+        """Upscale (N, num_in_ch, H, W) in [0, img_range], H, W >= 15."""
+        o0 = self.head(x)  # (N, C, H, W)
+        o1 = self.cells[0](o0)
+        o2 = self.cells[1](o1)
+        o3 = self.cells[2](self.local_fuse[0](torch.cat([o1, o2], dim=1)))
+        o4 = self.cells[3](self.local_fuse[1](torch.cat([o2, o3], dim=1)))
+        fused = self.local_fuse[2](torch.cat([o2, o4], dim=1))
+        out = self.tail(fused + o0)  # (N, num_out_ch, H*s, W*s)
+        return out if self.training else out.clamp(0, self.img_range)
+
+
+def _read_arguments(state: State) -> dict[str, Any] | None:
+    sizes = read_sizes(state, "head.weight", "tail.0.weight")
+    return sizes if "cells.0.conv1.conv1x1.weight" in state else None
+
+
+# No range_layers: what is clamped at img_range is not the same in another range.
+ARCHITECTURE = Architecture(
+    name="EFDN",
+    network=EFDN,
+    blocks=(EFDB,),
+    read_arguments=_read_arguments,
+    papers=("Wang, Edge-Enhanced Feature Distillation Network, CVPR Workshops 2022",),
+    released=(
+        Released(
+            name="EFDN",
+            sha256="71069f10ef234cd123f45ac8e69099f0a1fdc0c16afcfe2189e50071d47ce477",
+            source="NTIRE 2025 Efficient SR, baseline (team 00)",
+            url="https://github.com/Amazingren/NTIRE2025_ESR/raw/b69fb668/model_zoo/team00_EFDN.pth",
+        ),
+    ),
+)

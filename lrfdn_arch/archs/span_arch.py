@@ -1,0 +1,142 @@
+"""SPAN, the swift parameter-free attention network (Wan et al., NTIRE 2024), baseline of 2026."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lrfdn_arch.archs.architecture import Architecture, Released, State
+from lrfdn_arch.archs.network import SuperResolutionNetwork, count_blocks, read_sizes
+
+DIV2K_MEAN = (0.4488, 0.4371, 0.4040)  # of its RGB training images
+
+
+class MergedConv(nn.Module):
+    """A 3x3 convolution called ``eval_conv``: what its authors' training branches merge into."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.eval_conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in, H, W) to (N, out, H, W)."""
+        return self.eval_conv(x)
+
+
+class SPAB(nn.Module):
+    """Swift parameter-free attention block: a mask of its own features, symmetric about 0.
+
+    Args:
+        num_feat: channels in and out.
+    """
+
+    def __init__(self, num_feat: int) -> None:
+        super().__init__()
+        self.c1_r = MergedConv(num_feat, num_feat)
+        self.c2_r = MergedConv(num_feat, num_feat)
+        self.c3_r = MergedConv(num_feat, num_feat)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        return self.attend(x, self.activated(x))
+
+    def activated(self, x: Tensor) -> Tensor:
+        """Return the first convolution's features, which the network's last block hands on."""
+        return F.silu(self.c1_r(x))
+
+    def attend(self, x: Tensor, h: Tensor) -> Tensor:
+        """Return the block's output from its input and ``activated(x)``."""
+        r3 = self.c3_r(F.silu(self.c2_r(h)))
+        return (r3 + x) * (torch.sigmoid(r3) - 0.5)
+
+
+class SPAN(SuperResolutionNetwork):
+    """Swift parameter-free attention network.
+
+    Input (N, num_in_ch, H, W) and output (N, num_out_ch, H*upscale, W*upscale), float, RGB, in
+    [0, 1]. The defaults are the challenge's baseline: 150,688 parameters, and the released weights
+    load with ``strict=True``. The paper's SPAN has ``num_feat=48``.
+
+    Args:
+        num_in_ch: channels of the input image. DIV2K's mean color is subtracted from RGB, the
+            average of its three channels from any other number of them.
+        num_out_ch: channels of the output image.
+        num_feat: channels of the features.
+        num_block: number of SPAB blocks, at least 2.
+        upscale: any whole factor from 1.
+        img_range: multiplies the input, its mean subtracted; the output is in [0, 1] as it comes.
+
+    Raises:
+        ValueError: an argument is outside what is said above.
+    """
+
+    min_size = 1
+    mean: Tensor
+
+    def __init__(
+        self,
+        num_in_ch: int = 3,
+        num_out_ch: int = 3,
+        num_feat: int = 28,
+        num_block: int = 6,
+        upscale: int = 4,
+        img_range: float = 255.0,
+    ) -> None:
+        super().__init__(
+            num_in_ch=num_in_ch,
+            num_out_ch=num_out_ch,
+            num_feat=num_feat,
+            num_block=num_block,
+            upscale=upscale,
+            img_range=img_range,
+        )
+        self.check("num_block", num_block >= 2, "of at least 2")
+        mean = torch.tensor(DIV2K_MEAN)
+        mean = mean if num_in_ch == 3 else mean.mean().expand(num_in_ch)
+        self.register_buffer("mean", mean.view(1, -1, 1, 1).clone(), persistent=False)
+        self.conv_1 = MergedConv(num_in_ch, num_feat)
+        for number in range(1, num_block + 1):
+            self.add_module(f"block_{number}", SPAB(num_feat))
+        self.conv_cat = nn.Conv2d(4 * num_feat, num_feat, kernel_size=1)
+        self.conv_2 = MergedConv(num_feat, num_feat)
+        to_pixels = nn.Conv2d(num_feat, num_out_ch * upscale**2, kernel_size=3, padding=1)
+        self.upsampler = nn.Sequential(to_pixels, nn.PixelShuffle(upscale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Upscale (N, num_in_ch, H, W) in [0, 1] to (N, num_out_ch, H*upscale, W*upscale).
+
+        Any H, W >= 1 works as it is: nothing here reduces the resolution.
+        """
+        f = self.conv_1((x - self.mean) * self.img_range)  # (N, C, H, W)
+        features = b1 = self.get_submodule("block_1")(f)
+        for number in range(2, self.num_block):
+            features = self.get_submodule(f"block_{number}")(features)
+        last = self.get_submodule(f"block_{self.num_block}")
+        assert isinstance(last, SPAB)
+        h = last.activated(features)
+        g = self.conv_2(last.attend(features, h))
+        return self.upsampler(self.conv_cat(torch.cat([f, g, b1, h], dim=1)))
+
+
+def _read_arguments(state: State) -> dict[str, Any] | None:
+    sizes = read_sizes(state, "conv_1.eval_conv.weight")
+    return sizes and {**sizes, "num_block": count_blocks(state, "block_")}
+
+
+ARCHITECTURE = Architecture(
+    name="SPAN",
+    network=SPAN,
+    blocks=(SPAB,),
+    read_arguments=_read_arguments,
+    overlap=64,  # 21 pixels are seen to each side (6 blocks); the rest is for blending
+    papers=("Wan et al., Swift Parameter-free Attention Network, CVPR Workshops 2024",),
+    released=(
+        Released(
+            name="SPAN",
+            sha256="6c80f05048313289c6526e5fc9726688d7bb3dfdd6ae3c8b1e7dd09f601e5971",
+            source="NTIRE 2026 Efficient SR, baseline (team 00)",
+            url="https://github.com/Amazingren/NTIRE2026_ESR/raw/4592ce6d/model_zoo/team00_SPAN.pth",
+        ),
+    ),
+)
