@@ -111,7 +111,7 @@ def _validation_sets(options: TrainOptions) -> Iterator[Fault]:
     if options.val and options.val.val_freq and not phases:
         yield Fault(("datasets", "val"), "needed, since val:val_freq asks for validation")
     for phase in options.phases("test"):
-        expected = "test phases belong in a file for test.py; for validation use val, val_2, ..."
+        expected = "test phases belong in a file for `lrfdn test`; to validate use val, val_2, ..."
         yield Fault(("datasets", phase), expected)
 
 

@@ -54,7 +54,7 @@ class Compared:
 def tested_images(
     options: TestOptions, root: Path, others: Sequence[Competitor] = ()
 ) -> list[Compared]:
-    """Return the images that ``test.py`` made of the LMDB pairs in ``options``.
+    """Return the images that ``lrfdn test`` made of the LMDB pairs in ``options``.
 
     Args:
         options: of the test; its network's type is the label of its results.
@@ -99,7 +99,7 @@ def _read_rgb(path: Path) -> Image:
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise FileNotFoundError(
-            f"no image at {path}; run test.py with this option file and save_img: true first"
+            f"no image at {path}; run `lrfdn test` with this option file and save_img: true first"
         )
     return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
 

@@ -145,7 +145,7 @@ def test_all_faults_come_at_once_with_line_path_expected_and_found(write):
         ("    gt_size: 96\n", "", "datasets:train:gt_size: needed, the side of the HR patches"),
         ("    batch_size_per_gpu: 8\n", "", "batch_size_per_gpu: needed"),
         ("    dataroot_lq: lq.lmdb\n", "", "dataroot_lq: needed, a folder or .lmdb"),
-        ("  val_2:", "  test_2:", "datasets:test_2: test phases belong in a file for test.py"),
+        ("  val_2:", "  test_2:", "datasets:test_2: test phases belong in a file for `lrfdn test`"),
         (
             "  pixel_opt: {type: L1Loss, loss_weight: 1.0, reduction: mean}\n",
             "",

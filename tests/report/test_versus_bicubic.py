@@ -107,7 +107,7 @@ def test_what_cannot_stand_beside_it_is_refused(network: LRFDN, label: str, mess
 
 @pytest.mark.usefixtures("gt")
 def test_a_test_that_has_not_been_run_is_named() -> None:
-    with pytest.raises(FileNotFoundError, match=r"astronaut_sr\.png; run test\.py"):
+    with pytest.raises(FileNotFoundError, match=r"astronaut_sr\.png; run `lrfdn test`"):
         main(["versus-bicubic", "-opt", "test.yml", "--out", "picture.png"])
 
 

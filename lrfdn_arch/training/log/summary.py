@@ -58,7 +58,7 @@ def write_options(options: TrainOptions, path: Path) -> None:
 
 
 def write_test_file(options: TrainOptions, weights: Path, path: Path) -> bool:
-    """Write an option file for ``test.py`` that tests ``weights`` on the validation sets.
+    """Write an option file for ``lrfdn test`` that tests ``weights`` on the validation sets.
 
     Returns:
         Whether there are any.
