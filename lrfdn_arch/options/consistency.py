@@ -164,6 +164,7 @@ def _foreign_model(options: TrainOptions) -> Iterator[Fault]:
         ("use_compile",): options.use_compile,
         ("val", "use_amp"): options.val and options.val.use_amp,
         ("path", "init"): options.path.init,
+        ("train", "reparameterize"): train.reparameterize,
         ("train", "grad_clip_max_norm"): train.grad_clip_max_norm,
         ("datasets", "train", "accum_iter"): train_set and train_set.accum_iter > 1,
         ("train", "optim_g", "type"): train.optim_g.type not in BASICSR_OPTIMIZERS,

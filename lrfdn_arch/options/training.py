@@ -74,6 +74,20 @@ class Loss(Typed):
     kind: ClassVar[str] = "loss"
 
 
+class Reparameterize(Section):
+    """Convolutions trained as sums of branches, merged wherever weights are saved or measured."""
+
+    kind: Literal["rep", "ecb", "dbb"] = "rep"
+    """Branches beside each convolution. rep: 1x1-3x3-1x1, 1x1 and identity; ecb: those of ECBSR;
+    dbb: those of the diverse branch block."""
+    layers: tuple[str, ...] = Field(default=("*",), strict=False)
+    """Patterns of module names, e.g. B*.c1_r."""
+    kernel_sizes: tuple[Literal[1, 3], ...] = Field(default=(3,), strict=False, min_length=1)
+    """Which convolutions: 3x3, 1x1."""
+    expansion: Positive = 2
+    """Channels inside a branch, as a multiple of its input channels."""
+
+
 class Train(Section):
     """How the network is trained."""
 
@@ -94,5 +108,7 @@ class Train(Section):
     ema_warmup: bool = True
     """Average over fewer iterations at the start: decay min(ema_decay, (1+n)/(10+n)) at update n.
     BasicSR always uses ema_decay."""
+    reparameterize: Reparameterize | None = None
+    """Train chosen convolutions as sums of branches."""
     grad_clip_max_norm: float | None = Field(default=None, gt=0)
     """Longer gradients are shortened to this norm."""

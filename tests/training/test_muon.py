@@ -12,9 +12,9 @@ from lrfdn_arch.training.model.optimizer import build_optimizer
 from lrfdn_arch.training.muon import SCALINGS, Muon, is_kernel, orthogonalize
 
 
-def network(**changes: int) -> nn.Module:
+def network(upscale: int = 4) -> nn.Module:
     torch.manual_seed(0)
-    return LRFDN(**{"num_feat": 16, "num_block": 2, **changes})
+    return LRFDN(num_feat=16, num_block=2, upscale=upscale)
 
 
 @pytest.mark.parametrize("scaling", ["match_rms_adamw", "original"])

@@ -25,6 +25,11 @@ from lrfdn_arch.training.model.initial import load_initial
 from lrfdn_arch.training.model.lr_scheduler import learning_rate
 from lrfdn_arch.training.model.optimizer import build_optimizer, load_optimizer_state
 from lrfdn_arch.training.model.precision import Precision
+from lrfdn_arch.training.model.reparameterize import (
+    branch_state,
+    load_branch_state,
+    reparameterize,
+)
 
 
 class LRFDNModel(SRModel):
@@ -39,6 +44,9 @@ class LRFDNModel(SRModel):
         self.precision = Precision.of(opt, self.device)
         network = build_network(opt["network_g"])
         load_initial(network, opt["path"])
+        section = train_section(opt["train"]).reparameterize if opt.get("is_train", True) else None
+        if section is not None:
+            reparameterize(network, section)
         self.net_g = self.model_to_device(network)
         if self.is_train:
             self.init_training_settings()
@@ -200,11 +208,14 @@ class LRFDNModel(SRModel):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what this model has beyond BasicSR's networks, optimizers and schedulers."""
-        return {"scaler": self.scaler.state_dict(), "ema_warmup": self.ema_warmup}
+        state = {"scaler": self.scaler.state_dict(), "ema_warmup": self.ema_warmup}
+        branches = branch_state(self.bare)
+        return state | {"branches": branches} if branches else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what :meth:`state_dict` returned."""
         self.ema_warmup = state.get("ema_warmup", self.ema_warmup)
+        load_branch_state(self.bare, state.get("branches", {}))
         if self.scaler.is_enabled() and state.get("scaler"):
             self.scaler.load_state_dict(deepcopy(state["scaler"]))
 
@@ -213,8 +224,8 @@ class LRFDNModel(SRModel):
 
         BasicSR's schedulers are ignored: the rate is a function of the iteration.
         """
-        load_optimizer_state(self.optimizer_g, resume_state["optimizers"][0])
         self.load_state_dict(resume_state.get("model", {}))
+        load_optimizer_state(self.optimizer_g, resume_state["optimizers"][0])
 
     def save(self, epoch: int, current_iter: int) -> None:
         """Write ``net_g_N.pth`` and ``N.state`` for BasicSR's loop, whole or not at all."""
