@@ -6,70 +6,32 @@ all three channels, ``scale`` pixels cut from each side; the score is the mean o
 values. Source: https://github.com/ofsoundof/NTIRE2023_ESR.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from lrfdn_arch.evaluation import complexity, metrics
+from lrfdn_arch.evaluation import complexity
 from lrfdn_arch.evaluation.competitor import Competitor
-from lrfdn_arch.evaluation.image_set import ImageSet, Pair
-from lrfdn_arch.evaluation.images import (
-    Image,
-    crop_to_multiple,
-    to_image,
-    to_network,
-    write_png,
-)
+from lrfdn_arch.evaluation.image_set import ImageSet, samples
+from lrfdn_arch.evaluation.images import Image, crop_to_multiple, write_png
+from lrfdn_arch.evaluation.measure import Measured, Sample, apply_metrics, measure
+from lrfdn_arch.evaluation.metrics import Metric, challenge_metrics
 from lrfdn_arch.evaluation.progress import Progress
 from lrfdn_arch.evaluation.results import (
+    BICUBIC,
+    HR,
     Counts,
     Environment,
     ImageScore,
     KitTiming,
     NetworkResult,
     Protocol,
+    Weights,
 )
-from lrfdn_arch.evaluation.timing import MIB, kit_arithmetic, timed
-
-
-def upscale(
-    network: nn.Module, lr: Image, data_range: float, device: torch.device
-) -> tuple[Image, float]:
-    """Return what ``network`` makes of ``lr``, both (H, W, 3) uint8 RGB, and the milliseconds.
-
-    Args:
-        network: on ``device``, in evaluation mode, from and to [0, data_range].
-        lr: the small image.
-        data_range: 1 or 255.
-        device: where the network is.
-    """
-    lq = to_network(lr, data_range, device)
-    with torch.inference_mode():
-        output, milliseconds = timed(network, lq)
-    return to_image(output, data_range), milliseconds
-
-
-def score(name: str, sr: Image, hr: Image | None, protocol: Protocol) -> ImageScore:
-    """Measure ``sr`` against ``hr`` (cut to size), (H, W, 3) uint8 RGB; no HR, no metrics.
-
-    Raises:
-        ValueError: the image is too small for the metrics.
-    """
-    if hr is None:
-        return ImageScore(name=name)
-    hr, border = crop_to_multiple(hr, protocol.scale), protocol.crop_border
-    try:
-        return ImageScore(
-            name=name,
-            psnr_rgb=metrics.psnr_rgb(sr, hr, border),
-            psnr_y=metrics.psnr_y(sr, hr, border),
-            ssim_rgb=metrics.ssim_rgb(sr, hr, border) if protocol.ssim else None,
-            ssim_y=metrics.ssim_y(sr, hr, border) if protocol.ssim else None,
-        )
-    except ValueError as error:
-        raise ValueError(f"image {name}: {error}") from error
+from lrfdn_arch.evaluation.timing import MIB, kit_arithmetic
 
 
 def judge(
@@ -95,30 +57,85 @@ def judge(
     network = competitor.network.to(device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    with kit_arithmetic(protocol.tf32):
-        for pair in image_set.pairs:
-            if pair.name not in progress.scores:
-                sr, milliseconds = upscale(network, pair.read_lr(), competitor.data_range, device)
-                measured = _finish(pair, sr, protocol, images)
-                measured = measured.model_copy(update={"runtime_ms": milliseconds})
-                progress.add(measured, kit_memory_mib(device))
+
+    def keep(measured: Measured) -> None:
+        score = ImageScore(name=measured.name, runtime_ms=measured.runtime_ms, **measured.metrics)
+        progress.add(score, kit_memory_mib(device))
+        on_image(score)
+
+    left = []
+    for pair in image_set.pairs:
+        if pair.name in progress.scores:
             on_image(progress.scores[pair.name])
+        else:
+            left.append(pair)
+    with kit_arithmetic(protocol.tf32):
+        measure(
+            network,
+            samples(left, protocol.scale),
+            _metrics(image_set, protocol),
+            device=device,
+            data_range=competitor.data_range,
+            save=_save_in(images),
+            on_image=keep,
+        )
     network.to("cpu")
-    scores = tuple(progress.scores[pair.name] for pair in image_set.pairs)
-    counts = complexity.count(network)
-    return NetworkResult(
+    return network_result(
+        network,
+        [progress.scores[pair.name] for pair in image_set.pairs],
+        device,
         label=competitor.label,
-        network=competitor.loaded.architecture.name,
-        arguments=dict(competitor.loaded.arguments),
-        data_range=competitor.data_range,
+        network_type=competitor.loaded.architecture.name,
+        arguments=competitor.loaded.arguments,
         weights=competitor.weights,
+        data_range=competitor.data_range,
+        memory_mib=progress.memory_mib,
+        interruptions=progress.interruptions,
+    )
+
+
+def network_result(
+    network: nn.Module,
+    scores: Sequence[ImageScore],
+    device: torch.device,
+    *,
+    label: str,
+    network_type: str,
+    arguments: Mapping[str, Any],
+    weights: Weights,
+    data_range: float = 1.0,
+    memory_mib: float | None = None,
+    interruptions: int = 0,
+) -> NetworkResult:
+    """Put together what results hold of one network; its operations are counted here.
+
+    Args:
+        network: on any device.
+        scores: of all images, with the milliseconds of their forward passes on ``device``.
+        device: where they were made.
+        label: what results call the network.
+        network_type: name of its class in BasicSR's registry.
+        arguments: of its constructor.
+        weights: its file.
+        data_range: the range that it was fed.
+        memory_mib: peak memory on a GPU.
+        interruptions: how often the evaluation was resumed.
+    """
+    counts = complexity.count(network)
+    on_gpu = device.type == "cuda"
+    return NetworkResult(
+        label=label,
+        network=network_type,
+        arguments=dict(arguments),
+        data_range=data_range,
+        weights=weights,
         counts=Counts(**{name: getattr(counts, name) for name in Counts.model_fields}),
-        images=scores,
+        images=tuple(scores),
         kit_timing=KitTiming(
-            clock="CUDA events" if device.type == "cuda" else "CPU clock",
-            mean_ms=sum(s.runtime_ms or 0 for s in scores) / len(scores),
-            memory_mib=progress.memory_mib if device.type == "cuda" else None,
-            interruptions=progress.interruptions,
+            clock="CUDA events" if on_gpu else "CPU clock",
+            mean_ms=sum(score.runtime_ms or 0 for score in scores) / len(scores),
+            memory_mib=memory_mib if on_gpu else None,
+            interruptions=interruptions,
         ),
     )
 
@@ -129,16 +146,16 @@ def judge_bicubic(image_set: ImageSet, protocol: Protocol, images: Path) -> tupl
     Bicubic is MATLAB's ``imresize``, what every table of the field starts with.
     """
     from lrfdn_arch.data.bicubic import imresize
-    from lrfdn_arch.evaluation.results import BICUBIC, HR
 
-    scores = []
+    scores, metrics = [], _metrics(image_set, protocol)
     for pair in image_set.pairs:
-        scores.append(
-            _finish(pair, imresize(pair.read_lr(), protocol.scale), protocol, images / BICUBIC)
-        )
+        bicubic = imresize(pair.read_lr(), protocol.scale)
+        write_png(images / BICUBIC / f"{pair.name}.png", bicubic)
+        hr = None
         if pair.read_hr is not None:
             hr = crop_to_multiple(pair.read_hr(), protocol.scale)
             write_png(images / HR / f"{pair.name}.png", hr)
+        scores.append(ImageScore(name=pair.name, **apply_metrics(pair.name, bicubic, hr, metrics)))
     return tuple(scores)
 
 
@@ -161,8 +178,13 @@ def identity_of(
     }
 
 
-def _finish(pair: Pair, sr: Image, protocol: Protocol, images: Path | None) -> ImageScore:
-    if images is not None:
-        write_png(images / f"{pair.name}.png", sr)
-    hr = pair.read_hr() if pair.read_hr is not None else None
-    return score(pair.name, sr, hr, protocol)
+def _metrics(image_set: ImageSet, protocol: Protocol) -> dict[str, Metric]:
+    if not image_set.has_hr:
+        return {}
+    return challenge_metrics(protocol.crop_border, ssim=protocol.ssim)
+
+
+def _save_in(folder: Path | None) -> Callable[[Sample, Image], None] | None:
+    if folder is None:
+        return None
+    return lambda sample, image: write_png(folder / f"{sample.name}.png", image)

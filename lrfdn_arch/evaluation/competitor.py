@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -92,12 +93,15 @@ def load_competitor(
             f"--model {spec}: the file holds {loaded}, not {label}; give the other file or "
             "another label"
         )
+    return Competitor(label, loaded, _move_to_own_range(loaded), weights_record(path, key))
+
+
+def weights_record(path: Path, key: str | None) -> Weights:
+    """Return what results hold of a weights file."""
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     released = RELEASED.get(sha256)
-    weights = Weights(
-        file=path.name, sha256=sha256, key=key, released=released[1].source if released else None
-    )
-    return Competitor(label, loaded, _move_to_own_range(loaded), weights)
+    source = released[1].source if released else None
+    return Weights(file=path.name, sha256=sha256, key=key, released=source)
 
 
 def _move_to_own_range(loaded: LoadedNetwork) -> float:

@@ -1,12 +1,16 @@
 """Which images are judged: a kit's folders, any LR and HR folders, LMDBs, or LR alone."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from lrfdn_arch.evaluation.images import SUFFIXES, Image, read_rgb
+import numpy as np
+import torch
+
+from lrfdn_arch.evaluation.images import SUFFIXES, Image, crop_to_multiple, read_rgb
+from lrfdn_arch.evaluation.measure import Sample
 from lrfdn_arch.text import first_few
 
 _SCALE_SUFFIX = re.compile(r"x\d+$")  # 0801x4 is the LR image of 0801
@@ -33,6 +37,14 @@ class ImageSet:
     def has_hr(self) -> bool:
         """Whether there is ground truth to measure against."""
         return self.pairs[0].read_hr is not None
+
+
+def samples(pairs: Iterable[Pair], scale: int) -> Iterator[Sample]:
+    """Yield pairs as samples; HR is cut to a multiple of the scale."""
+    for pair in pairs:
+        lq = torch.from_numpy(np.ascontiguousarray(pair.read_lr().transpose(2, 0, 1)))[None]
+        gt = crop_to_multiple(pair.read_hr(), scale) if pair.read_hr is not None else None
+        yield Sample(pair.name, lq, gt)
 
 
 def kit_folders(data: Path, name: str) -> tuple[Path, Path | None]:
@@ -100,8 +112,6 @@ def _file_readers(folder: Path) -> dict[str, Reader]:
 
 
 def _lmdb_readers(path: Path) -> dict[str, Reader]:
-    import numpy as np
-
     from lrfdn_arch.data.lmdb_reader import LmdbReader, name_of, open_reader
 
     def read(reader: LmdbReader, key: str) -> Image:

@@ -1,7 +1,10 @@
 """Looking at every image before any network runs: readable, and of sizes that fit the scale."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
 
 from lrfdn_arch.evaluation.image_set import ImageSet, Pair
 from lrfdn_arch.evaluation.images import Image, crop_to_multiple
@@ -39,16 +42,21 @@ def inspect(
     return digest.hexdigest()
 
 
-def _add(digest: "hashlib._Hash", pair: Pair, scale: int) -> None:
+def _add(digest: Any, pair: Pair, scale: int) -> None:
     lr = pair.read_lr()
     images = [lr]
     if pair.read_hr is not None:
         hr = pair.read_hr()
         _check_sizes(pair.name, lr, hr, scale)
         images.append(crop_to_multiple(hr, scale))
+    add_to_digest(digest, pair.name, images)
+
+
+def add_to_digest(digest: Any, name: str, images: Iterable[Image]) -> None:
+    """Add an image's LR and HR pixels, (H, W, 3) uint8 RGB, to a hashlib digest of a set."""
     for image in images:
-        digest.update(f"{pair.name} {image.shape}".encode())
-        digest.update(image.tobytes())
+        digest.update(f"{name} {image.shape}".encode())
+        digest.update(np.ascontiguousarray(image).tobytes())
 
 
 def _check_sizes(name: str, lr: Image, hr: Image, scale: int) -> None:

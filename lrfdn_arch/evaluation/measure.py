@@ -1,39 +1,143 @@
-"""Measuring a network on images: per image, averaged, over as many processes as there are."""
+"""From images to scores: the one loop behind validation, ``test.py``, challenge and submission."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from lrfdn_arch.data.batches import to_unit_float
+from lrfdn_arch.evaluation.images import Image, write_png
+from lrfdn_arch.evaluation.metrics import Metric
+from lrfdn_arch.evaluation.timing import timed
 
 
 @dataclass(frozen=True)
-class ImageResult:
-    """One image: its name (of the LR file, without folder and ending) and its metrics by name."""
+class Sample:
+    """One image to upscale.
+
+    Attributes:
+        name: what its scores are stored under.
+        lq: (1, C, H, W), RGB, uint8 or float in [0, 1].
+        gt: (H*scale, W*scale, C) uint8 RGB, or None.
+        file: name for a saved result, without ending; ``name`` where empty.
+    """
+
+    name: str
+    lq: Tensor
+    gt: Image | None = None
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One image's metrics by name, and the milliseconds of its forward pass."""
 
     name: str
     metrics: Mapping[str, float]
+    runtime_ms: float = 0.0
 
 
-@dataclass(frozen=True)
-class ValidationResult:
-    """All images in the order of the dataset, and the mean of each metric over them."""
+def measure(
+    upscale: Callable[[Tensor], Tensor],
+    samples: Iterable[Sample],
+    metrics: Mapping[str, Metric] | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    data_range: float = 1.0,
+    save: Callable[[Sample, Image], None] | None = None,
+    on_image: Callable[[Measured], None] | None = None,
+) -> list[Measured]:
+    """Upscale every image, round it to uint8, save and measure it.
 
-    images: tuple[ImageResult, ...]
+    Args:
+        upscale: maps (1, C, H, W) float32 RGB in [0, data_range] on ``device`` to
+            (1, C, H*scale, W*scale), not necessarily clamped.
+        samples: the images.
+        metrics: by name.
+        device: where ``upscale`` expects its input.
+        data_range: 1, or 255 for networks that work on gray levels.
+        save: called with each sample and its result, (H*scale, W*scale, C) uint8 RGB.
+        on_image: called after each image.
 
-    @property
-    def averages(self) -> dict[str, float]:
-        """Mean of the per-image values, by metric."""
-        names = self.images[0].metrics if self.images else {}
-        return {n: float(np.mean([image.metrics[n] for image in self.images])) for n in names}
+    Raises:
+        ValueError: an image lacks the ground truth that a metric needs, or its size differs; a
+            metric fails; or the network's output is not finite. The message names the image.
+    """
+    results = []
+    for sample in samples:
+        lq = to_network(sample.lq, data_range, torch.device(device))
+        with torch.inference_mode():
+            output, milliseconds = timed(upscale, lq)
+        sr = to_image(output, data_range, sample.name)
+        if save is not None:
+            save(sample, sr)
+        measured = Measured(
+            sample.name, apply_metrics(sample.name, sr, sample.gt, metrics or {}), milliseconds
+        )
+        results.append(measured)
+        if on_image is not None:
+            on_image(measured)
+    return results
+
+
+def to_network(image: Tensor, data_range: float, device: torch.device) -> Tensor:
+    """Return (1, C, H, W) uint8, or float in [0, 1], as float32 in [0, data_range] on ``device``.
+
+    uint8 images are converted on the device: they are a quarter of the size of floats.
+    """
+    if image.dtype == torch.uint8:
+        return image.to(device).float().div_(255 / data_range)
+    return image.to(device, torch.float32) * data_range
+
+
+def to_image(output: Tensor, data_range: float, name: str = "") -> Image:
+    """Return a network's output (1, C, H, W) as (H, W, C) uint8: clamped, scaled to 255, rounded.
+
+    Halves are rounded to even, as numpy rounds.
+
+    Raises:
+        ValueError: it is not finite.
+    """
+    if not bool(torch.isfinite(output).all()):
+        raise ValueError(
+            f"image {name}: the network's output is not finite; are its weights damaged?"
+        )
+    hwc = output[0].float().clamp(0, data_range).cpu().numpy().transpose(1, 2, 0)
+    return np.uint8((hwc * 255.0 / data_range).round())  # type: ignore[return-value]
+
+
+def apply_metrics(
+    name: str, sr: Image, gt: Image | None, metrics: Mapping[str, Metric]
+) -> dict[str, float]:
+    """Return every metric of one image.
+
+    Raises:
+        ValueError: see :func:`measure`.
+    """
+    if gt is not None and gt.shape != sr.shape:
+        raise ValueError(
+            f"image {name}: the network made {_size(sr)} (width x height x channels), the ground "
+            f"truth has {_size(gt)}; do LR, HR and scale belong together?"
+        )
+    found = {}
+    for metric, function in metrics.items():
+        try:
+            found[metric] = function(sr, gt)
+        except (ValueError, ArithmeticError, AssertionError) as error:
+            raise ValueError(f"image {name}: {metric}: {error}") from error
+    return found
+
+
+def averages(images: Iterable[Measured]) -> dict[str, float]:
+    """Return the mean of each metric over the images."""
+    images = list(images)
+    names = images[0].metrics if images else {}
+    return {name: float(np.mean([image.metrics[name] for image in images])) for name in names}
 
 
 def validation_loader(
@@ -41,7 +145,7 @@ def validation_loader(
 ) -> DataLoader:
     """Return a loader of one image at a time: the images rank, rank + world_size, ...
 
-    No image is given twice, whatever their number, so averages need no correction.
+    No image occurs twice, whatever their number, so averages need no correction.
     """
     indices = range(rank, len(dataset), world_size)  # type: ignore[arg-type]
     generator = torch.Generator()  # DataLoader would draw from the global one, which training uses
@@ -50,105 +154,53 @@ def validation_loader(
     )
 
 
-def validate(
-    upscale: Callable[[Tensor], Tensor],
-    loader: Iterable[Mapping[str, Any]],
-    metrics: Mapping[str, Mapping[str, Any]] | None = None,
-    *,
-    device: torch.device | str = "cpu",
-    save: Callable[[str, np.ndarray], None] | None = None,
-    on_image: Callable[[ImageResult], None] | None = None,
-) -> ValidationResult:
-    """Upscale every image of ``loader`` and measure it.
+def samples_of(loader: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
+    """Yield the images of a BasicSR dataset's loader with a batch size of 1.
 
-    With more than one process all of them must call this, each with its part of the images
-    (:func:`validation_loader`); all get the whole result.
-
-    Args:
-        upscale: maps (1, C, H, W) float32 RGB in [0, 1] on ``device`` to (1, C, H*s, W*s), not
-            necessarily clamped; see :func:`lrfdn_arch.evaluation.validation_upscaler.upscaler`.
-        loader: yields dicts with ``lq`` (1, C, H, W), float in [0, 1] or uint8, ``lq_path`` (a
-            list of one) and, for metrics, ``gt`` (1, C, H*s, W*s).
-        metrics: name -> ``{type: calculate_psnr, crop_border: 4, ...}`` of BasicSR's registry,
-            computed on uint8 images.
-        device: where ``upscale`` wants its input.
-        save: called with the image's name and (H*s, W*s, C) uint8 in BGR, as OpenCV writes it.
-        on_image: called after each of this process's images.
-
-    Raises:
-        ValueError: the loader is empty in all processes, an image has no ground truth although
-            metrics are asked for, or their sizes differ.
+    Its items are dicts with ``lq`` and, for metrics, ``gt``, (1, C, H, W), float in [0, 1] or
+    uint8, and ``lq_path``, a list of one. A sample is called as its ground truth's file is where
+    that is known, like the image sets of ``lrfdn challenge``.
     """
-    results: list[ImageResult] = []
-    with torch.inference_mode():
-        for data in loader:
-            name = Path(data["lq_path"][0]).stem
-            sr = to_image(upscale(to_unit_float(data["lq"].to(device))))
-            if save is not None:
-                save(name, sr)
-            result = ImageResult(name, _measure(name, sr, data.get("gt"), metrics or {}))
-            results.append(result)
-            if on_image is not None:
-                on_image(result)
-    whole = ValidationResult(_from_all_processes(results))
-    if not whole.images:
-        raise ValueError("there is no image to validate or test on; check the dataset's folders")
-    return whole
+    for data in loader:
+        stem = Path(data["lq_path"][0]).stem
+        name = Path(data["gt_path"][0]).stem if "gt_path" in data else stem
+        gt = data.get("gt")
+        if gt is not None:
+            gt = gt[0].permute(1, 2, 0).numpy() if gt.dtype == torch.uint8 else to_image(gt, 1.0)
+        yield Sample(name, data["lq"], gt, file=stem)
 
 
-def to_image(tensor: Tensor) -> np.ndarray:
-    """Return (1, C, H, W), float in [0, 1] or uint8, as (H, W, C) uint8, BGR; clamped, rounded.
+def save_under(folder: Path, ending: str) -> Callable[[Sample, Image], None]:
+    """Return a ``save`` for :func:`measure` that writes ``folder/FILE_ENDING.png``.
 
-    A single channel gives (H, W).
-    """
-    from basicsr.utils import tensor2img
-
-    return tensor2img([to_unit_float(tensor)])  # type: ignore[return-value]
-
-
-def save_under(folder: Path, ending: str) -> Callable[[str, np.ndarray], None]:
-    """Return a ``save`` for :func:`validate` that writes ``folder/NAME_ENDING.png``.
-
-    The folder may contain ``{name}``, which becomes the image's name.
+    The folder may contain ``{name}``, which becomes the image's file name without ending.
     """
 
-    def save(name: str, image: np.ndarray) -> None:
+    def save(sample: Sample, image: Image) -> None:
+        name = sample.file or sample.name
         path = Path(str(folder).replace("{name}", name)) / f"{name}_{ending}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(path), image):
-            raise OSError(f"cannot write {path}; is the disk full or the folder read-only?")
+        write_png(path, image, overwrite=True)
 
     return save
 
 
-def _measure(
-    name: str, sr: np.ndarray, gt: Tensor | None, metrics: Mapping[str, Mapping[str, Any]]
-) -> dict[str, float]:
-    from basicsr.metrics import calculate_metric
+def from_all_processes(mine: list[Measured]) -> list[Measured]:
+    """Return the images of all processes in the dataset's order; see :func:`validation_loader`.
 
-    data = {"img": sr}
-    if gt is not None:
-        data["img2"] = to_image(gt)
-        if data["img2"].shape != sr.shape:
-            raise ValueError(
-                f"image {name}: the network made {_size(sr)} (width x height x channels), the "
-                f"ground truth has {_size(data['img2'])}; do LR, HR and scale belong together?"
-            )
-    elif metrics:
-        raise ValueError(f"image {name} has no ground truth (dataroot_gt) to compute metrics with")
-    return {key: float(calculate_metric(data, dict(opt))) for key, opt in metrics.items()}
+    With more than one process all of them must call this.
 
-
-def _size(image: np.ndarray) -> str:
-    channels = 1 if image.ndim == 2 else image.shape[2]
-    return f"{image.shape[1]}x{image.shape[0]}x{channels}"
-
-
-def _from_all_processes(mine: list[ImageResult]) -> tuple[ImageResult, ...]:
-    """Return the images of all processes in the dataset's order (dealt out one by one)."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return tuple(mine)
-    parts: list[list[ImageResult]] = [[] for _ in range(dist.get_world_size())]
-    dist.all_gather_object(parts, mine)
+    Raises:
+        ValueError: there are no images in any process.
+    """
+    parts: list[list[Measured]] = [mine]
+    if dist.is_available() and dist.is_initialized():
+        parts = [[] for _ in range(dist.get_world_size())]
+        dist.all_gather_object(parts, mine)
     longest = max(map(len, parts))
-    return tuple(part[row] for row in range(longest) for part in parts if row < len(part))
+    if longest == 0:
+        raise ValueError("there is no image to validate or test on; check the dataset's folders")
+    return [part[row] for row in range(longest) for part in parts if row < len(part)]
+
+
+def _size(image: Image) -> str:
+    return "x".join(map(str, (image.shape[1], image.shape[0], *image.shape[2:])))

@@ -5,11 +5,17 @@ Images are uint8 arrays of shape (H, W, 3) in RGB order, or (H, W) for grey, and
 challenge differ by more than a decibel, so every function says which one it is.
 """
 
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 Image = NDArray[np.uint8]
+Metric = Callable[[Image, Image | None], float]  # of the result and the ground truth
 
 # ITU-R BT.601 luma of RGB in [0, 255], in [16, 235]: MATLAB's rgb2ycbcr before rounding.
 _LUMA = np.array([65.481, 128.553, 24.966]) / 255
@@ -56,6 +62,40 @@ def ssim_y(image: Image, gt: Image, crop_border: int) -> float:
     """
     image, gt = _cropped(image, gt, crop_border, at_least=11)
     return _ssim(luma(image), luma(gt))
+
+
+def challenge_metrics(crop_border: int, *, ssim: bool) -> dict[str, Metric]:
+    """Return the metrics that results of :mod:`lrfdn_arch.evaluation.results` hold, by name."""
+    functions = {"psnr_rgb": psnr_rgb, "psnr_y": psnr_y}
+    if ssim:
+        functions |= {"ssim_rgb": ssim_rgb, "ssim_y": ssim_y}
+    return {name: partial(_with_truth, f, crop_border) for name, f in functions.items()}
+
+
+def _with_truth(
+    metric: Callable[[Image, Image, int], float], crop_border: int, sr: Image, gt: Image | None
+) -> float:
+    assert gt is not None, "these metrics are asked for where there is ground truth"
+    return metric(sr, gt, crop_border)
+
+
+def basicsr_metrics(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:
+    """Return the metrics of an option file's ``val: metrics``, from BasicSR's METRIC_REGISTRY.
+
+    They are called with BGR images, or (H, W) for one channel, as BasicSR calls them.
+    """
+    return {name: partial(_basicsr_metric, dict(opt)) for name, opt in options.items()}
+
+
+def _basicsr_metric(opt: dict[str, Any], sr: Image, gt: Image | None) -> float:
+    from basicsr.metrics import calculate_metric
+    from basicsr.utils.registry import METRIC_REGISTRY
+
+    if gt is None and "img2" in inspect.signature(METRIC_REGISTRY.get(opt["type"])).parameters:
+        raise ValueError("there is no ground truth (dataroot_gt) to compute it with")
+    images = {"img": sr} if gt is None else {"img": sr, "img2": gt}
+    bgr = {k: i[..., 0] if i.shape[2] == 1 else i[..., ::-1] for k, i in images.items()}
+    return float(calculate_metric(bgr, dict(opt)))
 
 
 def _cropped(image: Image, gt: Image, border: int, at_least: int = 1) -> tuple[Image, Image]:

@@ -1,36 +1,51 @@
-"""Measure a network on the test sets of an option file, image by image."""
+"""``test.py``: measure a network on the test sets of an option file, image by image."""
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from tabulate import tabulate
+from torch import nn
 
 from lrfdn_arch.archs.lookup import build_network, find_registered
+from lrfdn_arch.evaluation.challenge import network_result
+from lrfdn_arch.evaluation.competitor import weights_record
+from lrfdn_arch.evaluation.environment import describe_environment
+from lrfdn_arch.evaluation.images import Image
+from lrfdn_arch.evaluation.inspection import add_to_digest
 from lrfdn_arch.evaluation.measure import (
-    ImageResult,
-    ValidationResult,
+    Measured,
+    Sample,
+    averages,
+    from_all_processes,
+    measure,
+    samples_of,
     save_under,
-    validate,
+    to_image,
     validation_loader,
 )
-from lrfdn_arch.evaluation.test_results import results_table, write_metrics
-from lrfdn_arch.evaluation.validation_upscaler import upscaler
+from lrfdn_arch.evaluation.metrics import basicsr_metrics, challenge_metrics
+from lrfdn_arch.evaluation.results import RESULTS_FILE, Dataset, ImageScore, Protocol, Results
+from lrfdn_arch.evaluation.upscaling import Upscale, has_own_test, through_model, through_network
+from lrfdn_arch.files import write_whole
 from lrfdn_arch.options import Placement, TestOptions, to_basicsr
+from lrfdn_arch.progress import progress_bar
 from lrfdn_arch.weights import load_into, read_state_dict
 
-# Models that are their network and nothing more; any other is built by BasicSR and asked to test.
-_PLAIN_MODELS = ("LRFDNModel", "SRModel")
+_SHARED = "shared "  # before the names of the metrics that results.json holds
 
 
 def test(
     options: TestOptions, *, root: Path, only: Sequence[str] | None = None
-) -> dict[str, ValidationResult]:
+) -> dict[str, list[Measured]]:
     """Test the network of ``options`` on its datasets; print tables, write results.
 
-    ``root/results/NAME`` gets ``metrics.json`` and, where ``val: save_img`` is on, the images under
-    ``visualization``. A folder of that name from an earlier test is kept under another name.
+    ``root/results/NAME/DATASET`` gets ``results.json``, which ``lrfdn compare`` reads, and, where
+    ``val: save_img`` is on, the images under ``root/results/NAME/visualization``. A folder of that
+    name from an earlier test is kept under another name.
 
     Args:
         options: a checked option file.
@@ -38,30 +53,38 @@ def test(
         only: names of the datasets to test on; all by default.
 
     Returns:
-        The result of each dataset by its name.
+        The images of each dataset, by its name, with the metrics of the option file.
 
     Raises:
-        FileNotFoundError: weights or images are not there; checked before anything is built.
+        FileNotFoundError: weights or images are missing; checked before anything is built.
         ValueError: weights do not fit, a type is not registered, LR and HR do not belong together.
     """
     device = _device(options)
     opt = to_basicsr(options, root=root, placement=Placement(num_gpu=int(device.type == "cuda")))
     datasets = _chosen(opt["datasets"], only)
     check_datasets(datasets)
-    _check_weights(options, opt["path"]["pretrain_network_g"])
     weights = opt["path"]["pretrain_network_g"]
+    _check_weights(options, weights)
     print(f"{options.network_g.type} x{options.scale}, weights {weights}, on {device}", flush=True)
-    upscale = _upscale(options, opt, device)
+    network, upscale = _build(options, opt, device)
     results_root = Path(opt["path"]["results_root"])
-    _make_anew(results_root)
+    _archive(results_root)
     results = {}
     for dataset in datasets.values():
         name = dataset["name"]
-        results[name] = _test_on(dataset, opt, upscale, device)
+        results[name] = _test_on(dataset, options, opt, network, upscale, device)
         print(f"\n{name}\n\n{results_table(results[name])}")
-    write_metrics(results_root / "metrics.json", opt, results)
-    print(f"\nwritten: {results_root}")
+    first = results_root / next(iter(results))
+    print(f"\nresults in {results_root}; next: lrfdn compare {first} --out report")
     return results
+
+
+def results_table(images: Sequence[Measured]) -> str:
+    """Return a Markdown table: a row per image by name, the average last, four decimals."""
+    means = averages(images)
+    rows = [[i.name, *i.metrics.values()] for i in sorted(images, key=lambda image: image.name)]
+    rows.append(["average", *means.values()])
+    return tabulate(rows, headers=["image", *means], tablefmt="github", floatfmt=".4f")
 
 
 def check_datasets(datasets: Mapping[str, Mapping[str, Any]]) -> None:
@@ -108,26 +131,21 @@ def _device(options: TestOptions) -> torch.device:
     return torch.device("cuda" if use_gpu else "cpu")
 
 
-def _upscale(
+def _build(
     options: TestOptions, opt: dict[str, Any], device: torch.device
-) -> Callable[[Tensor], Tensor]:
-    """Return the network, or a model of BasicSR's that is more than its network, as a function."""
-    if options.model_type not in _PLAIN_MODELS:
-        model = find_registered("MODEL_REGISTRY", "model", options.model_type)(opt)
-
-        def through_model(lq: Tensor) -> Tensor:
-            model.feed_data({"lq": lq})
-            model.test()
-            return model.get_current_visuals()["result"]
-
-        return through_model
+) -> tuple[nn.Module, Upscale]:
+    """Return the network, and it or the model of BasicSR's that does more as a function."""
+    model_class = find_registered("MODEL_REGISTRY", "model", options.model_type)
+    if has_own_test(model_class):
+        model = model_class(opt)
+        return model.get_bare_model(model.net_g), through_model(model)
     network = build_network(opt["network_g"])
     load_into(network, opt["path"]["pretrain_network_g"], options.path.param_key_g)
     network = network.eval().to(device)
     if options.use_channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     val = options.val
-    return upscaler(
+    return network, through_network(
         network,
         scale=options.scale,
         tile_size=val.tile_size if val else 0,
@@ -137,34 +155,101 @@ def _upscale(
 
 def _test_on(
     dataset_opt: dict[str, Any],
+    options: TestOptions,
     opt: dict[str, Any],
-    upscale: Callable[[Tensor], Tensor],
+    network: nn.Module,
+    upscale: Upscale,
     device: torch.device,
-) -> ValidationResult:
+) -> list[Measured]:
     from basicsr.data import build_dataset
-    from tqdm import tqdm
 
     find_registered("DATASET_REGISTRY", "dataset", dataset_opt["type"])
     loader = validation_loader(build_dataset(dataset_opt))
-    val = opt.get("val") or {}
-    folder = Path(opt["path"]["visualization"]) / dataset_opt["name"]
+    name, val = dataset_opt["name"], opt.get("val") or {}
+    folder = Path(opt["path"]["visualization"]) / name
     save = save_under(folder, val.get("suffix") or opt["name"]) if val.get("save_img") else None
-    with tqdm(total=len(loader), desc=dataset_opt["name"], unit="image") as bar:
-
-        def advance(_result: ImageResult) -> None:
+    asked = val.get("metrics") or {}
+    protocol = Protocol(
+        scale=options.scale,
+        crop_border=options.scale,
+        ssim=any(metric["type"] == "calculate_ssim" for metric in asked.values()),
+    )
+    shared = challenge_metrics(protocol.crop_border, ssim=protocol.ssim)
+    digest, kinds = hashlib.sha256(), set[tuple[int, bool]]()
+    images: list[Measured] = []
+    with progress_bar(len(loader), name) as bar:
+        for sample in samples_of(loader):
+            lr, gt = _pixels(sample), sample.gt
+            kinds.add((lr.shape[2], gt is not None))
+            add_to_digest(digest, sample.name, [lr] if gt is None else [lr, gt])
+            metrics = basicsr_metrics(asked)
+            if gt is not None and lr.shape[2] == 3:
+                metrics |= {f"{_SHARED}{key}": metric for key, metric in shared.items()}
+            images += measure(upscale, [sample], metrics, device=device, save=save)
             bar.update()
-
-        return validate(
-            upscale,
-            loader,
-            val.get("metrics"),
-            device=device,
-            save=save,
-            on_image=advance,
+    images = from_all_processes(images)
+    if {channels for channels, _ in kinds} == {3} and len({has_gt for _, has_gt in kinds}) == 1:
+        dataset = Dataset(
+            name=name,
+            count=len(images),
+            has_ground_truth=(3, True) in kinds,
+            sha256=digest.hexdigest(),
         )
+        _write_results(images, protocol, dataset, options, opt, network, device)
+    names = list(asked)
+    return [Measured(i.name, {n: i.metrics[n] for n in names}, i.runtime_ms) for i in images]
 
 
-def _make_anew(folder: Path) -> None:
+def _pixels(sample: Sample) -> Image:
+    lq = sample.lq
+    return to_image(lq, 1.0) if lq.is_floating_point() else lq[0].permute(1, 2, 0).numpy()
+
+
+def _write_results(
+    images: Sequence[Measured],
+    protocol: Protocol,
+    dataset: Dataset,
+    options: TestOptions,
+    opt: dict[str, Any],
+    network: nn.Module,
+    device: torch.device,
+) -> None:
+    """Write what ``lrfdn challenge`` would write of this network and set, without images."""
+    scores = [
+        ImageScore(
+            name=image.name,
+            runtime_ms=image.runtime_ms,
+            **{
+                metric.removeprefix(_SHARED): value
+                for metric, value in image.metrics.items()
+                if metric.startswith(_SHARED)
+            },
+        )
+        for image in sorted(images, key=lambda image: image.name)
+    ]
+    section = dict(opt["network_g"])
+    result = network_result(
+        network,
+        scores,
+        device,
+        label=re.sub(r"[^\w.+-]", "_", opt["name"]),
+        network_type=section.pop("type"),
+        arguments=section,
+        weights=weights_record(Path(opt["path"]["pretrain_network_g"]), options.path.param_key_g),
+    )
+    results = Results(
+        protocol=protocol,
+        dataset=dataset,
+        environment=describe_environment(device),
+        networks=(result,),
+        has_images=False,
+    )
+    file = Path(opt["path"]["results_root"]) / dataset.name / RESULTS_FILE
+    write_whole(file, (results.model_dump_json(indent=1) + "\n").encode())
+
+
+def _archive(folder: Path) -> None:
+    """Keep an earlier test's folder under a name with the time, as BasicSR does."""
     from basicsr.utils.misc import mkdir_and_rename
 
     mkdir_and_rename(str(folder))

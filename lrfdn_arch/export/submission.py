@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import torch
 
-from lrfdn_arch.evaluation.challenge import upscale
 from lrfdn_arch.evaluation.competitor import Competitor
-from lrfdn_arch.evaluation.image_set import ImageSet
-from lrfdn_arch.evaluation.images import encode_png
+from lrfdn_arch.evaluation.image_set import ImageSet, Pair, samples
+from lrfdn_arch.evaluation.images import Image, encode_png
 from lrfdn_arch.evaluation.inspection import inspect
+from lrfdn_arch.evaluation.measure import Sample, measure
 from lrfdn_arch.evaluation.timing import kit_arithmetic
 from lrfdn_arch.files import replacing
 from lrfdn_arch.text import first_few
@@ -87,20 +87,26 @@ def write_submission(
     names = file_names([pair.name for pair in image_set.pairs], pattern)
     inspect(image_set, competitor.scale)
     out.parent.mkdir(parents=True, exist_ok=True)
-    network, runtimes = competitor.network.to(device), []
     expected: dict[str, tuple[int, int]] = {}
+    files = {p.name: file for p, file in zip(image_set.pairs, names, strict=True)}
     with replacing(out) as unchecked:
         with zipfile.ZipFile(unchecked, "w") as archive, kit_arithmetic(tf32=False):
-            for name, pair in zip(names, image_set.pairs, strict=True):
-                lr = pair.read_lr()
-                sr, milliseconds = upscale(network, lr, competitor.data_range, device)
-                runtimes.append(milliseconds / 1000)
-                expected[name] = lr.shape[0] * competitor.scale, lr.shape[1] * competitor.scale
-                _add(archive, name, encode_png(sr))
-                on_image(pair.name)
-            on_cpu = device.type == "cpu"
-            readme = form.text(sum(runtimes) / len(runtimes), on_cpu)
-            _add(archive, README, readme.encode())
+
+            def save(sample: Sample, sr: Image) -> None:
+                height, width = sample.lq.shape[2:]
+                expected[files[sample.name]] = height * competitor.scale, width * competitor.scale
+                _add(archive, files[sample.name], encode_png(sr))
+
+            measured = measure(
+                competitor.network.to(device),
+                samples([Pair(p.name, p.read_lr, None) for p in image_set.pairs], competitor.scale),
+                device=device,
+                data_range=competitor.data_range,
+                save=save,
+                on_image=lambda image: on_image(image.name),
+            )
+            seconds = sum(image.runtime_ms for image in measured) / len(measured) / 1000
+            _add(archive, README, form.text(seconds, device.type == "cpu").encode())
         check_archive(unchecked, expected)
 
 

@@ -12,15 +12,14 @@ from tabulate import tabulate
 
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset
-from lrfdn_arch.evaluation.challenge import upscale
 from lrfdn_arch.evaluation.competitor import Competitor
+from lrfdn_arch.evaluation.measure import Sample, measure
 from lrfdn_arch.evaluation.metrics import psnr_rgb, psnr_y, ssim_rgb, ssim_y
 from lrfdn_arch.options import TestOptions, to_basicsr
 from lrfdn_arch.report.side_by_side import Image, Row, side_by_side, where_they_differ_most
 
 BICUBIC = "bicubic"
 METRICS = {"PSNR": psnr_rgb, "SSIM": ssim_rgb, "PSNR (Y)": psnr_y, "SSIM (Y)": ssim_y}
-_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,19 @@ def _of_one_set(
             opt["network_g"]["type"]: _read_rgb(folder / f"{name}_{suffix}.png"),
         }
         for other in others:
-            results[other.label], _ = upscale(other.network, lq, other.data_range, _CPU)
+            results[other.label] = _upscaled(other, name, pair["lq"])
         yield Compared(name, opt["scale"], lq, gt, results)
+
+
+def _upscaled(competitor: Competitor, name: str, lq: torch.Tensor) -> Image:
+    results: list[Image] = []
+    measure(
+        competitor.network,
+        [Sample(name, lq[None])],
+        data_range=competitor.data_range,
+        save=lambda _, image: results.append(image),
+    )
+    return results[0]
 
 
 def _read_rgb(path: Path) -> Image:

@@ -9,8 +9,21 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lrfdn_arch.evaluation.measure import ImageResult, save_under, validate
-from lrfdn_arch.evaluation.validation_upscaler import upscaler
+from lrfdn_arch.evaluation.measure import (
+    Measured,
+    averages,
+    from_all_processes,
+    measure,
+    samples_of,
+    save_under,
+)
+from lrfdn_arch.evaluation.metrics import basicsr_metrics
+from lrfdn_arch.evaluation.upscaling import (
+    Upscale,
+    has_own_test,
+    through_model,
+    through_network,
+)
 from lrfdn_arch.options import TrainOptions
 from lrfdn_arch.training.checkpoints.checkpoint import networks_of
 
@@ -40,33 +53,49 @@ def validate_model(
         ValueError: memory ran out, or the images do not fit each other.
     """
     assert options.val is not None, "there are validation sets, so there is a section"
-    metrics = {
+    asked = {
         name: metric.model_dump(exclude_unset=True)
         for name, metric in (options.val.metrics or {}).items()
     }
     results: dict[str, dict[str, float]] = {}
-    for kind, network in _networks(model, options.val.weights).items():
+    for kind, upscale in _functions(model, options):
         save = save_under(folder, ending) if options.val.save_img and not results else None
-        with _evaluating(network):
-            upscale = upscaler(
-                network,
-                scale=options.scale,
-                autocast=model.precision.autocast if options.val.use_amp else None,
-                tile_size=options.val.tile_size,
-                tile_overlap=options.val.tile_overlap,
+        try:
+            images = measure(
+                upscale,
+                samples_of(loader),
+                basicsr_metrics(asked),
+                device=model.device,
+                save=save,
+                on_image=_counter(f"validating {kind}", len(loader), show),
             )
-            on_image = _counter(f"validating {kind}", len(loader), show)
-            try:
-                result = validate(
-                    upscale, loader, metrics, device=model.device, save=save, on_image=on_image
-                )
-            except torch.OutOfMemoryError as error:
-                raise ValueError(
-                    "the GPU's memory ran out in validation; cut the images into tiles with "
-                    "--force_yml val:tile_size=256"
-                ) from error
-        results[kind] = result.averages
+        except torch.OutOfMemoryError as error:
+            raise ValueError(
+                "the GPU's memory ran out in validation; cut the images into tiles with "
+                "--force_yml val:tile_size=256"
+            ) from error
+        results[kind] = averages(from_all_processes(images))
     return results
+
+
+def _functions(model: Any, options: TrainOptions) -> Iterator[tuple[str, Upscale]]:
+    """Yield what is measured: the network's weights, or a model's own ``test()``."""
+    assert options.val is not None
+    if has_own_test(type(model)):
+        yield ("ema" if hasattr(model, "net_g_ema") else "raw"), through_model(model)
+        return
+    for kind, network in _networks(model, options.val.weights).items():
+        with _evaluating(network):
+            yield (
+                kind,
+                through_network(
+                    network,
+                    scale=options.scale,
+                    autocast=model.precision.autocast if options.val.use_amp else None,
+                    tile_size=options.val.tile_size,
+                    tile_overlap=options.val.tile_overlap,
+                ),
+            )
 
 
 def _networks(model: Any, wanted: str | None) -> dict[str, nn.Module]:
@@ -93,10 +122,10 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
         network.train(was_training)
 
 
-def _counter(what: str, total: int, show: Callable[[str], None]) -> Callable[[ImageResult], None]:
+def _counter(what: str, total: int, show: Callable[[str], None]) -> Callable[[Measured], None]:
     done = 0
 
-    def on_image(_: ImageResult) -> None:
+    def on_image(_: Measured) -> None:
         nonlocal done
         done += 1
         show(f"{what}: {done}/{total} images")

@@ -11,14 +11,19 @@ from challenge_fixtures import smooth_image, write_set, write_weights
 
 from lrfdn_arch.archs import RFDN
 from lrfdn_arch.cli import main
-from lrfdn_arch.evaluation.challenge import score, upscale
 from lrfdn_arch.evaluation.competitor import load_competitor
-from lrfdn_arch.evaluation.images import crop_to_multiple, to_image, to_network
+from lrfdn_arch.evaluation.images import Image, crop_to_multiple
 from lrfdn_arch.evaluation.kit_text import kit_text
-from lrfdn_arch.evaluation.results import Protocol, mean, read_results
+from lrfdn_arch.evaluation.measure import Sample, apply_metrics, measure, to_image, to_network
+from lrfdn_arch.evaluation.metrics import challenge_metrics
+from lrfdn_arch.evaluation.results import mean, read_results
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 CPU = torch.device("cpu")
+
+
+def as_tensor(image: Image) -> torch.Tensor:
+    return torch.from_numpy(image.transpose(2, 0, 1).copy())[None]
 
 
 @pytest.fixture(scope="module")
@@ -82,21 +87,22 @@ def test_saved_images_are_what_was_measured(set5: Path) -> None:
         for image in network.images:
             file = f"{image.name}.png"
             sr, hr = (cv2.imread(str(set5 / "images" / d / file)) for d in (network.label, "HR"))
-            again = score(image.name, sr, hr, results.protocol)
-            assert again.psnr_rgb == pytest.approx(image.psnr_rgb, abs=1e-9)
+            again = apply_metrics(image.name, sr, hr, challenge_metrics(4, ssim=False))
+            assert again["psnr_rgb"] == pytest.approx(image.psnr_rgb, abs=1e-9)
 
 
 def test_ssim_is_optional() -> None:
     image = smooth_image(32, 32, 0)
-    measured = score("a", image, image[:, ::-1], Protocol(scale=4, crop_border=4, ssim=False))
-    assert measured.psnr_rgb is not None
-    assert measured.ssim_rgb is None
+    metrics = challenge_metrics(4, ssim=False)
+    assert list(apply_metrics("a", image, image[:, ::-1], metrics)) == ["psnr_rgb", "psnr_y"]
+    assert len(challenge_metrics(4, ssim=True)) == 4
 
 
 def test_images_go_to_the_network_s_range_and_come_back_clamped_and_rounded() -> None:
     image = smooth_image(6, 5, 1)
     for data_range in (1.0, 255.0):
-        assert np.array_equal(to_image(to_network(image, data_range, CPU), data_range), image)
+        lq = to_network(as_tensor(image), data_range, CPU)
+        assert np.array_equal(to_image(lq, data_range), image)
     values = torch.tensor([-3.0, 0.4, 0.6, 1.5, 2.5, 254.6, 999.0]).view(1, 1, 1, 7)
     output = to_image(values.expand(1, 3, 1, 7), 255.0)  # halves to even, as numpy rounds
     assert output[0, :, 0].tolist() == [0, 0, 1, 2, 2, 255, 255]
@@ -109,10 +115,15 @@ def test_rfdn_is_fed_grey_levels_and_gives_what_the_0_to_1_network_gives(tmp_pat
     kits = load_competitor(str(tmp_path / "rfdn.pth"))
     assert kits.data_range == 255
     image = smooth_image(20, 24, 3)
-    sr, milliseconds = upscale(kits.network, image, 255.0, CPU)
+    made: list[Image] = []
+    sample = Sample("a", as_tensor(image))
+    (measured,) = measure(
+        kits.network, [sample], data_range=255.0, save=lambda _, sr: made.append(sr)
+    )
     with torch.inference_mode():
-        expected = to_image(users(to_network(image, 1.0, CPU)), 1.0)
-    assert milliseconds > 0
+        expected = to_image(users(to_network(as_tensor(image), 1.0, CPU)), 1.0)
+    assert measured.runtime_ms > 0
+    (sr,) = made
     assert sr.shape == (40, 48, 3)
     assert np.abs(sr.astype(int) - expected.astype(int)).max() <= 1
 

@@ -9,7 +9,7 @@ from challenge_fixtures import write_set, write_weights
 
 from lrfdn_arch import entry
 from lrfdn_arch.cli import main
-from lrfdn_arch.evaluation import challenge
+from lrfdn_arch.evaluation import measure
 from lrfdn_arch.evaluation.competitor import load_competitors
 from lrfdn_arch.evaluation.results import Results, read_results
 
@@ -47,15 +47,15 @@ def test_an_interrupted_evaluation_goes_on_and_gives_the_same_result(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = workplace.run("whole")
-    upscale, calls = challenge.upscale, []
+    timed, calls = measure.timed, []
 
     def stop_at_the_fifth(*arguments):
         calls.append(arguments)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return upscale(*arguments)
+        return timed(*arguments)
 
-    monkeypatch.setattr(challenge, "upscale", stop_at_the_fifth)
+    monkeypatch.setattr(measure, "timed", stop_at_the_fifth)
     with pytest.raises(KeyboardInterrupt):
         workplace.run("stopped")
     assert not (workplace.folder / "stopped/results.json").exists()
@@ -83,7 +83,6 @@ def test_a_begun_evaluation_of_other_weights_is_not_continued(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(challenge, "judge_bicubic", stop)
         patch.setattr("lrfdn_arch.evaluation.evaluate.judge_bicubic", stop)
         with pytest.raises(KeyboardInterrupt):
             workplace.run("out")

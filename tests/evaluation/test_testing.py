@@ -13,8 +13,10 @@ import torch
 from repository import REPOSITORY
 
 from lrfdn_arch.archs import LRFDN, RFDN
+from lrfdn_arch.cli import main as lrfdn
 from lrfdn_arch.commands.test import main
 from lrfdn_arch.entry import run
+from lrfdn_arch.evaluation.results import read_results
 
 FIXTURES = REPOSITORY / "tests/fixtures"
 RELEASED = {"LRFDN": "team30_lrfdn.pth", "RFDN": "team00_rfdn.pth"}
@@ -37,8 +39,9 @@ def test_released_weights_give_the_known_psnr_of_every_set5_image(
     ]
     main(["-opt", released_file(network), "--force_yml", *overrides])
     results = tmp_path / "results" / f"test_{network}_x4_released"
-    images = json.loads((results / "metrics.json").read_text())["datasets"]["Set5"]["images"]
-    actual = {name.removesuffix("x4"): round(m["psnr_rgb"], 4) for name, m in images.items()}
+    stored = read_results(results / "Set5")
+    actual = {i.name: round(i.psnr_rgb or 0, 4) for i in stored.networks[0].images}
+    assert stored.networks[0].weights.released
     expected = json.loads((FIXTURES / "set5_challenge_psnr.json").read_text())[network]
     expected.pop("mean")
     assert actual == expected
@@ -79,9 +82,10 @@ def test_every_dataset_is_tested_printed_and_saved(
     experiment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(main, ["-opt", "test.yml"]) == 0
-    results = json.loads((experiment / "results/tiny/metrics.json").read_text())
-    assert list(results["datasets"]) == ["A", "B"]
-    value = results["datasets"]["B"]["images"]["image"]["psnr_y"]
+    for name in "AB":
+        stored = read_results(experiment / "results/tiny" / name)
+        assert (stored.dataset.name, stored.protocol.ssim) == (name, False)
+    value = stored.networks[0].images[0].psnr_y
     assert f"{value:.4f}" in capsys.readouterr().out
     for name in "AB":
         image = cv2.imread(str(experiment / f"results/tiny/visualization/{name}/image_sr.png"))
@@ -92,9 +96,21 @@ def test_every_dataset_is_tested_printed_and_saved(
 def test_only_some_datasets_and_no_result_is_overwritten(experiment: Path) -> None:
     assert run(main, ["-opt", "test.yml"]) == 0
     assert run(main, ["-opt", "test.yml", "--only", "B"]) == 0
-    results = json.loads((experiment / "results/tiny/metrics.json").read_text())
-    assert list(results["datasets"]) == ["B"]
-    assert len(list((experiment / "results").glob("tiny_archived_*/metrics.json"))) == 1
+    assert [file.parent.name for file in experiment.glob("results/tiny/*/results.json")] == ["B"]
+    assert len(list((experiment / "results").glob("tiny_archived_*/A/results.json"))) == 1
+
+
+def test_a_test_and_a_challenge_of_the_same_images_are_compared(
+    experiment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(main, ["-opt", "test.yml", "--only", "A"]) == 0
+    judged = ["challenge", "--model", "again=net_g.pth", "--lr", "LR", "--hr", "HR", "--no-ssim"]
+    assert run(lrfdn, [*judged, "--no-fair-timing", "--out", "judged", "--device", "cpu"]) == 0
+    assert run(lrfdn, ["compare", "results/tiny/A", "judged", "--out", "report"]) == 0
+    tested, again = (read_results(Path(folder)) for folder in ("results/tiny/A", "judged"))
+    assert tested.dataset.sha256 == again.dataset.sha256
+    found, expected = (r.networks[0].images[0].psnr_rgb for r in (tested, again))
+    assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_model_that_is_more_than_its_network_is_asked_itself(

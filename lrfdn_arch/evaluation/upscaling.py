@@ -1,0 +1,78 @@
+"""Networks and models as plain functions on images, for :func:`measure`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lrfdn_arch.archs import Architecture, architecture_of
+from lrfdn_arch.evaluation.timing import kit_arithmetic
+from lrfdn_arch.inference.runtimes import TorchRuntime
+from lrfdn_arch.inference.tiling import upscale_tiled
+from lrfdn_arch.weights import LoadedNetwork
+
+Upscale = Callable[[Tensor], Tensor]
+_PRECISIONS = {None: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
+
+
+def through_network(
+    network: nn.Module,
+    *,
+    scale: int,
+    channels: int = 3,
+    autocast: torch.dtype | None = None,
+    tile_size: int = 0,
+    tile_overlap: int = 16,
+) -> Upscale:
+    """Return ``network`` as a function of images.
+
+    Args:
+        network: maps (N, C, H, W) float32 in [0, 1] to (N, C, H*scale, W*scale). It is called in
+            the mode (training or evaluation) it is in.
+        scale: the network's factor.
+        channels: of its images.
+        autocast: bfloat16 or float16 for mixed precision; float32 without.
+        tile_size: side of the LR tiles that larger images are cut into; 0 for whole images.
+        tile_overlap: LR pixels that neighboring tiles share, at least; see
+            :func:`lrfdn_arch.inference.tiling.upscale_tiled`.
+
+    Returns:
+        A function from (N, C, H, W) to (N, C, H*scale, W*scale), both float32, not clamped.
+    """
+    runtime = None
+    if tile_size:
+        record = architecture_of(network) or Architecture(type(network).__name__, type(network))
+        runtime = TorchRuntime(
+            LoadedNetwork(network, record, {}, scale, channels),
+            precision=_PRECISIONS[autocast],
+            device=next(network.parameters()).device,
+            compiled=False,
+        )
+
+    def upscale(lq: Tensor) -> Tensor:
+        with kit_arithmetic(tf32=False):
+            if runtime is not None:
+                return upscale_tiled(runtime, lq, tile=tile_size, overlap=tile_overlap)
+            with torch.autocast(lq.device.type, dtype=autocast, enabled=autocast is not None):
+                return network(lq).float()
+
+    return upscale
+
+
+def has_own_test(model: type) -> bool:
+    """Return whether a class of BasicSR's MODEL_REGISTRY does more than run its network."""
+    from basicsr.models.sr_model import SRModel
+
+    return getattr(model, "test", None) is not SRModel.test
+
+
+def through_model(model: Any) -> Upscale:
+    """Return a BasicSR model's own ``test()`` as a function of images."""
+
+    def upscale(lq: Tensor) -> Tensor:
+        model.feed_data({"lq": lq})
+        model.test()
+        return model.get_current_visuals()["result"].to(lq.device, torch.float32)
+
+    return upscale
