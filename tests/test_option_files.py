@@ -1,13 +1,16 @@
 """Every shipped option file says how to use it, is valid, and builds its network."""
 
+import json
 import shlex
 from pathlib import Path
 
+import jsonschema
 import pytest
 from repository import REPOSITORY
 
 from lrfdn_arch import archs
 from lrfdn_arch.options import Options, TestOptions, TrainOptions, load_options
+from lrfdn_arch.options.yaml_file import read_yaml
 
 FILES = sorted((REPOSITORY / "options").glob("*/*/*.yml"))
 
@@ -32,6 +35,19 @@ def test_there_are_files_for_both_networks_and_three_scales() -> None:
     for network in ("LRFDN", "RFDN"):
         for scale in (2, 3, 4):
             assert {f"train_{network}_x{scale}_DF2K", f"test_{network}_x{scale}"} <= names
+
+
+@pytest.mark.parametrize("file", FILES, ids=ident)
+def test_the_first_line_links_the_schema_and_the_schema_accepts_the_file(file: Path) -> None:
+    first = file.read_text(encoding="utf-8").splitlines()[0]
+    label, _, link = first.partition("$schema=")
+    assert label == "# yaml-language-server: "
+    schema = json.loads((file.parent / link).read_text(encoding="utf-8"))
+    content, _ = read_yaml(file)
+    jsonschema.Draft202012Validator(schema).validate(content)
+    wrong = {**content, "manual_sed": 1, "val": {**content["val"], "val_frek": 1}}
+    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(wrong))
+    assert len(errors) == 2, errors
 
 
 @pytest.mark.parametrize("file", FILES, ids=ident)
