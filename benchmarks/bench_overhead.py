@@ -19,8 +19,8 @@ import torch
 from common import machine, table
 
 from lrfdn_arch.options import TrainOptions, load_options
-from lrfdn_arch.prepare.folders import Settings, find_photos, make_split
-from lrfdn_arch.prepare.packing import Reporter
+from lrfdn_arch.prepare.image_folders import find_photos
+from lrfdn_arch.prepare.packing import PackOptions, Target, pack
 from lrfdn_arch.training.assembly import assemble
 from lrfdn_arch.training.distributed import set_up
 from lrfdn_arch.training.loop import train
@@ -56,7 +56,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for split in ("train", "valid"):
-            make_split(find_photos(split), root / "photos", split, Settings(), Reporter())
+            targets = [
+                Target(root / f"photos/{split}_HR.lmdb"),
+                Target(root / f"photos/{split}_LR_x4.lmdb", 4),
+            ]
+            pack(find_photos(split), targets, PackOptions(multiple=4))
         options = load_options(QUICKSTART, TrainOptions, overrides=_overrides(root, iterations))
         whole, parts = _measure(options, iterations, root)
     print(machine(), f"{torch.get_num_threads()} threads", sep=", ")

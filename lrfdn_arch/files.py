@@ -34,9 +34,9 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with _locked(temporary):
             yield temporary
-            _sync(temporary)
+            sync(temporary)
             temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         if error.errno is None or error.filename not in (None, str(temporary)):
             raise  # a fault of another file, e.g. the one that is being converted
@@ -78,7 +78,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Put a file's data, or a folder's names, on disk, where the system can."""
     if path.is_dir() and not hasattr(os, "O_DIRECTORY"):
         return

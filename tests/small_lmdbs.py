@@ -1,5 +1,7 @@
 """Small stores to read, made by the writer that users' stores are made by."""
 
+import struct
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -28,7 +30,7 @@ def make_lmdb(tmp_path: Path) -> MakeLmdb:
     def make(name: str, images: Images, codec: str = "ppm") -> Path:
         with LmdbWriter(tmp_path / name, {"test": name}) as writer:
             for key, image in images.items():
-                writer.put(key, encode(image, codec), image.shape, extension=codec)
+                writer.put(key, encode(image, codec), image.shape, codec)
             writer.publish()
         return tmp_path / name
 
@@ -46,3 +48,17 @@ def photograph(height: int, width: int, channels: int = 3, seed: int = 0) -> np.
         )
     image -= image.min()
     return np.rint(image / image.max() * 255).astype(np.uint8)
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """A PNG of 69 bytes whose header claims a size."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )

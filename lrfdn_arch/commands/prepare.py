@@ -1,8 +1,18 @@
-"""``lrfdn prepare``: images to training LMDBs."""
+"""``lrfdn prepare``: images to training LMDBs, or to folders of HR and LR images."""
 
 import argparse
-from collections.abc import Callable
-from typing import Any
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import lcm
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lrfdn_arch.prepare.packing import Packed, PackOptions, Target
+    from lrfdn_arch.prepare.published_sets import PublishedSet
+
+_MULTIPLE = 12  # DIV2K's sides are multiples of it already, so all its scales share one HR LMDB
 
 
 def add(commands: Any) -> None:
@@ -11,19 +21,31 @@ def add(commands: Any) -> None:
     sources = prepare.add_subparsers(dest="source", required=True, metavar="SOURCE")
 
     df2k = sources.add_parser("df2k", help="DIV2K and Flickr2K, the paper's training set")
-    df2k.add_argument("--root", default="datasets", help="where DIV2K, Flickr2K and DF2K are")
-    df2k.add_argument("--download", action="store_true", help="get archives that are missing")
-    df2k.set_defaults(run=_data_command("prepare_df2k"))
+    df2k.set_defaults(run=prepare_df2k)
+
+    benchmarks = sources.add_parser(
+        "benchmarks",
+        help="the usual test sets, with their LR images made here",
+        description="Unpacks test sets to ROOT/benchmark/NAME/HR and makes their LR images by "
+        "MATLAB's bicubic, as ROOT/benchmark/NAME/LR_bicubic/X4/IMAGEx4.png.",
+    )
+    benchmarks.add_argument(
+        "sets", metavar="NAME", nargs="+", help="Set5, Set14, B100, Urban100 or Manga109"
+    )
+    benchmarks.set_defaults(run=prepare_benchmarks)
+    for parser in (df2k, benchmarks):
+        parser.add_argument("--root", default="datasets", help="where data sets are kept")
+        parser.add_argument("--download", action="store_true", help="get archives that are missing")
 
     photos = sources.add_parser("photos", help="the photographs in scikit-image's wheel")
     photos.add_argument("--out", default="datasets/photos", help="default: %(default)s")
-    photos.set_defaults(run=_data_command("prepare_photos"))
+    photos.set_defaults(run=prepare_photos)
 
     folder = sources.add_parser("folder", help="any folders of photographs")
     folder.add_argument(
         "images", metavar="IMAGES", nargs="+", help="folders, searched with all below them"
     )
-    folder.add_argument("--out", required=True, help="where the LMDBs go, e.g. datasets/mine")
+    folder.add_argument("--out", required=True, help="folder of the LMDBs, e.g. datasets/mine")
     valid = folder.add_mutually_exclusive_group()
     valid.add_argument("--valid", metavar="IMAGES", help="folder of images to validate on")
     valid.add_argument(
@@ -48,27 +70,211 @@ def add(commands: Any) -> None:
         metavar="PIXELS",
         help="leave out images with a shorter side than this (default: %(default)s)",
     )
-    folder.set_defaults(run=_data_command("prepare_folder"))
+    folder.add_argument(
+        "--folders",
+        action="store_true",
+        help="write folders of PNG files instead of LMDBs, for BasicSR's other datasets and the "
+        "challenge's kits",
+    )
+    folder.set_defaults(run=prepare_folder)
 
-    for parser in (df2k, photos, folder):
+    for parser in (df2k, photos, folder, benchmarks):
         parser.add_argument(
             "--scale", type=int, nargs="+", default=[4], help="LR factors (default: 4)"
         )
+        if parser is not benchmarks:
+            parser.add_argument(
+                "--codec",
+                choices=("ppm", "png"),
+                default="ppm",
+                help="ppm is read without decoding, png takes half the space (default: ppm)",
+            )
         parser.add_argument(
-            "--codec",
-            choices=("ppm", "png"),
-            default="ppm",
-            help="ppm is read without decoding, png takes about half the space (default: ppm)",
+            "--list", action="store_true", help="name every image that had to be changed"
         )
         parser.add_argument("--workers", type=int, help="threads (default: one per core)")
-        parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+        parser.add_argument("--overwrite", action="store_true", help="replace what exists")
         parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
-def _data_command(name: str) -> Callable[[argparse.Namespace], None]:
-    def command(arguments: argparse.Namespace) -> None:
-        from lrfdn_arch.prepare import commands
+def prepare_photos(arguments: argparse.Namespace) -> None:
+    """Pack scikit-image's photographs for training and validation."""
+    from lrfdn_arch.prepare.image_folders import find_photos
 
-        getattr(commands, name)(arguments)
+    options, out = _options(arguments), Path(arguments.out)
+    for split in ("train", "valid"):
+        _pack(find_photos(split), _targets(out, split, arguments), options, arguments, split)
+    _print_next(out, "train_LRFDN_x4_demo", arguments)
 
-    return command
+
+def prepare_folder(arguments: argparse.Namespace) -> None:
+    """Pack the images of folders, with some of them held out where asked for."""
+    from lrfdn_arch.prepare.image_folders import find_images, find_in_folders, hold_out
+    from lrfdn_arch.prepare.option_file import recipe_for
+
+    options, out = _options(arguments), Path(arguments.out)
+    train, valid = find_in_folders([Path(folder) for folder in arguments.images], _note), {}
+    if arguments.valid is not None:
+        valid = find_images(Path(arguments.valid), _note)
+    elif arguments.hold_out is not None:
+        train, valid = hold_out(train, arguments.hold_out)
+    copies = tuple(arguments.copies)
+    _pack(
+        train,
+        _targets(out, "train", arguments),
+        _options(arguments, copies=copies),
+        arguments,
+        "train",
+    )
+    if valid:
+        _pack(valid, _targets(out, "valid", arguments), options, arguments, "valid")
+    if not arguments.folders:
+        _print_next(out, recipe_for(out), arguments)
+
+
+def prepare_df2k(arguments: argparse.Namespace) -> None:
+    """Pack DIV2K and Flickr2K, unpacked and downloaded where needed."""
+    from lrfdn_arch.prepare.published_sets import DF2K, images_of
+
+    root, options = Path(arguments.root), _options(arguments, multiple=_MULTIPLE, strict=True)
+    for split, sources in DF2K.items():
+        images: dict[str, Path] = {}
+        for source in sources:
+            images |= images_of(source, _find(source, root, arguments.download))
+        _pack(images, _targets(root / "DF2K", split, arguments), options, arguments, split)
+    scale = arguments.scale[-1] if arguments.scale[-1] in (2, 3) else 4
+    _print_next(root / "DF2K", f"train_LRFDN_x{scale}_DF2K", arguments)
+
+
+def prepare_benchmarks(arguments: argparse.Namespace) -> None:
+    """Unpack test sets and make their LR images."""
+    from lrfdn_arch.prepare.packing import PackOptions, Target
+    from lrfdn_arch.prepare.published_sets import BENCHMARKS, images_of
+    from lrfdn_arch.text import unknown
+
+    root = Path(arguments.root)
+    for name in arguments.sets:
+        if name not in BENCHMARKS:
+            raise ValueError(f"{name}: {unknown(name, BENCHMARKS, 'test set')}")
+    for name in arguments.sets:
+        source = BENCHMARKS[name]
+        hr = _find(source, root, arguments.download)
+        images = images_of(source, hr)
+        for scale in _scales(arguments):
+            target = Target(hr.parent / f"LR_bicubic/X{scale}", scale, suffix=f"x{scale}")
+            if target.path.is_dir() and target.made_from() is None and not arguments.overwrite:
+                print(f"kept {target.path}, which was not made here")
+                continue
+            options = PackOptions(multiple=scale, strict=True)
+            _pack(images, [target], options, arguments, f"{name} x{scale}")
+
+
+def _find(source: "PublishedSet", root: Path, download: bool) -> Path:
+    """Return the folder of images of a published set, unpacked and downloaded where needed."""
+    from lrfdn_arch.prepare.published_sets import (
+        download_archive,
+        find_archive,
+        find_folder,
+        unpack,
+    )
+
+    if (folder := find_folder(source, root)) is not None:
+        return folder
+    archive = find_archive(source, root)
+    if download and source.download is not None:
+        with _progress(source.download.name, source.download.size, "B") as advance:
+            archive = download_archive(source, root, advance)
+    with _progress(f"unpack {source.name}", source.count) as advance:
+        return unpack(source, root, archive, advance)
+
+
+def _targets(out: Path, split: str, arguments: argparse.Namespace) -> "list[Target]":
+    """Return the sets of ``split`` (``train`` or ``valid``) under ``out``, HR first."""
+    from lrfdn_arch.prepare.packing import Target
+
+    ending = "" if getattr(arguments, "folders", False) else ".lmdb"
+    lr = [
+        Target(out / f"{split}_LR_x{scale}{ending}", scale, "" if ending else f"x{scale}")
+        for scale in _scales(arguments)
+    ]
+    return [Target(out / f"{split}_HR{ending}"), *lr]
+
+
+def _scales(arguments: argparse.Namespace) -> list[int]:
+    if min(arguments.scale) < 2:
+        raise ValueError(f"--scale: expected whole numbers from 2, found {arguments.scale}.")
+    return sorted(set(arguments.scale))
+
+
+def _options(arguments: argparse.Namespace, *, multiple: int = 1, **more: Any) -> "PackOptions":
+    from lrfdn_arch.prepare.packing import PackOptions
+
+    return PackOptions(
+        codec=arguments.codec,
+        multiple=lcm(multiple, *_scales(arguments)),
+        grey=getattr(arguments, "grey", False),
+        min_size=getattr(arguments, "min_size", 1),
+        **more,
+    )
+
+
+def _pack(
+    images: Mapping[str, Path],
+    targets: "Sequence[Target]",
+    options: "PackOptions",
+    arguments: argparse.Namespace,
+    what: str,
+) -> None:
+    from lrfdn_arch.prepare.packing import pack
+
+    with _progress(what, len(images) * (1 + len(options.copies))) as advance:
+        packed = pack(
+            images,
+            targets,
+            options,
+            overwrite=arguments.overwrite,
+            workers=arguments.workers,
+            advance=advance,
+            note=_note,
+        )
+    _report(packed, len(images), arguments.list)
+
+
+def _print_next(out: Path, recipe: str, arguments: argparse.Namespace) -> None:
+    from lrfdn_arch.prepare.option_file import training_command
+
+    command = training_command(out, arguments.scale[-1], recipe, overwrite=arguments.overwrite)
+    print(f"next: {command}")
+
+
+def _report(packed: "Packed", count: int, list_changes: bool) -> None:
+    from lrfdn_arch.prepare.verify import describe
+
+    for path in packed.made:
+        print(f"made {describe(path)}")
+    for path in packed.kept:
+        print(f"kept {describe(path)}, made from the same images before")
+    if packed.left_out:
+        print(f"left out {len(packed.left_out)} of {count} images: see above")
+    if packed.small_copies:
+        print(f"left out {packed.small_copies} copies that would be smaller than --min-size")
+    for change, names in sorted(packed.changed.items()):
+        print(f"{change}: {len(names)} of {count} images{'' if list_changes else ' (see --list)'}")
+        for name in names if list_changes else ():
+            print(f"  {name}")
+
+
+@contextmanager
+def _progress(
+    what: str, total: int | None, unit: str = "image"
+) -> Iterator[Callable[[int], object]]:
+    from lrfdn_arch.progress import progress_bar
+
+    with progress_bar(total, what, unit=unit) as bar:
+        yield bar.update
+
+
+def _note(text: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)

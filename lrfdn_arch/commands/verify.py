@@ -1,4 +1,4 @@
-"""``lrfdn verify``: are LMDBs whole, do LR and HR belong together."""
+"""``lrfdn verify``: checks that LMDBs are complete and that LR and HR belong together."""
 
 import argparse
 from typing import Any
@@ -13,7 +13,25 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the command."""
-    from lrfdn_arch.prepare.commands import verify
+    """Check every LMDB, report all faults at the end."""
+    from lrfdn_arch.data.lmdb_reader import read_meta_info
+    from lrfdn_arch.prepare.verify import describe, expand, pairs, verify_images, verify_pair
+    from lrfdn_arch.progress import progress_bar
 
-    verify(arguments)
+    paths, faults = expand(arguments.lmdbs), []
+    for path in paths:
+        try:
+            with progress_bar(len(read_meta_info(path)), path.name) as bar:
+                verify_images(path, bar.update)
+            print(f"whole: {describe(path)}")
+        except (ValueError, OSError) as error:
+            faults.append(str(error))
+    for lq, gt, scale in pairs(paths):
+        try:
+            exact = verify_pair(lq, gt, scale)
+            print(f"pair:  {lq} belongs to {gt}; {exact} LR images compared are MATLAB's bicubic")
+        except (ValueError, OSError) as error:
+            if str(error) not in faults:
+                faults.append(str(error))
+    if faults:
+        raise ValueError("\n".join([f"{len(faults)} found in {len(paths)} LMDBs", *faults]))

@@ -1,14 +1,15 @@
-"""Downloading a large archive: goes on after an interruption, checked by size and checksum."""
+"""Downloading a large file: resumed after an interruption, checked by size and checksum."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from lrfdn_arch.files import sync
 
 _CHUNK = 1 << 16  # what a broken connection can lose
 _TIMEOUT = 30  # seconds without a byte
-_RETRIES = 5  # attempts in a row that bring nothing
+_RETRIES = 5  # consecutive attempts that bring nothing
 
 
 @dataclass(frozen=True)
@@ -16,14 +17,16 @@ class Download:
     """A file on the web.
 
     Attributes:
-        url: where it is.
+        url: its address.
         checksum: ``sha256:...`` or ``md5:...``.
-        size: in bytes, None if the publisher does not say.
+        size: in bytes, None if the publisher does not state it.
+        limit: in bytes; a server that sends more is not serving this file.
     """
 
     url: str
     checksum: str
     size: int | None = None
+    limit: int = 32_000_000_000
 
     @property
     def name(self) -> str:
@@ -40,57 +43,53 @@ def fetch(
 ) -> Path:
     """Return ``folder / download.name``, downloaded if it is not there already.
 
-    What an interrupted download has brought stays in ``<name>.part`` and is gone on with.
+    What an interrupted download has brought stays in ``<name>.part`` and is continued.
 
     Args:
         download: what to get.
         folder: where to put it.
-        advance: told of every so many bytes, those of an earlier attempt included.
+        advance: called with numbers of bytes, those of an earlier attempt included.
         pause: seconds before the first retry; doubled for every further one.
 
     Raises:
-        ValueError: the file is not what it should be.
+        ValueError: the server's file has another size or checksum.
         OSError: the server cannot be reached, or the file cannot be written.
     """
-    import pooch  # checks checksums, and moves the file into place only when it is right
-
     target = folder / download.name
-    downloader: Any = _ResumingDownloader(download, target, advance, pause)
-    pooch.get_logger().setLevel("WARNING")  # the progress bar says the rest
-    try:
-        path = pooch.retrieve(
-            download.url,
-            known_hash=download.checksum,
-            fname=download.name,
-            path=folder,
-            downloader=downloader,
-        )
-    except ValueError as error:
-        if "does not match" not in str(error):
-            raise
+    if target.is_file() and _matches(target, download.checksum):
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    transfer = _Transfer(download, target, advance)
+    transfer.run(pause)
+    if not _matches(transfer.part, download.checksum):
+        transfer.part.unlink()
         raise ValueError(
             f"{download.url}: expected {download.checksum}, found another checksum: the file was "
-            "damaged on its way or has been replaced. Nothing was kept; run this again, or put the "
+            "damaged on the way or has been replaced. Nothing was kept; run this again, or put the "
             f"right file at {target}."
-        ) from error
-    return Path(path)
+        )
+    sync(transfer.part)
+    return transfer.part.replace(target)
 
 
-class _ResumingDownloader:
-    """A pooch downloader that keeps what it has in ``<target>.part`` until it is complete."""
+def _matches(file: Path, checksum: str) -> bool:
+    import pooch
 
-    def __init__(
-        self, download: Download, target: Path, advance: Callable[[int], object], pause: float
-    ) -> None:
+    algorithm, _, expected = checksum.partition(":")
+    return pooch.file_hash(str(file), alg=algorithm) == expected
+
+
+class _Transfer:
+    """Brings a file to ``<target>.part``; pooch and requests do not resume."""
+
+    def __init__(self, download: Download, target: Path, advance: Callable[[int], object]) -> None:
         self.download = download
+        self.target = target
         self.part = target.with_name(f"{target.name}.part")
         self.advance = advance
-        self.pause = pause
 
-    def __call__(
-        self, url: str, output_file: Any, pooch: Any, check_only: bool | None = False
-    ) -> bool | None:
-        """Download ``url`` to ``output_file``, as pooch asks for it."""
+    def run(self, pause: float) -> None:
+        """Download until the file is complete or `_RETRIES` attempts in a row bring nothing."""
         import requests
 
         self.advance(self._have())
@@ -98,70 +97,89 @@ class _ResumingDownloader:
         while attempt < _RETRIES:
             before = self._have()
             try:
-                if self._get_rest(url):
-                    self.part.replace(output_file)
-                    return None
+                if self._get_rest():
+                    return
             except (
                 requests.ConnectionError,
                 requests.Timeout,
-                requests.exceptions.ChunkedEncodingError,  # the body broke off
+                requests.exceptions.ChunkedEncodingError,  # the body ended early
             ) as caught:
                 error = caught
             attempt = attempt + 1 if self._have() <= before else 0
             if attempt < _RETRIES:
-                time.sleep(self.pause * 2**attempt)
+                time.sleep(pause * 2**attempt)
         raise OSError(
-            f"{url}: the connection fails or breaks off ({error or 'early end'}) after "
-            f"{self._have()} bytes, which are kept in {self.part}. Run this again to go on, or "
-            f"download the file by other means to {self.part.with_suffix('')}."
+            f"{self.download.url}: the connection fails or ends early ({error or 'no reason'}) "
+            f"after {self._have()} bytes, which are kept in {self.part}. Run this again to "
+            f"continue, or download the file by other means to {self.target}."
         )
 
     def _have(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
-    def _get_rest(self, url: str) -> bool:
-        """Ask for what is missing and append it; whether everything is there now."""
+    def _get_rest(self) -> bool:
+        """Request what is missing and append it; return whether the file is complete."""
         import requests
 
         have = self._have()
-        headers = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"} if have else {}
-        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+        headers = {"Accept-Encoding": "identity"}  # a range of a compressed body is of no use
+        if have:
+            headers["Range"] = f"bytes={have}-"
+        with requests.get(
+            self.download.url, headers=headers, stream=True, timeout=_TIMEOUT
+        ) as response:
             if response.status_code == requests.codes.requested_range_not_satisfiable:
                 total = int(response.headers.get("Content-Range", "*/-1").rpartition("/")[2])
-                if have == total:
-                    return self._is_complete(total)
-                return self._start_again(have)
+                if have != total:
+                    self._restart()
+                return self._is_complete(total)
             if response.status_code >= 500:
                 raise requests.ConnectionError(f"{response.status_code} {response.reason}")
             if response.status_code >= 400:
                 raise OSError(
-                    f"{url}: the server answers {response.status_code} {response.reason}. Download "
-                    f"the file by other means to {self.part.with_suffix('')}."
+                    f"{self.download.url}: the server answers {response.status_code} "
+                    f"{response.reason}. Download the file by other means to {self.target}."
                 )
-            resumed = response.status_code == requests.codes.partial_content
-            if have and not resumed:  # a server that knows no ranges
-                self.advance(-have)
-            rest = response.headers.get("Content-Length")
-            total = None if rest is None else int(rest) + (have if resumed else 0)
-            with self.part.open("ab" if resumed else "wb") as file:
+            partial = response.status_code == requests.codes.partial_content
+            if have and partial and "Content-Encoding" in response.headers:
+                self._restart()  # a range of the compressed file
+                return False
+            if have and not partial:
+                self._restart()  # the server does not support ranges
+            total = self._announced(response.headers)
+            with self.part.open("ab") as file:
                 for chunk in response.iter_content(_CHUNK):
+                    self._check_size(file.tell() + len(chunk))
                     file.write(chunk)
                     self.advance(len(chunk))
         return self._is_complete(total)
 
-    def _start_again(self, have: int) -> bool:
+    def _announced(self, headers: Mapping[str, str]) -> int | None:
+        """Return how large the whole file is, None where the headers do not tell."""
+        length = headers.get("Content-Length", "")
+        if "Content-Encoding" in headers or not length.isdecimal():
+            return None
+        total = int(length) + self._have()
+        self._check_size(total, complete=True)
+        return total
+
+    def _restart(self) -> None:
+        self.advance(-self._have())
         self.part.unlink()
-        self.advance(-have)
-        return False
+
+    def _check_size(self, size: int, *, complete: bool = False) -> None:
+        expected = self.download.size
+        if size > (expected or self.download.limit) or (complete and size != (expected or size)):
+            self.part.unlink(missing_ok=True)
+            raise ValueError(
+                f"{self.download.url}: expected {expected or f'up to {self.download.limit}'} "
+                f"bytes, the server has {size}{'' if complete else ' or more'}. It is not the "
+                f"published file; put that one at {self.target}."
+            )
 
     def _is_complete(self, total: int | None) -> bool:
-        have, expected = self._have(), self.download.size
+        have = self._have()
         if total is not None and have < total:
             return False
-        if expected is not None and have != expected:
-            self.part.unlink()
-            raise ValueError(
-                f"{self.download.url}: expected {expected} bytes, the server has {have}. It is "
-                f"not the published file; put that one at {self.part.with_suffix('')}."
-            )
+        self._check_size(have, complete=True)
         return True

@@ -1,4 +1,4 @@
-"""Packing a list of images into LMDBs, HR and LR at once, with all cores and in bounded memory."""
+"""Packing a list of images into LMDBs or folders, HR and LR at once, on all cores."""
 
 import hashlib
 import os
@@ -13,22 +13,45 @@ from typing import Any, TypeVar
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.data.image_files import read_regular
 from lrfdn_arch.data.lmdb_reader import key_for
+from lrfdn_arch.locks import locked
 from lrfdn_arch.prepare import source_image
-from lrfdn_arch.prepare.lmdb_writer import LmdbWriter, made_from, recover
+from lrfdn_arch.prepare.folder_writer import FolderWriter
+from lrfdn_arch.prepare.image_writer import ImageWriter, explained
+from lrfdn_arch.prepare.lmdb_writer import LmdbWriter
 from lrfdn_arch.prepare.source_image import SourceImage
 
 CODECS = ("ppm", "png")
-_AHEAD = 8  # images prepared while a commit waits for the disk: about what a commit holds
+_AHEAD = 8  # images prepared while a commit waits for the disk: about what a commit contains
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class Target:
-    """One LMDB to make: the images themselves (scale 1) or made smaller by bicubic (1 / scale)."""
+    """One set to write: the images themselves (scale 1) or made smaller by bicubic (1 / scale).
+
+    A path that ends in ``.lmdb`` becomes an LMDB, any other a folder of PNG files
+    ``<name><suffix>.png``.
+    """
 
     path: Path
     scale: int = 1
+    suffix: str = ""
+
+    @property
+    def is_lmdb(self) -> bool:
+        """Whether it is an LMDB."""
+        return self.path.suffix == ".lmdb"
+
+    def made_from(self) -> dict[str, Any] | None:
+        """Return the job that the finished set was made by, None if that is unknown."""
+        return (LmdbWriter if self.is_lmdb else FolderWriter).made_from(self.path)
+
+    def writer(self, job: Mapping[str, Any], overwrite: bool) -> ImageWriter:
+        """Return a writer of the set."""
+        if self.is_lmdb:
+            return LmdbWriter(self.path, job, overwrite=overwrite)
+        return FolderWriter(self.path, job, overwrite=overwrite, suffix=self.suffix)
 
 
 @dataclass(frozen=True)
@@ -36,13 +59,13 @@ class PackOptions:
     """How images are stored.
 
     Attributes:
-        codec: ``ppm`` (read without decoding) or ``png`` (about half the size).
+        codec: of the values of an LMDB: ``ppm`` (read without decoding) or ``png`` (half the size).
         multiple: HR sides are cropped to a multiple of it; a multiple of every scale.
         grey: one channel instead of RGB.
         min_size: images whose shorter side has fewer HR pixels are left out.
         copies: factors between 0 and 1; every image is stored again that much smaller (MATLAB's
             bicubic), unless the copy would be smaller than ``min_size``.
-        strict: an image that must be left out is an error.
+        strict: an image that cannot be used is an error, instead of being left out.
     """
 
     codec: str = "ppm"
@@ -63,20 +86,16 @@ class Original:
 
 @dataclass
 class Packed:
-    """What packing did: LMDBs made now, LMDBs there already, and the images left out."""
+    """The result of packing: sets made now, sets that existed, what happened to the images.
+
+    ``changed`` has the names of the images by what was done to them.
+    """
 
     made: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     small_copies: int = 0
-
-
-@dataclass(frozen=True)
-class Reporter:
-    """Whom packing tells how far it is (``advance``, in images) and what it changed (``note``)."""
-
-    advance: Callable[[int], object] = lambda count: None
-    note: Callable[[str], object] = lambda text: None
+    changed: dict[str, list[str]] = field(default_factory=dict)
 
 
 def pack(
@@ -86,63 +105,65 @@ def pack(
     *,
     overwrite: bool = False,
     workers: int | None = None,
-    reporter: Reporter | None = None,
+    advance: Callable[[int], object] = lambda count: None,
+    note: Callable[[str], object] = lambda text: None,
 ) -> Packed:
-    """Make every LMDB of ``targets`` from ``images``.
+    """Write every set of ``targets`` from ``images``.
 
-    An LMDB that is there and was made from the same images in the same way is kept. What an
-    interrupted run has made is used. Every image that is changed or left out is reported by name.
+    A set that was made from the same images in the same way is kept. What an interrupted run has
+    written is used.
 
     Args:
         images: image files by name (without extension).
-        targets: the LMDBs to make.
+        targets: the sets to write.
         options: how the images are stored.
-        overwrite: make LMDBs again that are there already.
+        overwrite: write sets again that exist.
         workers: threads, by default one per core this process may use.
-        reporter: told of progress and of changed images.
+        advance: called with the number of images that were finished.
+        note: called with a line about every image that is left out.
 
     Raises:
         ValueError: options that contradict each other, a name that a copy needs too, or no image
             could be used.
-        FileExistsError: an LMDB made from something else is there already.
-        OSError: something cannot be read or written.
+        FileExistsError: a set made from something else exists.
+        BlockingIOError: another process is writing one of them.
+        OSError: something cannot be written.
     """
-    options, reporter = options or PackOptions(), reporter or Reporter()
+    options = options or PackOptions()
     _check(images, targets, options)
-    by_key = {key_for(name): Original(path) for name, path in sorted(images.items())}
-    for factor in options.copies:
-        copies = {
-            f"{name}_{100 * factor:g}percent": Original(path, factor)
-            for name, path in images.items()
-        }
-        if taken := sorted(copies.keys() & images.keys()):
-            raise ValueError(f"{images[taken[0]]} has the name a smaller copy gets. Rename it.")
-        by_key |= {key_for(name): copies[name] for name in sorted(copies)}
+    by_key = _with_copies(images, options.copies)
     packed = Packed()
     with ExitStack() as stack:
-        writers: dict[Target, LmdbWriter] = {}
+        writers: dict[Target, ImageWriter] = {}
         for target in targets:
+            with explained(target.path):
+                stack.enter_context(locked(target.path, "choose another folder"))
             job = describe_job(by_key, target, options)
-            recover(target.path)
-            if target.path.exists() and not overwrite and made_from(target.path) == job:
+            if not overwrite and target.made_from() == job:
                 packed.kept.append(target.path)
             else:
-                writer = LmdbWriter(target.path, job, overwrite=overwrite)
-                writers[target] = stack.enter_context(writer)
+                writers[target] = stack.enter_context(target.writer(job, overwrite))
         missing = {
             key: [target for target, writer in writers.items() if key not in writer.done]
             for key in by_key
         }
         todo = [key for key in by_key if missing[key]]
-        reporter.advance(len(by_key) - len(todo))
+        advance(len(by_key) - len(todo))
 
         def prepare(key: str) -> "_Prepared":
             return _prepare(by_key[key], missing[key], options)
 
         for key, prepared in zip(todo, _map_in_order(prepare, todo, workers), strict=True):
-            _store(prepared, key, by_key[key], writers, options, packed, reporter)
+            if prepared.problem and options.strict and by_key[key].factor == 1:
+                raise ValueError(f"{by_key[key].path}: {prepared.problem}. Replace the file.")
+            _record(prepared, by_key[key], packed, note)
+            for target, file, shape in prepared.files:
+                extension = options.codec if target.is_lmdb else "png"
+                writers[target].put(key, file, shape, extension)
+            advance(1)
         for target, writer in writers.items():
-            if not writer.count:
+            writer.commit()
+            if not writer.done:
                 raise ValueError(
                     f"{target.path}: none of the {len(by_key)} images could be used (reasons above)"
                 )
@@ -154,19 +175,21 @@ def pack(
 def describe_job(
     by_key: Mapping[str, Original], target: Target, options: PackOptions
 ) -> dict[str, Any]:
-    """Return what identifies an LMDB: names and sizes of the image files, and all settings."""
+    """Return what identifies a set: names and sizes of the image files, and all settings."""
     names = hashlib.sha256()
     for key, original in by_key.items():
         path = original.path
         names.update(f"{key} {path.suffix} {path.stat().st_size}\n".encode())
     settings = asdict(options)
     del settings["copies"]  # they show in the names
+    if not target.is_lmdb:
+        settings |= {"codec": "png", "suffix": target.suffix}
     return {
         **settings,
         "scale": target.scale,
         "images": len(by_key),
         "images_sha256": names.hexdigest(),
-        "writer": 1,  # goes up when the same settings make other pixels
+        "writer": 1,  # to be raised when the same settings produce other pixels
     }
 
 
@@ -194,51 +217,55 @@ def _check(images: Mapping[str, Path], targets: Sequence[Target], options: PackO
             )
 
 
+def _with_copies(images: Mapping[str, Path], factors: Sequence[float]) -> dict[str, Original]:
+    """Return the images and their smaller copies by key."""
+    by_key = {key_for(name): Original(path) for name, path in sorted(images.items())}
+    for factor in factors:
+        for name, path in sorted(images.items()):
+            copy = f"{name}_{100 * factor:g}percent"
+            if copy in images:
+                raise ValueError(f"{images[copy]} has the name a smaller copy gets. Rename it.")
+            by_key[key_for(copy)] = Original(path, factor)
+    return by_key
+
+
 def _prepare(original: Original, targets: Sequence[Target], options: PackOptions) -> _Prepared:
     try:
         data = read_regular(original.path)
         image = source_image.read(
             data, grey=options.grey, factor=original.factor, multiple=options.multiple
         )
+        height, width = image.pixels.shape[:2]
+        if min(height, width) < options.min_size:
+            raise ValueError(f"{width}x{height} pixels, smaller than {options.min_size}")
+        files = []
+        for target in targets:
+            scaled, source = image, data
+            if target.scale != 1:
+                scaled, source = SourceImage(imresize(image.pixels, 1 / target.scale)), None
+            codec = options.codec if target.is_lmdb else "png"
+            file = source_image.encode(scaled, codec, source)
+            files.append((target, file, scaled.pixels.shape))
+    except MemoryError:
+        return _Prepared([], [], "it needs more memory than is available")
+    except OSError as error:
+        return _Prepared([], [], error.strerror or str(error))
     except ValueError as error:
-        return _Prepared([], [], str(error))
-    height, width = image.pixels.shape[:2]
-    if min(height, width) < options.min_size:
-        problem = f"{width}x{height} pixels, smaller than the {options.min_size} asked for"
-        return _Prepared([], [], problem)
-    files = []
-    for target in targets:
-        if target.scale == 1:
-            scaled, file_read = image, data
-        else:
-            scaled, file_read = SourceImage(imresize(image.pixels, 1 / target.scale)), None
-        file = source_image.encode(scaled, options.codec, file_read)
-        files.append((target, file, scaled.pixels.shape))
+        return _Prepared([], [], str(error).removeprefix(f"{original.path}: "))
     return _Prepared(files, image.changes)
 
 
-def _store(
-    prepared: _Prepared,
-    key: str,
-    original: Original,
-    writers: Mapping[Target, LmdbWriter],
-    options: PackOptions,
-    packed: Packed,
-    reporter: Reporter,
+def _record(
+    prepared: _Prepared, original: Original, packed: Packed, note: Callable[[str], object]
 ) -> None:
     path = original.path
-    if original.factor != 1:  # what there is to say is said of the image itself
+    if original.factor != 1:  # the same was recorded for the image itself
         packed.small_copies += bool(prepared.problem)
     elif prepared.problem:
-        if options.strict:
-            raise ValueError(f"{path}: {prepared.problem}. Replace the file and run this again.")
         packed.left_out.append(path.name)
-        reporter.note(f"{path}: left out: {prepared.problem}")
-    elif prepared.changes:
-        reporter.note(f"{path}: {', '.join(prepared.changes)}")
-    for target, file, shape in prepared.files:
-        writers[target].put(key, file, shape, extension=options.codec)
-    reporter.advance(1)
+        note(f"{path}: left out: {prepared.problem}")
+    for change in prepared.changes if original.factor == 1 else ():
+        packed.changed.setdefault(change, []).append(str(path))
 
 
 def _map_in_order(

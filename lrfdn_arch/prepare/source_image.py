@@ -1,4 +1,4 @@
-"""Reading photographs of any kind as what a store holds: 8 bits, RGB or grey, a fitting size."""
+"""Converting photographs of any kind to what is stored: 8 bits, RGB or grey, a fitting size."""
 
 from dataclasses import dataclass, field
 
@@ -22,7 +22,7 @@ class SourceImage:
     Attributes:
         pixels: uint8 (H, W, C), RGB or grey.
         file: the PPM file that ``pixels`` lies in, where decoding could write there directly.
-        changes: what had to be done to it, in words, empty if nothing.
+        changes: what had to be done to it, for messages, empty if nothing.
     """
 
     pixels: np.ndarray
@@ -36,11 +36,11 @@ def read(data: bytes, *, grey: bool = False, factor: float = 1, multiple: int = 
     Args:
         data: the whole file, of one of the kinds in `EXTENSIONS`.
         grey: one channel of luma (ITU-R BT.601) instead of RGB.
-        factor: below 1 the image is made smaller by it, as MATLAB's ``imresize`` does.
+        factor: below 1 the image is made smaller by it, as by MATLAB's ``imresize``.
         multiple: the right and the bottom are cropped to a multiple of so many pixels.
 
     Raises:
-        ValueError: it cannot be read, or is not even ``multiple`` pixels large.
+        ValueError: it cannot be decoded, or a side is shorter than ``multiple`` pixels.
     """
     image = _decode(data)
     _to_8_bits(image)
@@ -54,13 +54,13 @@ def read(data: bytes, *, grey: bool = False, factor: float = 1, multiple: int = 
     if bottom == height or right == width:
         raise ValueError(f"{width}x{height} pixels are fewer than the {multiple} it is cropped to")
     if bottom or right:
-        image.changes.append(f"cropped by {right} columns and {bottom} rows")
+        image.changes.append(f"cropped to a multiple of {multiple} pixels")
         image.pixels = image.pixels[: height - bottom, : width - right]
     return image
 
 
 def encode(image: SourceImage, codec: str, data: bytes | None = None) -> bytes | bytearray:
-    """Return ``image`` as a file for the store, without encoding it again where that can be.
+    """Return ``image`` as a file to be stored, not encoded again where that is not needed.
 
     Args:
         image: what is to be stored.
@@ -84,22 +84,23 @@ def _decode(data: bytes) -> SourceImage:
     with open_image(data) as opened:
         if opened.format == "PNG":
             return _decode_png(data, opened)
-        image = ImageOps.exif_transpose(opened)  # turned as the camera was held
+        image = ImageOps.exif_transpose(opened)  # upright, as the camera was held
+        changes = []
         if image.mode == "F":
             raise ValueError("pixels are floating point, of unknown range")
-        changes = []
         if image.mode == "P":
             image = image.convert("RGBA" if "transparency" in image.info else "RGB")
         elif image.mode == "1":
             image = image.convert("L")
         elif image.mode not in ("L", "LA", "RGB", "RGBA") and image.mode[:1] != "I":
-            changes, image = [f"converted from {image.mode}"], image.convert("RGB")
+            changes = [f"converted from {image.mode}"]
+            image = image.convert("RGB")
         pixels = np.asarray(image)
     return SourceImage(pixels[..., None] if pixels.ndim == 2 else pixels, changes=changes)
 
 
 def _decode_png(data: bytes, header: Image.Image) -> SourceImage:
-    import imagecodecs  # a third faster than OpenCV or Pillow, and writes where it is told to
+    import imagecodecs  # a third faster than OpenCV or Pillow, and decodes into a given array
 
     file = pixels = None
     if header.mode == "RGB" and data[24] == 8 and "transparency" not in header.info:
@@ -132,7 +133,7 @@ def _to_channels(image: SourceImage, grey: bool) -> None:
     is_grey = image.pixels.shape[2] == 1
     if is_grey and not grey:
         image.pixels = np.repeat(image.pixels, 3, axis=2)
-        image.changes.append("grey made RGB")
+        image.changes.append("grey converted to RGB")
     elif grey and not is_grey:
         image.pixels = cv2.cvtColor(image.pixels, cv2.COLOR_RGB2GRAY)[..., None]
-        image.changes.append("colour made grey")
+        image.changes.append("RGB converted to grey")

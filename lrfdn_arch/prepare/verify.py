@@ -1,4 +1,4 @@
-"""Is an LMDB whole, can every image in it be read, and do LR and HR belong together?"""
+"""Checking that LMDBs are complete and undamaged, and that LR and HR belong together."""
 
 import glob
 import re
@@ -8,7 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from lrfdn_arch.data.bicubic import imresize
-from lrfdn_arch.data.lmdb_reader import LmdbReader, open_reader
+from lrfdn_arch.data.lmdb_reader import (
+    META_INFO,
+    REMAKE,
+    LmdbReader,
+    open_reader,
+    read_meta_info,
+)
 from lrfdn_arch.data.pairing import check_pairs
 
 _LR_NAME = re.compile(r"(?P<split>.+)_LR_x(?P<scale>\d+)\.lmdb")
@@ -19,10 +25,10 @@ _FOREIGN = 16.0
 
 
 def expand(patterns: Sequence[str]) -> list[Path]:
-    """Return the LMDBs that ``patterns`` name, which the shell may have left as they were.
+    """Return the LMDBs that ``patterns`` match, where the shell has not expanded them.
 
     Raises:
-        FileNotFoundError: a pattern names nothing.
+        FileNotFoundError: a pattern matches nothing.
     """
     paths = []
     for pattern in patterns:
@@ -36,14 +42,14 @@ def expand(patterns: Sequence[str]) -> list[Path]:
 
 
 def verify_images(path: Path, advance: Callable[[int], object] = lambda count: None) -> int:
-    """Read every image of LMDB ``path`` and compare it with ``meta_info.txt``.
+    """Compare every image of LMDB ``path`` with its checksum and with ``meta_info.txt``.
 
     Returns:
         The number of images.
 
     Raises:
         FileNotFoundError: there is no such LMDB.
-        ValueError: it is not whole, or an image is not what it should be.
+        ValueError: it is damaged, or an image differs from what was written.
     """
     reader = open_reader(path)
     for info, image in reader.images():
@@ -51,8 +57,7 @@ def verify_images(path: Path, advance: Callable[[int], object] = lambda count: N
         if 0 not in stated and image.shape != stated:
             raise ValueError(
                 f"{path}, image {info.key!r}: expected {stated} (height, width, channels) as "
-                f"meta_info.txt has it, found {image.shape}. Make it again with `lrfdn prepare ... "
-                "--overwrite`."
+                f"{META_INFO} lists it, found {image.shape}. {REMAKE}"
             )
         image.max()  # touches every pixel, so that a disk that cannot read them says so here
         advance(1)
@@ -99,7 +104,19 @@ def _is_bicubic(lq: LmdbReader, gt: LmdbReader, scale: int, key: str) -> bool:
     if difference > _FOREIGN:
         raise ValueError(
             f"{lq.path}, image {key!r}: it is not the LR image of {key!r} in {gt.path}: it differs "
-            f"from that by {difference:.1f} of 255 on average. Make both again with `lrfdn prepare "
-            "... --overwrite`."
+            f"from that by {difference:.1f} of 255 on average. {REMAKE}"
         )
     return difference == 0
+
+
+def describe(path: Path) -> str:
+    """Return one line about an LMDB or a folder of images: number of images, size on disk."""
+    files = [file for file in path.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    count = len(read_meta_info(path)) if path.suffix == ".lmdb" else sum(map(_is_png, files))
+    unit = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+    return f"{path} ({count} images, {unit})"
+
+
+def _is_png(file: Path) -> bool:
+    return file.suffix == ".png"

@@ -3,15 +3,13 @@
 import io
 import os
 import socket
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from small_lmdbs import photograph
+from small_lmdbs import photograph, png_claiming
 
 from lrfdn_arch.data.image_files import open_image, read_image_file, read_regular
 
@@ -23,20 +21,6 @@ def encoded(kind: str) -> bytes:
     file = io.BytesIO()
     Image.fromarray(PIXELS).save(file, kind)
     return file.getvalue()
-
-
-def png_claiming(width: int, height: int) -> bytes:
-    """A PNG of 69 bytes whose header claims a size."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        check = zlib.crc32(kind + data)
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = zlib.compress(b"")
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    )
 
 
 @pytest.mark.parametrize("kind", SUPPORTED)

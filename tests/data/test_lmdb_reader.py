@@ -85,11 +85,11 @@ DAMAGES = {
     "cut to a stump": r"expected an LMDB in data\.mdb \(100 bytes\)",
     "empty": r"expected an LMDB in data\.mdb \(0 bytes\)",
     "foreign": "MDB_INVALID",
-    "no data": r"expected data\.mdb in it, found job\.json, meta_info\.txt",
+    "no data": r"expected data\.mdb in it, found checksums\.txt, job\.json, meta_info\.txt",
     "no meta_info": r"expected meta_info\.txt in it",
     "empty meta_info": "expected one line per image, found none",
-    "one line less": "lists 2 images, data.mdb holds 3",
-    "twice": "the key 'im0' is there twice",
+    "one line less": "lists 2 images, data.mdb contains 3",
+    "twice": "the key 'im0' is listed twice",
     "missing": "expected an LMDB folder, found nothing",
     "a file": "expected an LMDB folder, found a file",
 }
@@ -123,13 +123,56 @@ def rewrite(path: Path, key: bytes, value: bytes) -> None:
         (b"P6\n2 2\n255\n" + b"x" * 12, r"expected \(48, 64, 3\).*found \(2, 2, 3\)"),
     ],
 )
-def test_verify_finds_a_damaged_image_inside(make_lmdb, capsys, value, words):
+def test_verify_finds_a_damaged_image_in_an_lmdb_without_checksums(make_lmdb, capsys, value, words):
     path = make_lmdb("a.lmdb", IMAGES)
+    (path / "checksums.txt").unlink()
+    assert entry.run(main, ["verify", str(path)]) == 0
     rewrite(path, b"im1", value)
     assert entry.run(main, ["verify", str(path)]) == 2
     err = capsys.readouterr().err
     assert f"{path}, image 'im1'" in err
     assert re.search(words, err), err
+
+
+def flip_a_bit(path: Path, key: str) -> None:
+    """Damage one pixel of image ``key`` in the data file."""
+    data, image = (path / "data.mdb").read_bytes(), IMAGES[key].tobytes()
+    at = data.index(image) + len(image) // 2
+    (path / "data.mdb").write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+
+
+def test_one_flipped_bit_is_found_by_verify_and_in_training(make_lmdb, capsys):
+    path = make_lmdb("a.lmdb", IMAGES)
+    assert len((path / "checksums.txt").read_text().splitlines()) == 3
+    flip_a_bit(path, "im1")
+    expected = f"{path}, image 'im1': damaged, its bytes do not match checksums.txt. Make it again"
+    assert entry.run(main, ["verify", str(path)]) == 2
+    assert expected in capsys.readouterr().err
+    opt = {"dataroot_gt": path, "dataroot_lq": path, "scale": 1, "phase": "train", "gt_size": 32}
+    dataset = PairedLMDBDataset(opt)
+    assert dataset[0]["lq_path"] == "im0"
+    with pytest.raises(ValueError, match="image 'im1': damaged, its bytes do not match"):
+        dataset[1]
+
+
+def test_damaged_checksums_are_named(make_lmdb):
+    path = make_lmdb("a.lmdb", IMAGES)
+    (path / "checksums.txt").write_bytes(b"12 x im0.ppm\n")
+    with pytest.raises(ValueError, match=r"checksums\.txt: damaged .*Make it again"):
+        open_reader(path)
+
+
+def test_damaged_pages_are_named_as_such(make_lmdb, capsys):
+    path = make_lmdb("a.lmdb", IMAGES)
+    data = bytearray((path / "data.mdb").read_bytes())
+    page_size, leaf = 4096, 2  # the flags of a page are 10 bytes after its start
+    for page in range(2, len(data) // page_size):  # after the two meta pages
+        if data[page * page_size + 10] == leaf:
+            data[page * page_size + 10] = 0
+    (path / "data.mdb").write_bytes(data)
+    assert entry.run(main, ["verify", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert f"{path}, image 'im0': pages of data.mdb are damaged (mdb_get: MDB_CORRUPTED" in err
 
 
 def test_verify_finds_lr_of_other_images_and_goes_on_with_the_rest(tmp_path, capsys):

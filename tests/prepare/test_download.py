@@ -1,5 +1,7 @@
 """Downloads from a local server that behaves well, badly, and not at all."""
 
+import contextlib
+import gzip
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -26,6 +28,9 @@ class Server(ThreadingHTTPServer):
         self.contents: dict[str, bytes] = {}  # by name, instead of the above
         self.breaks: list[int] = []
         self.ranges = True
+        self.compressed = False  # whatever the client accepts
+        self.announces = True  # the length
+        self.sent = 0
         self.status: list[int] = []
         self.asked: list[str] = []
 
@@ -51,11 +56,19 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes */{len(content)}")
             self.send_header("Content-Length", "0")
             return self.end_headers()
+        body = content[start:]
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(content) - start))
+        if self.server.compressed:
+            body = gzip.compress(body, 1)
+            self.send_header("Content-Encoding", "gzip")
+        if self.server.announces:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        end = self.server.breaks.pop(0) if self.server.breaks else len(content)
-        self.wfile.write(content[start : start + end])
+        end = self.server.breaks.pop(0) if self.server.breaks else len(body)
+        for at in range(0, len(body[:end]), 1 << 20):
+            with contextlib.suppress(ConnectionError):  # the client has enough
+                self.wfile.write(body[at : min(at + (1 << 20), end)])
+                self.server.sent += 1 << 20
         return None
 
 
@@ -156,3 +169,35 @@ def test_a_server_that_is_not_there_is_named(server, tmp_path):
     url = server.url("a.zip").replace("127.0.0.1", "127.0.0.2")
     with pytest.raises(OSError, match=r"127\.0\.0\.2.*connection fails"):
         fetch(Download(url, SHA256), tmp_path, pause=0.001)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("announces", [False, True])
+def test_a_server_that_sends_more_than_the_file_is_stopped(server, tmp_path, compressed, announces):
+    server.content = bytes(300_000_000)
+    server.compressed, server.announces = compressed, announces
+    seen: list[int] = []
+    download = Download(server.url("a.zip"), SHA256, 200_000)
+    with pytest.raises(ValueError, match=r"expected 200000 bytes, the server has \d+"):
+        fetch(download, tmp_path, seen.append)
+    assert not list(tmp_path.iterdir())
+    assert sum(seen) <= 200_000
+
+
+def test_a_file_without_a_known_size_is_bounded_too(server, tmp_path):
+    server.announces = False
+    with pytest.raises(
+        ValueError, match=r"expected up to 1000000 bytes, the server has .* or more"
+    ):
+        fetch(Download(server.url("a.zip"), SHA256, limit=1_000_000), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_compressed_body_is_decoded_and_started_again_after_a_break(server, tmp_path):
+    server.compressed, server.breaks = True, [2_000_000]
+    seen: list[int] = []
+    download = Download(server.url("a.zip"), SHA256, len(CONTENT))
+    path = fetch(download, tmp_path, seen.append, pause=0.01)
+    assert path.read_bytes() == CONTENT
+    assert sum(seen) == len(CONTENT)
+    assert [bool(asked) for asked in server.asked] == [False, True, False]

@@ -13,8 +13,11 @@ from small_lmdbs import photograph
 
 from lrfdn_arch.data import ppm
 from lrfdn_arch.data.lmdb_reader import open_reader, read_meta_info
-from lrfdn_arch.prepare import lmdb_writer
-from lrfdn_arch.prepare.lmdb_writer import LmdbWriter, made_from
+from lrfdn_arch.locks import locked
+from lrfdn_arch.prepare import image_writer, lmdb_writer
+from lrfdn_arch.prepare.image_writer import recover
+from lrfdn_arch.prepare.lmdb_writer import LmdbWriter
+from lrfdn_arch.prepare.packing import PackOptions, Target, pack
 
 JOB = {"test": 1}
 IMAGES = {f"im{i:02d}": photograph(40, 50, seed=i) for i in range(12)}
@@ -47,6 +50,7 @@ def test_nothing_stands_under_the_final_name_before_publish(tmp_path):
     assert_holds(tmp_path / "a.lmdb")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.lmdb"]
     assert sorted(p.name for p in (tmp_path / "a.lmdb").iterdir()) == [
+        "checksums.txt",
         "data.mdb",
         "job.json",
         "meta_info.txt",
@@ -98,7 +102,7 @@ def test_a_damaged_partial_lmdb_is_started_again(tmp_path, damage):
     elif damage == "garbage":
         (partial / "data.mdb").write_bytes(b"nonsense" * 5000)
     else:
-        (partial / "lines.txt").write_text("im00.ppm (40,50,3) 1\n")
+        (partial / "checksums.txt").write_text("00000000 6013 im00.ppm (40,50,3) 1\n")
     with LmdbWriter(tmp_path / "a.lmdb", JOB) as writer:
         assert not writer.done
         put_all(writer)
@@ -131,15 +135,15 @@ def test_killed_at_any_moment_it_is_whole_or_not_there_and_a_second_run_complete
         process.kill()
         process.join()
         if path.exists():  # whole: the old one, or the new one
-            new = made_from(path) == JOB
+            new = LmdbWriter.made_from(path) == JOB
             assert_holds(path, IMAGES if new else old)
             if new:
                 break
         killed_midway += (tmp_path / "a.lmdb.partial").exists()
     assert killed_midway, "no kill came while it was at work"
-    if made_from(path) != JOB:
+    if LmdbWriter.made_from(path) != JOB:
         write_all(path, overwrite)
-    lmdb_writer.recover(path)
+    recover(path)
     assert_holds(path)
     assert [p.name for p in tmp_path.iterdir()] == ["a.lmdb"]
 
@@ -166,13 +170,13 @@ def test_a_publish_stopped_between_any_two_steps_loses_nothing(tmp_path, monkeyp
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
             patched.setattr(Path, "rename", stop_at(Path.rename))
             patched.setattr(Path, "unlink", stop_at(Path.unlink))
-            patched.setattr(lmdb_writer, "_write_synced", stop_at(lmdb_writer._write_synced))
-            patched.setattr(lmdb_writer, "_sync_folder", stop_at(lmdb_writer._sync_folder))
+            patched.setattr(lmdb_writer, "write_whole", stop_at(lmdb_writer.write_whole))
+            patched.setattr(image_writer, "sync", stop_at(image_writer.sync))
             writer.publish()
             raise KeyboardInterrupt
     if path.exists():
-        assert made_from(path) in (JOB, {"test": 0})
-    if made_from(path) != JOB:
+        assert LmdbWriter.made_from(path) in (JOB, {"test": 0})
+    if LmdbWriter.made_from(path) != JOB:
         with LmdbWriter(path, JOB, overwrite=True) as writer:
             assert put_all(writer) == []  # everything was committed
             writer.publish()
@@ -184,7 +188,7 @@ def test_what_is_there_is_not_overwritten_unless_told(tmp_path):
     with LmdbWriter(path, JOB) as writer:
         put_all(writer)
         writer.publish()
-    with pytest.raises(FileExistsError, match=r"a\.lmdb exists .*--overwrite"):
+    with pytest.raises(FileExistsError, match=r"a\.lmdb exists\. .*--overwrite"):
         LmdbWriter(path, JOB)
     with LmdbWriter(path, JOB, overwrite=True) as writer:
         put_all(writer, {"new": IMAGES["im03"]})
@@ -224,11 +228,15 @@ def test_a_full_disk_is_an_error_that_says_what_to_do_and_a_second_run_goes_on(t
 
 
 def test_two_processes_do_not_write_the_same_lmdb(tmp_path):
+    (tmp_path / "im.ppm").write_bytes(ppm.encode(IMAGES["im00"]))
+    targets = [Target(tmp_path / name, scale) for name, scale in (("HR.lmdb", 1), ("LR.lmdb", 2))]
     with (
-        LmdbWriter(tmp_path / "a.lmdb", JOB),
-        pytest.raises(BlockingIOError, match="another process"),
+        locked(targets[1].path, ""),
+        pytest.raises(BlockingIOError, match=rf"LR\.lmdb is in use by process {os.getpid()} "),
     ):
-        LmdbWriter(tmp_path / "a.lmdb", JOB)
+        pack({"im": tmp_path / "im.ppm"}, targets, PackOptions(multiple=2))
+    pack({"im": tmp_path / "im.ppm"}, targets, PackOptions(multiple=2))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["HR.lmdb", "LR.lmdb", "im.ppm"]
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

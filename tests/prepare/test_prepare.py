@@ -4,6 +4,8 @@ import hashlib
 import io
 import multiprocessing
 import os
+import re
+import socket
 import tarfile
 import tempfile
 import zipfile
@@ -14,15 +16,15 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from small_lmdbs import photograph
+from small_lmdbs import photograph, png_claiming
 
 from lrfdn_arch import entry
 from lrfdn_arch.cli import main
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.data.lmdb_reader import open_reader
 from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset
-from lrfdn_arch.prepare import df2k as prepare_df2k
-from lrfdn_arch.prepare import packing
+from lrfdn_arch.prepare import packing, published_sets
+from lrfdn_arch.prepare.image_folders import find_images
 from lrfdn_arch.prepare.packing import PackOptions, Target, pack
 
 
@@ -69,6 +71,7 @@ def test_a_folder_becomes_hr_and_lr_lmdbs_for_every_scale(tmp_path, capsys, code
         "train_LR_x2.lmdb",
         "train_LR_x3.lmdb",
         "train_LR_x4.lmdb",
+        "train_x4.yml",
     ]
     for name, image in images_in(out / "train_HR.lmdb").items():
         np.testing.assert_array_equal(image, photos[name])
@@ -76,9 +79,9 @@ def test_a_folder_becomes_hr_and_lr_lmdbs_for_every_scale(tmp_path, capsys, code
         for name, image in images_in(out / f"train_LR_x{scale}.lmdb").items():
             np.testing.assert_array_equal(image, imresize(photos[name], 1 / scale))
     assert f"made {out}/train_HR.lmdb (5 images, 0." in text
-    assert "next: python train.py -opt options/train/LRFDN/train_LRFDN_x4_DF2K.yml" in text
+    assert f"next: lrfdn train -opt {out}/train_x4.yml" in text
     assert "5/5" in err  # the progress bar
-    code, text, _ = run(capsys, "verify", *out.iterdir())
+    code, text, _ = run(capsys, "verify", *out.glob("*.lmdb"))
     assert code == 0
     assert text.count("whole: ") == 4
     assert text.count("5 LR images compared are MATLAB's bicubic") == 3
@@ -109,17 +112,27 @@ def test_every_odd_image_is_reported_by_name_with_what_happens_to_it(tmp_path, c
         "Köln ☂ 1.png": good,
     }
     folder = save(tmp_path / "in", files)
-    code, text, err = run(capsys, "prepare", "folder", folder, "--out", tmp_path / "out")
+    code, text, err = run(capsys, "prepare", "folder", folder, "--out", tmp_path / "out", "--list")
     assert code == 0, err
+    changes: dict[str, list[str]] = {}
+    heading = ""
+    for line in text.splitlines():
+        if line.startswith("  "):
+            changes[heading].append(line.rpartition("/")[2])
+        else:
+            heading = line
+            changes[heading] = []
+    changes = {heading: names for heading, names in changes.items() if names}
+    assert changes == {
+        "16 bits rounded to 8: 2 of 17 images": ["grey_sixteen.tif", "sixteen.png"],
+        "alpha channel dropped: 1 of 17 images": ["alpha.png"],
+        "converted from CMYK: 1 of 17 images": ["cmyk.jpg"],
+        "cropped to a multiple of 4 pixels: 1 of 17 images": ["odd_size.webp"],
+        "grey converted to RGB: 2 of 17 images": ["grey.png", "grey_sixteen.tif"],
+    }
     lines = [line.split("/in/", 1)[-1] for line in err.splitlines() if "/in" in line]
     said = {line.partition(": ")[0]: line.partition(": ")[2] for line in lines}
-    assert said["grey.png"] == "grey made RGB"
-    assert said["sixteen.png"] == "16 bits rounded to 8"
-    assert said["grey_sixteen.tif"] == "16 bits rounded to 8, grey made RGB"
-    assert said["alpha.png"] == "alpha channel dropped"
-    assert said["cmyk.jpg"] == "converted from CMYK"
-    assert said["odd_size.webp"] == "cropped by 1 columns and 3 rows"
-    assert said["small.png"] == "left out: 100x40 pixels, smaller than the 64 asked for"
+    assert said["small.png"] == "left out: 100x40 pixels, smaller than 64"
     for name in ("truncated.png", "flipped.png", "cut.jpg"):
         assert said[name].startswith("left out: damaged"), said[name]
     for name in ("no_image.png", "empty.png"):
@@ -149,6 +162,74 @@ def test_every_odd_image_is_reported_by_name_with_what_happens_to_it(tmp_path, c
     assert hr["odd_size"].shape == (80, 80, 3)
 
 
+def test_changed_images_are_one_line_unless_they_are_listed(tmp_path, capsys):
+    photos = {f"p{i}.png": png(photograph(81 + i, 90, seed=i)) for i in range(8)}
+    folder = save(tmp_path / "in", photos)
+    code, text, err = run(capsys, "prepare", "folder", folder, "--out", tmp_path / "out")
+    assert code == 0
+    assert "cropped to a multiple of 4 pixels: 8 of 8 images (see --list)\n" in text
+    assert not re.search(r"p\d", text + err)
+
+
+def test_entries_that_are_not_images_are_left_out_by_name(tmp_path, capsys):
+    folder = save(tmp_path / "in", {"good.png": png(photograph(64, 64))})
+    (folder / "broken.png").symlink_to("nowhere")
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "zero.png").symlink_to("/dev/zero")
+    (folder / "folder.png").mkdir()
+    os.mkfifo(folder / "pipe.png")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder / "socket.png"))
+    Path(os.fsdecode(os.fsencode(folder) + b"/latin\xe9.png")).write_bytes(b"")
+    Path(os.fsdecode(os.fsencode(folder) + b"/latin\xe9.txt")).write_bytes(b"")
+    (folder / "claims.png").write_bytes(png_claiming(30_000, 30_000))
+    (folder / "eps.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
+    code, text, err = run(capsys, "prepare", "folder", folder, "--out", tmp_path / "out")
+    assert code == 0, err
+    for name, problem in {
+        "broken.png": "not readable: No such file or directory",
+        "loop.png": "not readable: Too many levels of symbolic links",
+        "zero.png": "not a regular file",
+        "pipe.png": "not a regular file",
+        "socket.png": "not a regular file",
+        "latin\\udce9.png": "its name is not valid UTF-8",
+        "claims.png": "Image size (900000000 pixels) exceeds limit of 178956970 pixels",
+        "eps.png": "not an image, or not of a supported format",
+    }.items():
+        assert f"{folder}/{name}: left out: {problem}" in err
+    assert "not images, left out: latin\\udce9.txt" in err
+    assert list(images_in(tmp_path / "out/train_HR.lmdb")) == ["good"]
+    assert "left out 2 of 3 images: see above" in text
+
+
+def unpack_as_nobody(folder: Path, result) -> None:
+    if os.geteuid() == 0:  # root may read everything
+        os.seteuid(65534)
+    notes: list[str] = []
+    images = find_images(folder, notes.append)
+    out = Path(tempfile.mkdtemp())
+    packed = pack(images, [Target(out / "a.lmdb")], note=notes.append)
+    result.put((packed.left_out, list(images_in(out / "a.lmdb")), notes))
+
+
+def test_files_and_folders_without_permission_are_left_out_by_name():
+    context = multiprocessing.get_context("fork")
+    with tempfile.TemporaryDirectory() as place:  # tmp_path is closed to other users
+        photo = png(photograph(64, 64))
+        folder = save(Path(place), {"a.png": photo, "secret.png": photo, "closed/b.png": photo})
+        folder.chmod(0o755)
+        (folder / "secret.png").chmod(0)
+        (folder / "closed").chmod(0)
+        result = context.SimpleQueue()
+        process = context.Process(target=unpack_as_nobody, args=(folder, result))
+        process.start()
+        process.join()
+        left_out, stored, notes = result.get()
+    assert (left_out, stored) == (["secret.png"], ["a"])
+    assert f"{folder}/closed: left out: Permission denied" in notes
+    assert f"{folder}/secret.png: left out: Permission denied" in notes
+
+
 def test_a_phones_photograph_is_stored_upright(tmp_path):
     image = Image.fromarray(photograph(64, 96))
     exif = Image.Exif()
@@ -161,9 +242,9 @@ def test_a_phones_photograph_is_stored_upright(tmp_path):
 def test_grey_makes_pairs_of_one_channel_for_training(tmp_path, capsys):
     folder = save(tmp_path / "in", {"a.png": png(photograph(64, 64))})
     out = tmp_path / "out"
-    code, _, err = run(capsys, "prepare", "folder", folder, "--out", out, "--grey")
+    code, text, _ = run(capsys, "prepare", "folder", folder, "--out", out, "--grey")
     assert code == 0
-    assert "colour made grey" in err
+    assert "RGB converted to grey: 1 of 1 images" in text
     opt = {"dataroot_gt": out / "train_HR.lmdb", "dataroot_lq": out / "train_LR_x4.lmdb"}
     dataset = PairedLMDBDataset({**opt, "scale": 4, "phase": "train", "gt_size": 32})
     assert dataset[0]["gt"].shape == (1, 32, 32)
@@ -213,8 +294,8 @@ def test_a_copy_never_takes_the_name_of_an_image(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--hold-out", 2), "--hold-out takes a number from 1 to 1, as there are 2 images"),
-        (("--hold-out", 0), "--hold-out takes a number from 1 to 1"),
+        (("--hold-out", 2), "--hold-out: expected a number from 1 to 1, as there are 2 images"),
+        (("--hold-out", 0), "--hold-out: expected a number from 1 to 1"),
         (("--copies", 1.5), "copies are made by factors between 0 and 1, found (1.5,)"),
     ],
 )
@@ -287,11 +368,11 @@ def test_an_lmdb_of_other_images_is_not_overwritten_unless_told(tmp_path, capsys
     run(capsys, "prepare", "folder", first, "--out", out)
     code, _, err = run(capsys, "prepare", "folder", second, "--out", out)
     assert code == 2
-    assert "train_HR.lmdb exists and is not overwritten. Give --overwrite" in err
+    assert "train_HR.lmdb exists. Replace it with --overwrite" in err
     assert list(images_in(out / "train_HR.lmdb")) == ["a"]
     code, _, _ = run(capsys, "prepare", "folder", second, "--out", out, "--overwrite")
     assert list(images_in(out / "train_HR.lmdb")) == ["b"]
-    assert sorted(p.name for p in out.iterdir()) == ["train_HR.lmdb", "train_LR_x4.lmdb"]
+    assert sorted(p.name for p in out.glob("*.lmdb*")) == ["train_HR.lmdb", "train_LR_x4.lmdb"]
 
 
 def test_a_failed_run_leaves_what_was_there(tmp_path, capsys):
@@ -330,7 +411,7 @@ def test_a_read_only_folder_is_named(tmp_path):
         assert not list(out.iterdir())
     assert kind == "PermissionError"
     assert message.startswith(f"{out}/a.lmdb: writing failed: ")
-    assert "choose another place" in message
+    assert "choose another folder" in message
 
 
 @pytest.mark.parametrize(
@@ -338,7 +419,7 @@ def test_a_read_only_folder_is_named(tmp_path):
     [
         ({"a.txt": b""}, [], "expected images (.png"),
         ({"a.png": b"", "a.jpg": b""}, [], "have the same name. Rename one of them"),
-        ({"a.png": b""}, ["--scale", 1], "--scale takes whole numbers from 2, found [1]"),
+        ({"a.png": b""}, ["--scale", 1], "--scale: expected whole numbers from 2, found [1]"),
     ],
 )
 def test_what_cannot_work_is_said_in_one_line(tmp_path, capsys, files, arguments, words):
@@ -373,7 +454,7 @@ def test_photos_are_the_demos(tmp_path, capsys):
     assert sorted(valid) == ["astronaut", "chelsea"]
     lr = images_in(tmp_path / "valid_LR_x4.lmdb")
     np.testing.assert_array_equal(lr["chelsea"], imresize(valid["chelsea"], 0.25))
-    assert "train_LRFDN_x4_demo.yml" in text
+    assert f"next: lrfdn train -opt {tmp_path}/train_x4.yml" in text
 
 
 @pytest.fixture
@@ -381,27 +462,29 @@ def df2k(tmp_path, monkeypatch) -> Path:
     """Archives of the published shape, of 3 + 4 and 2 images, in the places they belong."""
     root = tmp_path / "datasets"
     small = []
-    for source, count in zip(prepare_df2k.SOURCES, (3, 4, 2), strict=True):
+    sources = [source for split in published_sets.DF2K.values() for source in split]
+    for source, count in zip(sources, (3, 4, 2), strict=True):
         source = replace(source, count=count)
         files = {n: png(photograph(48, 60, seed=int(n))) for n in source.names}
-        archive = root / source.parent / source.download.name
+        folder = Path(source.folder)
+        archive = root / folder.parent / source.download.name
         archive.parent.mkdir(parents=True, exist_ok=True)
         if archive.suffix == ".zip":
             with zipfile.ZipFile(archive, "w") as file:
                 for name, data in files.items():
-                    file.writestr(f"{source.folder}/{name}.png", data)
+                    file.writestr(f"{folder.name}/{name}.png", data)
         else:
             with tarfile.open(archive, "w") as file:
-                for folder in ("Flickr2K_HR", "Flickr2K_LR_bicubic/X2"):
+                for inside in ("Flickr2K_HR", "Flickr2K_LR_bicubic/X2"):
                     for name, data in files.items():
-                        info = tarfile.TarInfo(f"Flickr2K/{folder}/{name}.png")
+                        info = tarfile.TarInfo(f"Flickr2K/{inside}/{name}.png")
                         info.size = len(data)
                         file.addfile(info, io.BytesIO(data))
         content = archive.read_bytes()
         checksum = "sha256:" + hashlib.sha256(content).hexdigest()
         download = replace(source.download, checksum=checksum, size=len(content))
         small.append(replace(source, download=download))
-    monkeypatch.setattr(prepare_df2k, "SOURCES", tuple(small))
+    monkeypatch.setattr(published_sets, "DF2K", {"train": small[:2], "valid": small[2:]})
     return root
 
 
@@ -409,11 +492,11 @@ def test_df2k_is_unpacked_counted_and_packed_at_every_scale(df2k, capsys):
     code, text, err = run(capsys, "prepare", "df2k", "--root", df2k, "--scale", 2, 3, 4)
     assert code == 0, err
     names = [f"{s}_{n}.lmdb" for s in ("train", "valid") for n in ("HR", "LR_x2", "LR_x3", "LR_x4")]
-    assert sorted(p.name for p in (df2k / "DF2K").iterdir()) == names
+    assert sorted(p.name for p in (df2k / "DF2K").glob("*.lmdb")) == names
     train = images_in(df2k / "DF2K/train_HR.lmdb")
     assert list(train) == ["000001", "000002", "000003", "000004", "0001", "0002", "0003"]
     assert list(images_in(df2k / "DF2K/valid_LR_x3.lmdb")) == ["0801", "0802"]
-    assert "next: python train.py -opt options/train/LRFDN/train_LRFDN_x4_DF2K.yml" in text
+    assert f"next: lrfdn train -opt {df2k}/DF2K/train_x4.yml" in text
     assert [p.name for p in (df2k / "Flickr2K").glob("Flickr2K_HR/*")] != []
     assert not list(df2k.glob("**/*.partial"))
 
@@ -436,11 +519,14 @@ def test_df2k_is_downloaded_where_asked(df2k, capsys, monkeypatch, tmp_path):
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         server.contents = archives
-        sources = [
-            replace(s, download=replace(s.download, url=server.url(s.download.name)))
-            for s in prepare_df2k.SOURCES
-        ]
-        monkeypatch.setattr(prepare_df2k, "SOURCES", tuple(sources))
+        sources = {
+            split: [
+                replace(s, download=replace(s.download, url=server.url(s.download.name)))
+                for s in sets
+            ]
+            for split, sets in published_sets.DF2K.items()
+        }
+        monkeypatch.setattr(published_sets, "DF2K", sources)
         root = tmp_path / "fresh"
         code, _, err = run(capsys, "prepare", "df2k", "--root", root, "--download")
         server.shutdown()
@@ -494,7 +580,7 @@ def test_a_damaged_archive_is_named_and_nothing_half_unpacked_is_used(df2k, caps
     code, _, err = run(capsys, "prepare", "df2k", "--root", df2k)
     assert code == 2
     assert str(archive) in err
-    assert "--download" in err or "expected images in a folder" in err
+    assert "--download" in err or "images in a folder" in err
     assert not list((archive.parent).glob("*_HR"))
     assert not (df2k / "DF2K/train_HR.lmdb").exists()
 
@@ -504,7 +590,9 @@ def test_paths_in_an_archive_cannot_leave_the_folder(df2k, capsys):
     with zipfile.ZipFile(archive, "a") as file:
         file.writestr("../../DIV2K_train_HR/../evil.png", b"")
         file.writestr("/elsewhere/DIV2K_train_HR/absolute.png", b"")
+        file.writestr("DIV2K_train_HR/..\\..\\windows.png", b"")
     code, _, err = run(capsys, "prepare", "df2k", "--root", df2k)
     assert code == 2
-    assert "not of the set: absolute" in err
-    assert not list(df2k.parent.glob("**/evil.png"))
+    assert f"{archive}: expected 3 images in DIV2K_train_HR" in err
+    for name in ("evil", "absolute", "windows"):
+        assert not list(df2k.parent.glob(f"**/*{name}.png"))

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from lrfdn_arch.archs import LRFDN
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.evaluation.metrics import psnr_rgb, psnr_y, ssim_rgb, ssim_y
-from lrfdn_arch.prepare.folders import find_photos
+from lrfdn_arch.prepare.image_folders import find_photos
 from lrfdn_arch.weights import find_weights, load_network
 
 SET5 = ("baby", "bird", "butterfly", "head", "woman")

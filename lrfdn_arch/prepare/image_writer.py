@@ -1,0 +1,156 @@
+"""Writing a set of images that is complete under its name or absent, whenever it is interrupted.
+
+Everything is written to ``<name>.partial`` beside the final place, committed in steps, and renamed
+at the end. What a killed run has committed is kept; a second run of the same job adds what is
+missing.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import lmdb
+
+from lrfdn_arch.files import sync, write_whole
+
+
+class ImageWriter:
+    """Writes one set of images: `put` each of them, then `publish`.
+
+    Use it as a context manager: leaving it without `publish` keeps what is committed for the next
+    run. Only one process may write to ``path``; `pack` holds its lock.
+
+    Args:
+        path: the final folder.
+        job: what is made from what, as JSON values. A partial folder of another job is removed.
+        overwrite: replace ``path`` if it exists, at the moment the new one is complete.
+
+    Attributes:
+        done: keys of the images that are committed, by this run or an earlier one of the same job.
+
+    Raises:
+        FileExistsError: ``path`` exists and may not be overwritten.
+        OSError: the folder cannot be written, or the disk is full.
+    """
+
+    JOB: ClassVar[str]  # name of the file, in the folder, that contains the job
+
+    def __init__(self, path: Path, job: Mapping[str, Any], *, overwrite: bool = False) -> None:
+        recover(path)
+        if path.exists() and not overwrite:
+            raise FileExistsError(
+                f"{path} exists. Replace it with --overwrite, or choose another folder."
+            )
+        self.path = path
+        self.partial = path.with_name(f"{path.name}.partial")
+        self.done: set[str] = set()
+        with explained(path):
+            if self._read_job(self.partial) != dict(job) or not self._resume():
+                if self.partial.exists():
+                    shutil.rmtree(self.partial)
+                self.partial.mkdir(parents=True)
+                text = json.dumps(dict(job), indent=1, sort_keys=True)
+                write_whole(self.partial / self.JOB, text.encode())
+            self._open()
+
+    @classmethod
+    def _read_job(cls, path: Path) -> dict[str, Any] | None:
+        try:
+            return json.loads((path / cls.JOB).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    @classmethod
+    def made_from(cls, path: Path) -> dict[str, Any] | None:
+        """Return the job that the finished set ``path`` was made by, None if that is unknown."""
+        recover(path)
+        return cls._read_job(path)
+
+    def _resume(self) -> bool:
+        """Set ``done`` to what the partial folder contains; return False if that is damaged."""
+        raise NotImplementedError
+
+    def _open(self) -> None:
+        """Prepare the partial folder for writing."""
+
+    def put(
+        self, key: str, file: bytes | bytearray, shape: tuple[int, int, int], extension: str
+    ) -> None:
+        """Store the image file ``file`` of (H, W, C) ``shape``; a later commit saves it.
+
+        Raises:
+            ValueError: ``key`` cannot be stored, or is stored already.
+            OSError: the disk is full.
+        """
+        raise NotImplementedError
+
+    def commit(self) -> None:
+        """Save what was put so far, so that neither a kill nor a power failure loses it."""
+
+    def close(self) -> None:
+        """Stop writing; what is committed stays for the next run."""
+
+    def publish(self) -> None:
+        """Commit, and give the folder its final name.
+
+        Raises:
+            OSError: the disk is full, or the folder cannot be written.
+        """
+        self.commit()
+        self.close()
+        replaced = _replaced(self.path)
+        with explained(self.path):
+            self._finish()
+            sync(self.partial)
+            if self.path.exists():
+                shutil.rmtree(replaced, ignore_errors=True)
+                self.path.rename(replaced)
+            self.partial.rename(self.path)
+            sync(self.path.parent)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+    def _finish(self) -> None:
+        """Write what belongs beside the images once all of them are there."""
+
+    def __enter__(self) -> "ImageWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def recover(path: Path) -> None:
+    """Finish or undo what a kill during the replacement of ``path`` has left."""
+    replaced = _replaced(path)
+    if replaced.exists():
+        if path.exists():
+            shutil.rmtree(replaced)
+        else:
+            replaced.rename(path)
+
+
+def _replaced(path: Path) -> Path:
+    return path.with_name(f"{path.name}.replaced")
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Add to an error in writing ``path`` how much space is left and what to do."""
+    try:
+        yield
+    except BlockingIOError:
+        raise  # another process holds the lock
+    except (OSError, lmdb.Error) as error:
+        folder = path.parent
+        while not folder.exists():
+            folder = folder.parent
+        free = shutil.disk_usage(folder).free / 1e9
+        kind = type(error) if isinstance(error, OSError) else OSError
+        raise kind(
+            f"{path}: writing failed: {error}. {free:.1f} GB are free in {folder}. What was there "
+            "before is unchanged. Free space or choose another folder, and run the same command "
+            "again: it resumes."
+        ) from error

@@ -1,0 +1,197 @@
+"""Published sets of images: where to get them, what they contain, unpacking them.
+
+DIV2K is by Agustsson and Timofte (NTIRE 2017), Flickr2K by Lim et al. (EDSR, 2017); both are for
+academic research. The benchmarks are those of the EDSR authors' archive: Set5 (Bevilacqua et al.,
+BMVC 2012), Set14 (Zeyde et al., 2010), B100 (Martin et al., ICCV 2001), Urban100 (Huang et al.,
+CVPR 2015). Manga109 (Matsui et al., 2017) is given out by its authors on request.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lrfdn_arch.locks import locked
+from lrfdn_arch.prepare.archives import unpack_images
+from lrfdn_arch.prepare.download import Download, fetch
+from lrfdn_arch.text import first_few
+
+_DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K/"
+_EDSR = "https://cv.snu.ac.kr/research/EDSR/"
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class PublishedSet:
+    """One published set of images.
+
+    Attributes:
+        name: what it is called.
+        folder: where its images are kept, relative to the root of the data sets.
+        count: the number of images.
+        archives: file names of archives that contain it.
+        inside: names that the folder of images may have in an archive.
+        numbers: number of the first image and number of digits, where images are numbered.
+        download: its archive on the web, None where it has to be requested.
+    """
+
+    name: str
+    folder: str
+    count: int
+    archives: tuple[str, ...]
+    inside: tuple[str, ...]
+    numbers: tuple[int, int] | None = None
+    download: Download | None = None
+
+    @property
+    def names(self) -> list[str] | None:
+        """The names of all images, without extension, if they are known."""
+        if self.numbers is None:
+            return None
+        first, digits = self.numbers
+        return [f"{number:0{digits}d}" for number in range(first, first + self.count)]
+
+
+# Sizes and sha256 of DIV2K as TensorFlow Datasets records them, md5 of Flickr2K as torchSR does.
+DF2K = {
+    "train": (
+        PublishedSet(
+            "DIV2K",
+            "DIV2K/DIV2K_train_HR",
+            800,
+            ("DIV2K_train_HR.zip",),
+            ("DIV2K_train_HR",),
+            (1, 4),
+            Download(
+                f"{_DIV2K}DIV2K_train_HR.zip",
+                "sha256:9d0b9c463f6e35b6c62cc6a930ee2224f670b34c1df841a57670f9acf0f6c335",
+                3530603713,
+            ),
+        ),
+        PublishedSet(
+            "Flickr2K",
+            "Flickr2K/Flickr2K_HR",
+            2650,
+            ("Flickr2K.tar",),
+            ("Flickr2K_HR",),
+            (1, 6),
+            Download(f"{_EDSR}Flickr2K.tar", "md5:5d3f39443d5e9489bff8963f8f26cb03"),
+        ),
+    ),
+    "valid": (
+        PublishedSet(
+            "DIV2K",
+            "DIV2K/DIV2K_valid_HR",
+            100,
+            ("DIV2K_valid_HR.zip",),
+            ("DIV2K_valid_HR",),
+            (801, 4),
+            Download(
+                f"{_DIV2K}DIV2K_valid_HR.zip",
+                "sha256:20dd31fd84d777bc1cf5d6b7654a3f569c0aec74458ae094122ad1d0489900fc",
+                448993893,
+            ),
+        ),
+    ),
+}
+
+# torchSR records the md5 4ace41d33c2384b97e6b320cd0afd6ba for the same archive.
+_BENCHMARKS = Download(
+    f"{_EDSR}benchmark.tar",
+    "sha256:80c21c333bbf6ceb5308b7243761f8284478274413a97b96f1d63e9045fd93e8",
+    250112000,
+)
+
+
+def _benchmark(name: str, count: int, download: Download | None = _BENCHMARKS) -> PublishedSet:
+    archives = (f"{name}.zip", f"{name}.tar", "benchmark.tar", "benchmark.zip")
+    inside = (f"{name}/HR", f"{name}/original", f"{name}_HR", name)
+    return PublishedSet(name, f"benchmark/{name}/HR", count, archives, inside, None, download)
+
+
+BENCHMARKS = {
+    one.name: one
+    for one in (
+        _benchmark("Set5", 5),
+        _benchmark("Set14", 14),
+        _benchmark("B100", 100),
+        _benchmark("Urban100", 100),
+        _benchmark("Manga109", 109, None),
+    )
+}
+
+
+def find_folder(source: PublishedSet, root: Path) -> Path | None:
+    """Return where the images of ``source`` are under ``root``, None if they are not there."""
+    folder = root / source.folder
+    places = (folder, root / folder.name) if source.numbers else (folder,)
+    return next((place for place in places if place.is_dir()), None)
+
+
+def find_archive(source: PublishedSet, root: Path) -> Path | None:
+    """Return an archive of ``source`` under ``root``, None if there is none."""
+    folders = (root / source.folder.partition("/")[0], root)
+    places = [folder / name for folder in folders for name in source.archives]
+    return next((place for place in places if place.is_file()), None)
+
+
+def download_archive(source: PublishedSet, root: Path, advance: Progress) -> Path:
+    """Return the archive of ``source``, downloaded if it is missing or differs; in bytes.
+
+    Raises:
+        ValueError: it cannot be downloaded, or the server has another file.
+        OSError: the server cannot be reached, or the archive cannot be written.
+    """
+    if source.download is None:
+        raise ValueError(_where_to_get(source, root))
+    there = find_archive(source, root)
+    is_published = there is not None and there.name == source.download.name
+    folder = there.parent if there and is_published else root / source.folder.partition("/")[0]
+    with locked(folder / source.download.name, "use another --root"):
+        return fetch(source.download, folder, advance)
+
+
+def unpack(source: PublishedSet, root: Path, archive: Path | None, advance: Progress) -> Path:
+    """Unpack ``archive`` and return the folder of images; ``advance`` counts images.
+
+    Raises:
+        FileNotFoundError: there is no archive.
+        ValueError: the archive is damaged or contains other images.
+        OSError: it cannot be read, or the images cannot be written.
+    """
+    if archive is None:
+        raise FileNotFoundError(_where_to_get(source, root))
+    target = root / source.folder
+    with locked(target, "use another --root"):
+        unpack_images(archive, source.inside, target, source.count, advance)
+    return target
+
+
+def images_of(source: PublishedSet, folder: Path) -> dict[str, Path]:
+    """Return the images of ``source`` by name.
+
+    Raises:
+        ValueError: some are missing, or there are others.
+    """
+    found = {path.stem: path for path in sorted(folder.glob("*.png"))}
+    names = source.names or sorted(found)
+    missing, others = sorted(set(names) - found.keys()), sorted(found.keys() - set(names))
+    if missing or others or len(found) != source.count:
+        expected = f"{source.count} images"
+        if source.names:
+            expected += f" {names[0]}.png to {names[-1]}.png"
+        raise ValueError(
+            f"{folder}: expected {expected}, found {len(found)}; missing: {first_few(missing)}; "
+            f"not of the set: {first_few(others)}. Delete the folder and run this again, with "
+            f"--download if {source.archives[0]} is not there any more."
+        )
+    return found
+
+
+def _where_to_get(source: PublishedSet, root: Path) -> str:
+    how = "Request it from its authors (http://www.manga109.org)"
+    if source.download is not None:
+        how = f"Add --download to get it from {source.download.url}"
+    return (
+        f"{root / source.folder}: expected {source.count} images, found no such folder, nor an "
+        f"archive {' or '.join(source.archives)}. {how}, or put the archive or the folder there."
+    )
