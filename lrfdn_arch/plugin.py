@@ -9,6 +9,8 @@ from lrfdn_arch.import_hooks import after_import
 # (registry in basicsr.utils.registry, module, class) beside the networks of lrfdn_arch.archs.
 OTHERS = (
     ("DATASET_REGISTRY", "lrfdn_arch.data.paired_lmdb_dataset", "PairedLMDBDataset"),
+    ("LOSS_REGISTRY", "lrfdn_arch.training.losses", "FFTLoss"),
+    ("LOSS_REGISTRY", "lrfdn_arch.training.losses", "GradientLoss"),
     ("MODEL_REGISTRY", "lrfdn_arch.training.model.lrfdn_model", "LRFDNModel"),
 )
 

@@ -143,13 +143,22 @@ def _schedule(options: TrainOptions) -> Iterator[Fault]:
 
 def _losses(options: TrainOptions) -> Iterator[Fault]:
     train, weights = options.train, options.val and options.val.weights
-    for name, loss in (("pixel_opt", train.pixel_opt), ("perceptual_opt", train.perceptual_opt)):
+    terms = {("pixel_opt",): train.pixel_opt, ("perceptual_opt",): train.perceptual_opt}
+    terms |= {("losses", number): term for number, term in enumerate(train.losses)}
+    for key, loss in terms.items():
         if loss and loss.arguments().get("reduction") == "none":
-            yield Fault(("train", name, "reduction"), "expected mean or sum", "none")
+            yield Fault(("train", *key, "reduction"), "expected mean or sum", "none")
+    teacher = options.path.pretrain_network_teacher
+    taught = any(term.target == "teacher" for term in train.losses)
+    if taught != (teacher is not None):
+        expected = (
+            "needed, since a loss has target: teacher" if taught else "no loss has target: teacher"
+        )
+        yield Fault(("path", "pretrain_network_teacher"), expected)
     if train.ema_decay == 0 and weights in ("ema", "both"):
         expected = "asks for the EMA weights while train:ema_decay is 0; expected raw, or an EMA"
         yield Fault(("val", "weights"), expected, weights)
-    if options.model_type in KNOWN_MODELS and not (train.pixel_opt or train.perceptual_opt):
+    if options.model_type in KNOWN_MODELS and not any(terms.values()):
         yield Fault(("train", "pixel_opt"), "needed, e.g. {type: L1Loss}")
 
 
@@ -164,6 +173,7 @@ def _foreign_model(options: TrainOptions) -> Iterator[Fault]:
         ("use_compile",): options.use_compile,
         ("val", "use_amp"): options.val and options.val.use_amp,
         ("path", "init"): options.path.init,
+        ("train", "losses"): train.losses,
         ("train", "reparameterize"): train.reparameterize,
         ("train", "grad_clip_max_norm"): train.grad_clip_max_norm,
         ("datasets", "train", "accum_iter"): train_set and train_set.accum_iter > 1,

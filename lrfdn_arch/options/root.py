@@ -37,6 +37,8 @@ class Paths(Section):
     """bilinear: the untrained network interpolates through its long skip."""
     pretrain_network_g: str | None = None
     """Weights to start from."""
+    pretrain_network_teacher: str | None = None
+    """Weights of the network that losses with target: teacher imitate."""
     param_key_g: str | None = None
     """params or params_ema in that file; chosen automatically if unset."""
     strict_load_g: bool = True
@@ -173,6 +175,8 @@ class TrainOptions(Options):
     """An option file for ``train.py``."""
 
     train: Train
+    network_teacher: Network | None = None
+    """The teacher's network, for files that do not tell it."""
     find_unused_parameters: bool = False
     """For networks that do not use every weight, with many processes."""
 

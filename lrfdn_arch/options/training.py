@@ -74,6 +74,16 @@ class Loss(Typed):
     kind: ClassVar[str] = "loss"
 
 
+class LossTerm(Loss):
+    """A loss of the list ``losses``, logged as ``l_`` and its type, e.g. ``l_fft``."""
+
+    not_arguments: ClassVar[tuple[str, ...]] = ("type", "target")
+
+    target: Literal["gt", "teacher"] = "gt"
+    """What the output is compared with: the ground truth, or the output of the network of
+    path:pretrain_network_teacher."""
+
+
 class Reparameterize(Section):
     """Convolutions trained as sums of branches, merged wherever weights are saved or measured."""
 
@@ -103,6 +113,8 @@ class Train(Section):
     """Pixel loss, e.g. L1Loss."""
     perceptual_opt: Loss | None = None
     """Perceptual loss of BasicSR."""
+    losses: tuple[LossTerm, ...] = Field(default=(), strict=False)
+    """Losses to add, e.g. [{type: L1Loss}, {type: FFTLoss, loss_weight: 0.05}]."""
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Decay of the averaged weights; 0 turns them off."""
     ema_warmup: bool = True

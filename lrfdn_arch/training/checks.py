@@ -35,6 +35,9 @@ def check_data_is_there(opt: dict[str, Any], resuming: bool) -> None:
     weights = opt["path"].get("pretrain_network_g")
     if weights and not resuming and not Path(weights).is_file():
         missing.append(f"  path:pretrain_network_g: {weights}")
+    teacher = opt["path"].get("pretrain_network_teacher")
+    if teacher and not Path(teacher).is_file():
+        missing.append(f"  path:pretrain_network_teacher: {teacher}")
     if missing:
         raise FileNotFoundError(
             "not found:\n" + "\n".join(missing) + "\nThe first lines of the option file say what "

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from basicsr.archs import build_network
-from basicsr.losses import build_loss
 from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
@@ -23,6 +22,7 @@ from lrfdn_arch.training.finite import FiniteGuard
 from lrfdn_arch.training.model.ema import WeightAverage, decay_at
 from lrfdn_arch.training.model.initial import load_initial
 from lrfdn_arch.training.model.lr_scheduler import learning_rate
+from lrfdn_arch.training.model.objective import Objective, load_teacher
 from lrfdn_arch.training.model.optimizer import build_optimizer, load_optimizer_state
 from lrfdn_arch.training.model.precision import Precision
 from lrfdn_arch.training.model.reparameterize import (
@@ -66,9 +66,7 @@ class LRFDNModel(SRModel):
         self.train_options = train
         self.bare: nn.Module = self.get_bare_model(self.net_g)
         self.net_g.train()
-        self.cri_pix = self._loss("pixel_opt")
-        self.cri_perceptual = self._loss("perceptual_opt")
-        self.pixel_loss_is_sum = (opt["train"].get("pixel_opt") or {}).get("reduction") == "sum"
+        self.objective = Objective(train, self.precision, load_teacher(opt, self.precision))
         self.micro_batch = opt["datasets"]["train"]["batch_size_per_gpu"]
         self.weights = [p for p in self.bare.parameters() if p.requires_grad]
         self.optimizer_g = build_optimizer(train.optim_g, self.weights)
@@ -89,10 +87,6 @@ class LRFDNModel(SRModel):
         self.guard = FiniteGuard(self.device, deferred, overflow_is_normal=scaled)
         self._sums: dict[str, Tensor] = {}
         self._summed = 0
-
-    def _loss(self, name: str) -> nn.Module | None:
-        section = self.opt["train"].get(name)
-        return build_loss(section).to(self.device) if section else None
 
     def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
         """Set the rate of iteration ``current_iter``; a warm-up is part of the curve."""
@@ -141,25 +135,12 @@ class LRFDNModel(SRModel):
         """Add the gradient of a ``share`` of the batch and return its part of the loss."""
         with self.precision.computing():
             output = self.net_g(lq)
-        losses = {
-            name: value if name == "l_pix" and self.pixel_loss_is_sum else value * share
-            for name, value in self._losses(output.float(), gt).items()
-        }
+        losses = self.objective(output.float(), lq, gt, share)
         loss = torch.stack(list(losses.values())).sum()
         self.scaler.scale(loss).backward()
         for name, value in losses.items():
             self._note(name, value.detach())
         return loss.detach()
-
-    def _losses(self, output: Tensor, gt: Tensor) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = {}
-        if self.cri_pix is not None:
-            losses["l_pix"] = self.cri_pix(output, gt)
-        if self.cri_perceptual is not None:
-            perceptual, style = self.cri_perceptual(output, gt)
-            losses |= {"l_percep": perceptual} if perceptual is not None else {}
-            losses |= {"l_style": style} if style is not None else {}
-        return losses
 
     def _gradients_stay_local(self, unless: bool) -> AbstractContextManager[Any]:
         """Only the last part of a batch needs to exchange gradients between processes."""
