@@ -41,16 +41,18 @@ class _Collected:
                 for alias in node.names:
                     self.imports[alias.asname or alias.name] = f"import {ast.unparse(alias)}"
             elif name := _defined_name(node):
-                assert name not in self.definitions, f"{name} is defined in two modules"
-                self.definitions[name] = node, "\n".join(lines[_first(node) : node.end_lineno])
+                if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                    node.decorator_list = [d for d in node.decorator_list if not _registers(d)]
+                source = "\n".join(lines[_first(node) : node.end_lineno])
+                self.definitions.setdefault(name, (node, source))
 
 
 def single_file(network: type[nn.Module], docstring: str) -> str:
-    """Return the source of a module that defines ``network`` and imports nothing of ours.
+    """Return the source of a module that defines ``network`` and imports nothing of this package.
 
     Args:
-        network: a class of this package.
-        docstring: what the file says at its top.
+        network: a class of this package, or of an outside module that imports from it.
+        docstring: of the file.
     """
     collected = _Collected()
     collected.add(import_module(network.__module__))
@@ -81,6 +83,12 @@ def _defined_name(node: ast.stmt) -> str | None:
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
         return node.targets[0].id
     return None
+
+
+def _registers(decorator: ast.expr) -> bool:
+    """Return whether a decorator puts its class into a registry, which a kit does not have."""
+    names = (child.id for child in ast.walk(decorator) if isinstance(child, ast.Name))
+    return any(name.endswith("REGISTRY") for name in names)
 
 
 def _first(node: ast.stmt) -> int:
