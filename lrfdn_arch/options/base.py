@@ -119,7 +119,10 @@ def wrong_name(key: str, name: Any, kind: str) -> dict[str, Fault]:
     """
     if not isinstance(name, str) or name in _registered(kind):
         return {}
-    return {key: Fault((), unknown(name, _registered(kind), kind), name)}
+    expected = unknown(name, _registered(kind), kind)
+    if "did you mean" not in expected and kind != "optimizer":
+        expected += "; 'imports' names files and modules that register others"
+    return {key: Fault((), expected, name)}
 
 
 def _registered(kind: str) -> Mapping[str, Any]:

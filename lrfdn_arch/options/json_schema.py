@@ -11,8 +11,8 @@ from lrfdn_arch.options.dataset import KNOWN_DATASETS
 from lrfdn_arch.options.root import KNOWN_MODELS, Options, TestOptions, TrainOptions
 
 FILES: dict[str, type[Options]] = {"train.json": TrainOptions, "test.json": TestOptions}
-_CLOSED = ("Val", "Logger", "Wandb", "DistParams", "IoBackend")
-_CLOSED_WITH_KNOWN_MODEL = {"path": "Paths", "train": "Train"}
+_CLOSED = ("Logger", "Wandb", "DistParams", "IoBackend")
+_CLOSED_WITH_KNOWN_MODEL = {"path": "Paths", "train": "Train", "val": "Val"}
 
 
 def schema(kind: type[Options]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +11,8 @@ from pydantic import ValidationError
 from lrfdn_arch.extensions import import_extensions
 from lrfdn_arch.options.consistency import contradictions
 from lrfdn_arch.options.faults import Fault, KeyPath, OptionsError, pydantic_faults
-from lrfdn_arch.options.root import KNOWN_MODELS, Options
+from lrfdn_arch.options.root import KNOWN_MODELS, Logger, Metric, Options, Paths, Val
+from lrfdn_arch.options.training import Train
 from lrfdn_arch.options.yaml_file import read_value, read_yaml
 
 OVERRIDE = "--force_yml"
@@ -35,18 +37,34 @@ def load_options(
     faults = _import(data, Path(file).parent)
     imports_failed = bool(faults)
     known_model = data.get("model_type", KNOWN_MODELS[0]) in KNOWN_MODELS
+    if not known_model:
+        data.setdefault("scale", 1)  # other tasks than super-resolution have none
     try:
         options = kind.model_validate(data, context=known_model)
     except ValidationError as error:
         options, found = None, pydantic_faults(error)
     else:
         found = contradictions(options)
+    found = [_with_place(fault, kind) for fault in found]
     if imports_failed:  # an unknown name may be one that was to be registered
         found = [fault for fault in found if fault.key[-1:] not in (("type",), ("model_type",))]
     faults += found
     if options is None or faults:
         raise OptionsError(str(file), faults, lines)
     return options
+
+
+def _with_place(fault: Fault, kind: type[Options]) -> Fault:
+    """Return ``fault``; if its key is unknown in its section, with the section that has it."""
+    sections = {"val:metrics": Metric, "path": Paths, "val": Val, "logger": Logger, "train": Train}
+    places = {
+        name: f"under {place}" for place, cls in sections.items() for name in cls.model_fields
+    }
+    places |= dict.fromkeys(kind.model_fields, "at the top level") | {"type": "", "model_type": ""}
+    place = places.get(str(fault.key[-1])) if fault.key else None
+    if not place or not fault.expected.startswith(("unknown key", "unknown argument")):
+        return fault
+    return replace(fault, expected=f"unknown here; it belongs {place}")
 
 
 def _override(

@@ -67,6 +67,8 @@ class Metric(Typed):
 class Val(Section):
     """Validation and testing."""
 
+    open_to_models: ClassVar[bool] = True
+
     val_freq: Positive | None = None
     """Iterations between validations; only at the end by default."""
     save_img: bool = False

@@ -70,11 +70,15 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int | str]]:
 
 
 def read_value(text: str) -> Any:
-    """Return the value ``text`` would have in an option file.
+    """Return the value ``text`` would have in an option file; text as it is if it is not YAML.
 
     Raises:
         ValueError: it would not be valid there.
     """
+    try:
+        yaml.compose(text, _Loader)
+    except (yaml.MarkedYAMLError, RecursionError):
+        return text
     document = _Document()
     value = document.read(text)
     if document.faults:

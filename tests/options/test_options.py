@@ -381,3 +381,93 @@ def test_faults_of_imports_come_with_all_others(write, tmp_path):
         "line 6, manual_sed: unknown key",
     ):
         assert expected in text, text
+
+
+def test_a_key_in_the_wrong_section_is_told_its_place(write):
+    file = write(
+        GOOD,
+        ("manual_seed: 3", "manual_seed: 3\ncrop_border: 4\nval_freq: 5"),
+        ("num_feat: 16,", "num_feat: 16, ema_decay: 0.9,"),
+        ("  ema_decay: 0.99\n", "  ema_decay: 0.99\n  use_compile: true\n"),
+    )
+    text = faults_of(file)
+    for expected in (
+        "line 6, crop_border: unknown here; it belongs under val:metrics",
+        "line 7, val_freq: unknown here; it belongs under val",
+        "network_g:ema_decay: unknown here; it belongs under train",
+        "train:use_compile: unknown here; it belongs at the top level",
+    ):
+        assert expected in text, text
+
+
+def test_models_from_elsewhere_have_keys_of_their_own_and_need_no_scale(write):
+    file = write(
+        GOOD,
+        ("LRFDNModel", "VideoRecurrentModel"),
+        ("scale: 4\n", ""),
+        ("  val_freq", "  flip_seq: false\n  val_freq"),
+        ("{type: LRFDN, num_feat: 16, num_block: 1}", "{type: BasicVSR}"),
+        ("gt_size: 96", "gt_size: 96\n    num_frame: 15"),
+        ("type: PairedLMDBDataset", "type: REDSRecurrentDataset"),
+    )
+    opt = to_basicsr(load_options(file, TrainOptions), root=Path("/r"))
+    assert opt["val"]["flip_seq"] is False
+    assert opt["scale"] == 1
+
+
+def test_force_yml_takes_what_is_not_yaml_as_text(write):
+    override = "datasets:val:filename_tmpl={}x4"
+    options = load_options(write(), TrainOptions, [override])
+    assert options.datasets["val"].filename_tmpl == "{}x4"
+    assert "found '[1, 2'" in faults_of(write(), "train:total_iter=[1, 2")
+
+
+def test_a_name_that_nothing_registers_leads_to_imports(write):
+    text = faults_of(write(GOOD, ("{type: LRFDN,", "{type: Zzz,")))
+    assert "network_g:type: unknown network; valid are " in text
+    assert "'imports' names files and modules that register others, found 'Zzz'" in text
+
+
+def test_wandb_may_have_an_entity(write):
+    section = "logger: {wandb: {project: ~, entity: ~, resume_id: ~}}\n"
+    assert load_options(write(GOOD + section), TrainOptions).logger.wandb is not None
+
+
+BOMB = "name: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join(['*' + a] * 10)}]\n"
+    for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (BOMB, "more than 100,000 values, aliases (*) expanded"),
+        ("x" * 2**20 + "y", "more than 1,048,576 bytes"),
+        ("[" * 10_000, "nested too deeply"),
+        ("a: {b: &b {c: 1}}\n" + "<<: [*b, *b]\n" * 2, "<<: is there twice"),
+    ],
+)
+def test_files_that_would_exhaust_memory_are_refused(write, text, expected):
+    assert expected in faults_of(write(text))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("name: run", "name: !!timestamp 2024-11-22", "line 1, column 7: option files have no suc"),
+        ("name: run", "name: !!timestamp never", "line 1, column 7: option files have no such tag"),
+        ("name: run", "name: !!binary aGk=", "option files have no such tag: !!binary"),
+        ("name: run", "name: ../run", "line 1, name: expected a name without slashes"),
+        ("name: run", 'name: "r\\0n"', "line 1, name: expected a name without slashes"),
+        ("name: a,", "name: ../a,", "datasets:val:name: expected a name without slashes"),
+        ("  val_freq", "  suffix: ../x\n  val_freq", "val:suffix: expected a name without slashe"),
+        ("num_block: 1", "img_range: .nan", "network_g:img_range: expected a finite number, found"),
+        ("num_block: 1", "img_range: 1e999", "network_g:img_range: expected a finite number, foun"),
+        ("num_feat: 16", f"num_feat: {10**12}", "LRFDN expects a number of at most 2147483647"),
+        ("total_iter: 100", f"total_iter: {10**400}", "expected less than or equal to 9007199254"),
+        ("lr: 1e-4", "lr: .inf", "train:optim_g:lr: expected a finite number"),
+    ],
+)
+def test_values_that_would_fail_later_are_refused(write, old, new, expected):
+    assert expected in faults_of(write(GOOD, (old, new)))
