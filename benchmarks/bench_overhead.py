@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from common import machine, table
 
-from lrfdn_arch.options import TrainOptions, load_options
+from lrfdn_arch.options import Placement, TrainOptions, load_options
 from lrfdn_arch.prepare.image_folders import find_photos
 from lrfdn_arch.prepare.packing import PackOptions, Target, pack
-from lrfdn_arch.training.assembly import assemble
-from lrfdn_arch.training.distributed import set_up
+from lrfdn_arch.training.build import build_trainer
 from lrfdn_arch.training.loop import train
+from lrfdn_arch.training.stop_signal import StopSignal
 
 WARM_UP = 10
 QUICKSTART = Path(__file__).parents[1] / "options/train/LRFDN/train_LRFDN_x4_demo.yml"
@@ -92,10 +92,10 @@ def _measure(
     """Return the seconds of all iterations after the warm-up, and of their parts."""
     parts = {name: Stopwatch() for name in ("forward", "backward", "optimizer")}
     with contextlib.redirect_stdout(io.StringIO()):
-        session = assemble(
-            options, set_up("none", options), root=root, file=str(QUICKSTART), auto_resume=False
+        trainer = build_trainer(
+            options, Placement(), root=root, auto_resume=False
         )
-        model = session.model
+        model = trainer.model
         model.bare.forward = parts["forward"].around(model.bare.forward)
         model.optimizer_g.step = parts["optimizer"].around(model.optimizer_g.step)
         backward, torch.Tensor.backward = (
@@ -103,7 +103,7 @@ def _measure(
             parts["backward"].around(torch.Tensor.backward),
         )
         start = [0.0]
-        tick = session.log.tick
+        tick = trainer.log.tick
 
         def begin(iteration: int) -> None:
             tick(iteration)
@@ -112,11 +112,11 @@ def _measure(
                     watch.seconds = 0.0
                 start[0] = time.perf_counter()
 
-        session.log.tick = begin
-        session.save = session.validate = lambda iteration: None  # rare, and not what this is about
+        trainer.log.tick = begin
+        trainer.save = trainer.validate = lambda iteration: None  # rare, and not what this is about
         end = [0.0]
-        session.finish = lambda stop: end.__setitem__(0, time.perf_counter()) or 0
-        train(session)
+        trainer.finish = lambda stop: end.__setitem__(0, time.perf_counter()) or 0
+        train(trainer, StopSignal())
         torch.Tensor.backward = backward
     return end[0] - start[0], parts
 

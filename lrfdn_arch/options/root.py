@@ -123,6 +123,9 @@ class DistParams(Section):
     """By default nccl on GPUs and gloo on CPUs."""
     port: Whole | None = Field(default=None, gt=0, lt=65536)
     """Port of rank 0 under slurm."""
+    timeout: Positive = 60
+    """Seconds without a sign of life after which a process counts as lost and ends the others, and
+    without progress after which it is named."""
 
 
 class Options(Section):

@@ -1,13 +1,10 @@
-"""Training and testing: the loop, what it saves, how it goes on, how results are measured.
+"""Training: ``run.py`` runs an option file, ``build.py`` builds a run, ``loop.py`` is its loop.
 
-``loop.py`` is the loop, ``session.py`` what happens between iterations, ``assembly.py`` how a run
-is put together, ``training.py`` the command; ``testing/`` is ``test.py``.
-
-Going on where a run stopped is exact. One order of samples, a function of the seed, serves all
-processes: the state holds how many samples all of them together have used, and a run goes on with
-the next one. On the same number of processes, threads and the same kind of device the weights end
-equal bit for bit. On another number of processes the run sees the same samples in the same order;
-where the batch of all processes together is the same (``batch_size_per_gpu`` divided by as much),
-the losses agree to rounding, and only what draws random numbers in the network itself (dropout)
-starts from new seeds, derived from seed, rank and iteration.
+Resuming is exact. One order of samples, a function of the seed, serves all processes: a state
+contains how many samples all of them together have used, and a resumed run continues with the next
+one. With the same number of processes and threads, on the CPU, the final weights are equal bit for
+bit. With another number of processes the run sees the same samples in the same order; where the
+batch of all processes together is the same (``batch_size_per_gpu`` divided accordingly), the losses
+agree to rounding. Only what draws random numbers in the network itself, such as dropout, starts
+from new seeds, derived from seed, rank and iteration.
 """

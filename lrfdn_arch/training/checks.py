@@ -1,4 +1,4 @@
-"""What must be right before the first iteration and no option file can tell alone."""
+"""Checks before the first iteration that an option file alone does not allow."""
 
 import os
 from collections.abc import Mapping, Sized
@@ -9,18 +9,18 @@ import torch
 
 from lrfdn_arch.data.batches import to_unit_float
 from lrfdn_arch.options import Placement, TrainOptions
+from lrfdn_arch.text import first_few
 from lrfdn_arch.training.loader import global_batch
 
-# More loader processes than this many for each core only take each other's time.
-WORKERS_PER_CORE = 4
+WORKERS_PER_CORE = 4  # more loader processes than this slow each other down
 
 
-def check_data_is_there(opt: dict[str, Any], resuming: bool) -> None:
-    """Check that every folder and file the datasets and weights name exists.
+def check_files(opt: dict[str, Any], resuming: bool) -> None:
+    """Check that every folder and file that the datasets and weights name exists.
 
     Args:
         opt: the options as BasicSR's dict.
-        resuming: the weights come from a training state, so those to start from may be gone.
+        resuming: the weights are read from a training state, so initial weights are not needed.
 
     Raises:
         FileNotFoundError: naming all that do not.
@@ -40,17 +40,13 @@ def check_data_is_there(opt: dict[str, Any], resuming: bool) -> None:
         missing.append(f"  path:pretrain_network_teacher: {teacher}")
     if missing:
         raise FileNotFoundError(
-            "not found:\n" + "\n".join(missing) + "\nThe first lines of the option file say what "
-            "it needs and which command makes it; datasets/README.md says more"
+            "not found:\n" + "\n".join(missing) + "\nThe first lines of the option file name what "
+            "it needs and the command that prepares it; see also datasets/README.md"
         )
 
 
 def check_workers(options: TrainOptions) -> None:
-    """Check that the number of loader processes makes sense on this machine.
-
-    Raises:
-        ValueError: it does not.
-    """
+    """Raise ValueError if there are far more loader processes than cores."""
     cores = os.cpu_count() or 1
     workers = options.train_set.num_worker_per_gpu
     if workers > WORKERS_PER_CORE * cores:
@@ -61,11 +57,7 @@ def check_workers(options: TrainOptions) -> None:
 
 
 def check_device(options: TrainOptions, placement: Placement) -> None:
-    """Check that the model can run where it is asked to.
-
-    Raises:
-        ValueError: BasicSR's own models need GPUs when there are many processes.
-    """
+    """Raise ValueError if the model needs GPUs that the processes do not have."""
     many_on_cpu = placement.distributed and placement.num_gpu == 0
     if many_on_cpu and options.model_type != "LRFDNModel":
         raise ValueError(
@@ -75,51 +67,63 @@ def check_device(options: TrainOptions, placement: Placement) -> None:
 
 
 def check_dataset(dataset: Sized, options: TrainOptions, placement: Placement) -> None:
-    """Check that there is something to make batches of.
-
-    Raises:
-        ValueError: the dataset is empty, or a batch takes more samples than an epoch has.
-    """
+    """Raise ValueError if the dataset is empty or an epoch is smaller than one batch."""
     train, batch = options.train_set, global_batch(options, placement)
     if len(dataset) == 0:
         raise ValueError(
-            f"datasets:train ({train.name}) holds no images: {train.dataroot_gt} is empty"
+            f"datasets:train ({train.name}) contains no images: {train.dataroot_gt} is empty"
         )
     epoch = len(dataset) * train.dataset_enlarge_ratio
     if batch > epoch:
         ratio = -(-batch // len(dataset))
         raise ValueError(
-            f"one batch takes {batch} images ({train.batch_size_per_gpu} a process x "
+            f"one batch takes {batch} images ({train.batch_size_per_gpu} per process x "
             f"{train.accum_iter} parts x {placement.world_size} processes), but datasets:train "
             f"({train.name}) has {epoch}. Lower batch_size_per_gpu to {epoch} or less, or set "
-            f"dataset_enlarge_ratio: {ratio} to see images several times an epoch"
+            f"dataset_enlarge_ratio: {ratio} to see images several times per epoch"
         )
 
 
-def check_resume(state: dict[str, Any], path: Path, options: TrainOptions) -> None:
-    """Check that a state is of a run no longer than this one.
-
-    Raises:
-        ValueError: it is newer than ``total_iter``.
-    """
+def check_length(state: Mapping[str, Any], path: Path, options: TrainOptions) -> None:
+    """Raise ValueError if a state was saved after the last iteration of this run."""
     total = options.train.total_iter
     if state["iter"] > total:
         raise ValueError(
-            f"{path} is of iteration {state['iter']}, but train:total_iter is {total}; raise "
-            "total_iter to go on, or give an earlier state with path:resume_state"
+            f"{path} was saved at iteration {state['iter']}, but train:total_iter is {total}; "
+            "raise total_iter, or choose an earlier state with path:resume_state"
+        )
+
+
+def check_start(network: torch.nn.Module, file: str | None, name: str) -> None:
+    """Check that a run starts from finite weights, before it blames the learning rate.
+
+    Args:
+        network: as it starts.
+        file: what its weights were read from, if they were.
+        name: of the network, for the message.
+
+    Raises:
+        ValueError: they are not finite.
+    """
+    bad = [key for key, value in network.state_dict().items() if not value.isfinite().all()]
+    if bad:
+        where = f"path:pretrain_network_g {file}" if file else f"network_g: the new {name}"
+        raise ValueError(
+            f"{where} contains values that are not finite in {first_few(bad)}; training cannot "
+            "start from it"
         )
 
 
 def check_patch(network: torch.nn.Module, sample: Mapping[str, Any], name: str) -> None:
-    """Check that the network makes the ground truth's shape of a training sample, by trying it.
+    """Check, by trying it, that the network maps a training sample to its ground truth's shape.
 
     Args:
-        network: where it will train.
-        sample: of the training set; without ``lq`` and ``gt`` there is nothing to check.
+        network: on the device it will be trained on.
+        sample: of the training set; without ``lq`` and ``gt`` nothing is checked.
         name: of the network, for the message.
 
     Raises:
-        ValueError: it cannot take the sample, or makes another number of pixels or channels.
+        ValueError: it does not accept the sample, or returns another shape.
     """
     if not {"lq", "gt"} <= sample.keys():
         return
@@ -128,27 +132,30 @@ def check_patch(network: torch.nn.Module, sample: Mapping[str, Any], name: str) 
     taken, expected = _size(lq[0]), _size(sample["gt"])
     try:
         with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-            made = _size(network(lq)[0])
+            found = _size(network(lq)[0])
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         raise ValueError(
             f"network_g: {name} cannot take the training images, {taken} (channels x height x "
             f"width): {error}"
         ) from error
-    if made != expected:
+    if found != expected:
         raise ValueError(
-            f"network_g: {name} makes {made} of {taken}, the ground truth has {expected} (channels "
-            "x height x width); set the network's upscale to scale, and its channels to the images'"
+            f"network_g: {name} returns {found} for {taken}, the ground truth has {expected} "
+            "(channels x height x width); set the network's upscale to scale, and its channels to "
+            "the images'"
         )
 
 
 def check_validation_set(phase: str, dataset: Any, options: TrainOptions) -> None:
-    """Check that a validation set can be measured, by its first image, before hours of training.
+    """Check by its first image that a validation set can be measured, before hours of training.
 
     Raises:
-        ValueError: it is empty, lacks the ground truth metrics need, or is of another scale.
+        ValueError: it is empty, lacks the ground truth that metrics need, or has another scale.
     """
     if len(dataset) == 0:
-        raise ValueError(f"datasets:{phase} holds no images; check its folders")
+        raise ValueError(f"datasets:{phase} contains no images; check its folders")
     first = dataset[0]
     if "gt" not in first:
         if options.val and options.val.metrics:

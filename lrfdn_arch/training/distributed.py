@@ -1,46 +1,86 @@
-"""One process or many, on GPUs or CPUs: who am I, and how do we agree."""
+"""One process or many, on GPUs or CPUs: how they find each other, exchange values and agree."""
 
 import datetime
+import json
+import logging
 import os
 import shutil
 import subprocess
-from typing import Any, Literal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
+from lrfdn_arch import __version__
 from lrfdn_arch.options import Options, Placement
+from lrfdn_arch.text import first_few
+from lrfdn_arch.training.peers import Peers
 
 Launcher = Literal["none", "pytorch", "slurm"]
-_TIMEOUT = datetime.timedelta(minutes=30)  # of one exchange; a validation may take long
+T = TypeVar("T")
+_LOGGER = logging.getLogger("basicsr")
+_LONGEST_WAIT = datetime.timedelta(minutes=30)  # of one operation; a validation may take long
 
 
-def set_up(launcher: Launcher, options: Options) -> Placement:
+@contextmanager
+def joined(
+    launcher: Launcher, options: Options, auto_resume: bool = False
+) -> Iterator[tuple[Placement, Peers]]:
     """Choose this process's device and, with a launcher, join the other processes.
 
+    While the block runs the processes watch each other; an error of a collective operation is
+    replaced by its reason in another process.
+
     Raises:
-        ValueError: GPUs are asked for that are not there, or the launcher's variables are missing.
+        ValueError: there is no such GPU, the launcher's variables are missing, the processes have
+            different options, or another process ended.
     """
     gpu = _wants_gpu(options, launcher)
     if launcher == "none":
-        return Placement(num_gpu=int(gpu))
+        yield Placement(num_gpu=int(gpu)), Peers(None, 0, 1, 0)
+        return
     rank, world_size, local_rank = _from_slurm(options) if launcher == "slurm" else _from_torchrun()
     if gpu:
         torch.cuda.set_device(local_rank % torch.cuda.device_count())
     backend = options.dist_params.backend or ("nccl" if gpu else "gloo")
     if backend == "nccl" and not gpu:
         raise ValueError("dist_params:backend is nccl, which needs GPUs; expected gloo, or none")
-    dist.init_process_group(backend, rank=rank, world_size=world_size, timeout=_TIMEOUT)
-    return Placement(rank=rank, world_size=world_size, num_gpu=int(gpu), distributed=True)
+    facts = {"version": __version__, "backend": backend, "--auto_resume": auto_resume}
+    facts |= _flat(options.model_dump(mode="json"))
+    timeout = options.dist_params.timeout
+    launcher_hosts = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    store = _connect(timeout, is_host=rank == 0 and not launcher_hosts)
+    peers = Peers(_connect(timeout), rank, world_size, timeout)
+    try:
+        _meet(store, rank, world_size, timeout, facts)
+        dist.init_process_group(
+            backend,
+            store=PrefixStore("group", store),
+            rank=rank,
+            world_size=world_size,
+            timeout=_LONGEST_WAIT,
+        )
+        yield Placement(rank, world_size, int(gpu), distributed=True), peers
+    except RuntimeError as error:
+        if cause := peers.cause():
+            peers.close(cause, in_another=True)
+            raise ValueError(f"{cause}. Resume with --auto_resume") from error
+        peers.close(f"{type(error).__name__}: {_first_line(error)}")
+        raise
+    except BaseException as error:
+        peers.close(_first_line(error) if isinstance(error, Exception) else "it was interrupted")
+        raise
+    finally:
+        peers.close()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
-def tear_down() -> None:
-    """Leave the group, if there is one."""
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
-
-
-def gather(value: Any, placement: Placement) -> list[Any]:
+def gather(value: T, placement: Placement) -> list[T]:
     """Return the ``value`` of every process, by rank; all of them must call this."""
     if not placement.distributed:
         return [value]
@@ -49,17 +89,25 @@ def gather(value: Any, placement: Placement) -> list[Any]:
     return values
 
 
-def from_first(value: Any, placement: Placement) -> Any:
-    """Return the ``value`` of rank 0 in every process; all of them must call this."""
-    if not placement.distributed:
-        return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]
+def from_first(function: Callable[[], T], placement: Placement) -> T:
+    """Return what ``function`` returns in the first process; all processes must call this."""
+    box = [function() if placement.rank == 0 else None]
+    if placement.distributed:
+        dist.broadcast_object_list(box, src=0)
+    return box[0]  # type: ignore[return-value]
+
+
+def check_equal(facts: Mapping[str, Any], placement: Placement) -> None:
+    """Check that all processes call this with the same ``facts``.
+
+    Raises:
+        ValueError: they do not; the message names the first differences.
+    """
+    _check_all_equal(gather(dict(facts), placement))
 
 
 class Agreement:
-    """Processes agreeing on a yes or no every few iterations, without waiting for a GPU.
+    """Processes agree on a yes or no every few iterations, without waiting for a GPU.
 
     Args:
         placement: where this process runs.
@@ -72,7 +120,7 @@ class Agreement:
         self._group: Any = dist.new_group(backend="gloo") if placement.distributed else None
 
     def any(self, iteration: int, mine: bool) -> bool:
-        """Return whether any process says yes, the same in all of them."""
+        """Return whether any process answers yes; the same in all of them."""
         if not self.placement.distributed:
             return mine
         if iteration % self.every:
@@ -80,6 +128,68 @@ class Agreement:
         flag = torch.tensor(int(mine))
         dist.all_reduce(flag, dist.ReduceOp.MAX, group=self._group)
         return bool(flag)
+
+
+def _meet(store: Any, rank: int, world_size: int, timeout: float, facts: Mapping[str, Any]) -> None:
+    """Wait for all processes, naming those that are late, and check that their ``facts`` agree."""
+    store.set(f"facts/{rank}", json.dumps(facts))
+    began = said = time.monotonic()
+    while late := [str(n) for n in range(world_size) if not store.check([f"facts/{n}"])]:
+        now = time.monotonic()
+        if now - began > _LONGEST_WAIT.total_seconds():
+            raise ValueError(f"process {first_few(late)} of {world_size} did not start")
+        if now - said > timeout:
+            said = now
+            _LOGGER.warning(f"waiting for process {first_few(late)} of {world_size} to start")
+        time.sleep(0.05)
+    _check_all_equal([json.loads(store.get(f"facts/{n}")) for n in range(world_size)])
+
+
+def _connect(timeout: float, is_host: bool = False) -> Any:
+    """Return a connection to the store of process 0, or of its launcher."""
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    attempts = max(1, round(_LONGEST_WAIT.total_seconds() / timeout))
+    for _ in range(attempts):
+        try:
+            store = TCPStore(
+                host,
+                port,
+                is_master=is_host,
+                wait_for_workers=False,
+                timeout=datetime.timedelta(seconds=timeout),
+            )
+        except RuntimeError as error:
+            if is_host:
+                raise ValueError(f"process 0 cannot listen at {host}:{port}: {error}") from error
+            _LOGGER.warning(f"waiting for process 0 at {host}:{port}")
+        else:
+            return PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+    raise ValueError(f"process 0 at {host}:{port} did not answer; is it running?")
+
+
+def _check_all_equal(facts: list[dict[str, Any]]) -> None:
+    for number, other in enumerate(facts):
+        differing = [key for key in facts[0] | other if facts[0].get(key) != other.get(key)]
+        if differing:
+            described = [f"{key} ({facts[0].get(key)}, {other.get(key)})" for key in differing]
+            raise ValueError(
+                f"processes 0 and {number} differ in {first_few(described)}; start all of them "
+                "with the same options on the same data"
+            )
+
+
+def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested options as one mapping from paths like ``train:optim_g:lr`` to values."""
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}:") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _wants_gpu(options: Options, launcher: Launcher) -> bool:

@@ -1,10 +1,9 @@
-"""Training batches, endless and in an order that is a function of seed and position.
+"""Training batches, endless, in an order that is a function of the seed and the position.
 
-What a sample looks like depends on (seed, epoch, index) and nothing else, so batches are the same
-for any number of workers, and going on at any position costs nothing.
+A sample is a function of (seed, epoch, index), so batches do not depend on the number of workers,
+and resuming at any position costs nothing.
 """
 
-import signal
 from collections.abc import Iterator, Mapping
 from math import ceil
 from typing import Any
@@ -17,13 +16,14 @@ from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset, collate
 from lrfdn_arch.data.sampler import EndlessSampler, SampleKey
 from lrfdn_arch.options import Placement, TrainOptions
 from lrfdn_arch.training.random_state import seeded
+from lrfdn_arch.training.workers import batches_of_workers, ignore_stop_signals
 
 
 class SeededSamples(Dataset):
     """A dataset of BasicSR, which takes an index and draws from the global generators.
 
-    They are seeded for each sample and put back afterwards, so a sample is a function of
-    (seed, epoch, index) here too.
+    They are seeded for each sample and restored afterwards, so that a sample is a function of
+    (seed, epoch, index).
     """
 
     def __init__(self, dataset: Dataset, seed: int) -> None:
@@ -31,30 +31,30 @@ class SeededSamples(Dataset):
         self.seed = seed
 
     def __getitem__(self, key: SampleKey) -> Any:
-        """Return sample ``key.index`` as ``key.epoch`` has it.
+        """Return sample ``key.index`` as it is in ``key.epoch``.
 
         Raises:
-            ValueError: it cannot be read; the message names it.
+            ValueError: it cannot be read; the message names its files.
         """
         epoch, index = key
         try:
             with seeded(self.seed, epoch, index):
                 return self.dataset[index]
-        except Exception as error:  # OpenCV's None for a damaged file can fail in any way
+        except Exception as error:  # OpenCV returns None for a damaged file: anything can follow
             raise ValueError(
                 f"image {index} of the dataset ({self._files(index)}) cannot be used: "
                 f"{type(error).__name__}: {error}"
             ) from error
 
     def _files(self, index: int) -> str:
-        """Return what BasicSR's datasets tell about a sample: the paths of its files."""
+        """Return the paths of a sample's files, as far as BasicSR's datasets provide them."""
         paths = getattr(self.dataset, "paths", None)
         files = paths[index] if isinstance(paths, list) else type(self.dataset).__name__
         return ", ".join(files.values()) if isinstance(files, dict) else str(files)
 
 
 def global_batch(options: TrainOptions, placement: Placement) -> int:
-    """Return the number of samples one iteration uses, over all processes."""
+    """Return the number of samples of one iteration, over all processes."""
     train = options.train_set
     assert train.batch_size_per_gpu is not None, "checked with the options"
     return train.batch_size_per_gpu * train.accum_iter * placement.world_size
@@ -76,29 +76,20 @@ def basicsr_epoch(options: TrainOptions, length: int, world_size: int, iteration
     """
     train, total = options.train_set, options.train.total_iter
     assert train.batch_size_per_gpu is not None, "checked with the options"
-    per_process = ceil(length * train.dataset_enlarge_ratio / world_size)
-    counted = ceil(length * train.dataset_enlarge_ratio / (train.batch_size_per_gpu * world_size))
-    trained = max(1, per_process // train.batch_size_per_gpu)
+    samples = length * train.dataset_enlarge_ratio
+    counted = ceil(samples / (train.batch_size_per_gpu * world_size))
+    trained = max(1, ceil(samples / world_size) // train.batch_size_per_gpu)
     epochs = ceil(total / counted) + 1
     return max(0, min(iteration // counted, epochs - ceil((total - iteration) / trained)))
 
 
-def training_sampler(
-    dataset: Dataset, options: TrainOptions, placement: Placement
-) -> EndlessSampler:
-    """Return this process's part of the endless order of ``dataset``'s samples."""
-    return EndlessSampler(
-        len(dataset),  # type: ignore[arg-type]
-        seed=options.manual_seed,
-        rank=placement.rank,
-        world_size=placement.world_size,
-    )
-
-
 def training_loader(
-    dataset: Dataset, sampler: EndlessSampler, options: TrainOptions, placement: Placement
+    dataset: Dataset,
+    sampler: EndlessSampler,
+    options: TrainOptions,
+    placement: Placement,
 ) -> DataLoader:
-    """Return the loader of what this process trains on in each iteration, all parts of it.
+    """Return the loader of this process's part of each iteration, all accumulated parts of it.
 
     An item has ``lq`` (N, C, h, w) and ``gt`` (N, C, h*scale, w*scale), N being
     ``batch_size_per_gpu * accum_iter``.
@@ -110,7 +101,7 @@ def training_loader(
         dataset = SeededSamples(dataset, options.manual_seed)
     workers: dict[str, Any] = {}
     if train.num_worker_per_gpu:
-        workers = {"prefetch_factor": 4, "worker_init_fn": leave_signals_to_parent}
+        workers = {"prefetch_factor": 4, "worker_init_fn": ignore_stop_signals}
     return DataLoader(
         dataset,
         batch_size=global_batch(options, placement) // placement.world_size,
@@ -125,7 +116,7 @@ def training_loader(
 
 
 def first_sample(loader: DataLoader) -> Mapping[str, Any]:
-    """Return a sample of the training set, which is left as it was: workers are forked later."""
+    """Return a sample of the training set, and close its files: workers must open their own."""
     sample = loader.dataset[SampleKey(0, 0)]
     close = getattr(loader.dataset, "close", None)
     if close is not None:
@@ -133,49 +124,31 @@ def first_sample(loader: DataLoader) -> Mapping[str, Any]:
     return sample
 
 
-def leave_signals_to_parent(worker_id: int) -> None:
-    """Ignore Ctrl-C and SIGTERM in a worker: the whole group gets them, the parent saves.
-
-    Terminals, torchrun, timeout and schedulers signal all processes of a group. A worker that
-    ended of it would make torch raise in the parent, at whatever it is doing. The parent ends its
-    workers by a message, and they end by themselves when it is gone.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
 def batches_on_device(
     loader: DataLoader, device: torch.device, memory_format: torch.memory_format
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the loader's batches on ``device``, images as float32 in [0, 1].
 
-    On a GPU each is copied there while the one before is used.
+    On a GPU each one is copied while the one before it is used.
 
     Raises:
-        ValueError: an image cannot be read.
+        WorkerDiedError: a worker of the loader ended.
+        ValueError, OSError: an image cannot be read.
     """
+    batches = batches_of_workers(loader)
     if device.type != "cuda":
-        for batch in _in_plain_words(loader):
+        for batch in batches:
             yield to_device(batch, device, memory_format=memory_format)
         return
     stream = torch.cuda.Stream(device)
-    waiting: dict[str, Any] | None = None
-    for batch in _in_plain_words(loader):
+    previous: dict[str, Any] | None = None
+    for batch in batches:
         with torch.cuda.stream(stream):
-            coming = to_device(batch, device, memory_format=memory_format)
-        if waiting is not None:
-            yield waiting
+            copied = to_device(batch, device, memory_format=memory_format)
+        if previous is not None:
+            yield previous
         torch.cuda.current_stream(device).wait_stream(stream)
-        for value in coming.values():
+        for value in copied.values():
             if isinstance(value, torch.Tensor):
                 value.record_stream(torch.cuda.current_stream(device))
-        waiting = coming
-
-
-def _in_plain_words(loader: DataLoader) -> Iterator[Mapping[str, Any]]:
-    """Yield the loader's batches; what a worker says of an image is said without its traceback."""
-    try:
-        yield from loader
-    except (ValueError, OSError) as error:
-        _, found, words = str(error).rpartition(f"\n{type(error).__name__}: ")
-        raise (ValueError(words.strip()) if found else error) from error
+        previous = copied

@@ -1,65 +1,70 @@
-"""The training loop."""
+"""The training loop, and what one iteration does."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-import torch
-
+from lrfdn_arch.device import memory_errors
 from lrfdn_arch.options.dataset import Dataset
-from lrfdn_arch.training.session import Session
-from lrfdn_arch.training.stopping import StopRequest
+from lrfdn_arch.training.stop_signal import StopSignal
+from lrfdn_arch.training.trainer import Trainer
 
 
-def train(session: Session) -> int:
-    """Train to the last iteration, or until asked to stop, and return the exit code.
+def train(trainer: Trainer, stop: StopSignal) -> int:
+    """Train to the last iteration or until ``stop`` is requested, and return the exit code.
 
     Raises:
         NotFiniteError: a loss or gradient was not finite; nothing was saved after it.
+        WorkerDiedError: a worker of the data loader ended; everything trained is saved.
         OSError: a checkpoint could not be written; the earlier ones are intact.
-        ValueError: memory ran out; the message says which option to turn down.
+        ValueError: memory ran out; the message names the options that save memory.
     """
-    cadence, log = session.cadence, session.log
-    with StopRequest() as stop:
-        session.validate_what_is_owed()
-        for iteration, batch in session.batches():
-            step(session, batch, iteration)
+    intervals, log = trainer.intervals, trainer.log
+    stop.deferred = True
+    trainer.make_up_validation()
+    with out_of_memory_advice(trainer.options.train_set):
+        for iteration, batch in trainer.batches():
+            step(trainer, batch, iteration)
             log.tick(iteration)
-            if cadence.should_print(iteration):
-                session.report(iteration)
-            stopping = iteration < cadence.total and session.agreement.any(
-                iteration, stop.requested
-            )
-            if cadence.should_validate(iteration) and not stopping:
-                session.validate(iteration)
-            if stopping or cadence.should_save(iteration):
-                session.save(iteration)
+            if intervals.should_print(iteration):
+                trainer.report(iteration)
+            stopping = iteration < intervals.total and trainer.agree_to_stop(stop.requested)
+            if intervals.should_validate(iteration) and not stopping:
+                trainer.validate(iteration)
+            if stopping or intervals.should_save(iteration):
+                trainer.save(iteration)
             if stopping:
                 break
-    return session.finish(stop)
+    return trainer.finish(stop)
 
 
-def step(session: Session, batch: Mapping[str, Any], iteration: int) -> None:
-    """Make update ``iteration`` (from 1) from ``batch``; works with any model of BasicSR's.
+def step(trainer: Trainer, batch: Mapping[str, Any], iteration: int) -> None:
+    """Make update ``iteration`` (from 1) from ``batch``, with any model of BasicSR.
 
     Raises:
-        NotFiniteError: the update would have destroyed the weights; it was not made.
-        ValueError: memory ran out.
+        NotFiniteError: loss or gradient is not finite; the weights are unchanged.
     """
-    model, train_set = session.model, session.options.train_set
+    model = trainer.model
+    model.update_learning_rate(iteration, trainer.options.train.warmup_iter)
+    model.feed_data(batch)
+    model.optimize_parameters(iteration)
+
+
+@contextmanager
+def out_of_memory_advice(train_set: Dataset) -> Iterator[None]:
+    """Raise ValueError with the options that save memory in place of errors that it ran out."""
     try:
-        model.update_learning_rate(iteration, session.options.train.warmup_iter)
-        model.feed_data(batch)
-        model.optimize_parameters(iteration)
-    except torch.OutOfMemoryError as error:
+        with memory_errors():
+            yield
+    except MemoryError as error:
         raise ValueError(
-            f"the GPU's memory ran out at iteration {iteration}. {_smaller_parts(train_set)}"
-            "use_amp=true and amp_bf16=true (after --force_yml) save memory, and so does a smaller "
-            "datasets:train:gt_size"
+            f"memory ran out: {error}. {_smaller_parts(train_set)}use_amp=true and amp_bf16=true "
+            "(after --force_yml) save memory, and so does a smaller datasets:train:gt_size"
         ) from error
 
 
 def _smaller_parts(train_set: Dataset) -> str:
-    """Return how to make the same batch of smaller parts, if it has more than one image."""
+    """Return how to divide the same batch into smaller parts, if it has more than one image."""
     size = train_set.batch_size_per_gpu or 1
     if size == 1:
         return ""

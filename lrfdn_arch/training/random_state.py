@@ -1,7 +1,7 @@
 """The random states of a process, saved and restored; seeds for single samples."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any
@@ -9,34 +9,56 @@ from typing import Any
 import numpy as np
 import torch
 
+_NUMPY_WORDS = 624  # of its Mersenne twister
+
 
 def random_state() -> dict[str, Any]:
     """Return the state of every generator in use, as plain values and tensors."""
     version, words, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # a tuple
+    keys = torch.from_numpy(np.asarray(keys, np.int64))
     return {
         "python": [version, list(words), gauss],
-        "numpy": [
-            str(name),
-            torch.from_numpy(np.asarray(keys, np.int64)),
-            position,
-            has_gauss,
-            cached,
-        ],
+        "numpy": [str(name), keys, position, has_gauss, cached],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
 
 
-def restore_random_state(state: dict[str, Any]) -> None:
-    """Put every generator back to ``state``, made by :func:`random_state`."""
-    version, words, gauss = state["python"]
-    random.setstate((version, tuple(words), gauss))
-    name, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Restore every generator to ``state``, made by :func:`random_state`."""
+    random.setstate(_for_python(state))
+    np.random.set_state(_for_numpy(state))
     torch.set_rng_state(state["torch"])
     if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def check_random_state(state: Mapping[str, Any]) -> None:
+    """Check that generators accept ``state``, on generators of its own.
+
+    Raises:
+        Exception: of many kinds, where one does not.
+    """
+    random.Random().setstate(_for_python(state))
+    _, keys, position, *_ = numpy = _for_numpy(state)
+    if keys.shape != (_NUMPY_WORDS,) or not 0 <= position <= _NUMPY_WORDS:
+        raise ValueError("numpy")  # numpy itself does not check the position
+    np.random.RandomState().set_state(numpy)
+    torch.Generator().set_state(state["torch"])
+    for cuda in state["cuda"]:
+        if cuda.dtype != torch.uint8 or cuda.dim() != 1:
+            raise ValueError("cuda")
+
+
+def _for_python(state: Mapping[str, Any]) -> tuple[Any, ...]:
+    version, words, gauss = state["python"]
+    return version, tuple(words), None if gauss is None else float(gauss)
+
+
+def _for_numpy(state: Mapping[str, Any]) -> tuple[Any, ...]:
+    name, keys, position, has_gauss, cached = state["numpy"]
+    return name, keys.numpy().astype(np.uint32), position, has_gauss, cached
 
 
 def derive_seed(*parts: int) -> int:
@@ -46,7 +68,7 @@ def derive_seed(*parts: int) -> int:
 
 
 def seed_everything(*parts: int) -> None:
-    """Seed every generator with what :func:`derive_seed` makes of ``parts``."""
+    """Seed every generator with what :func:`derive_seed` derives from ``parts``."""
     seed = derive_seed(*parts)
     random.seed(seed)
     np.random.seed(seed)
@@ -55,7 +77,7 @@ def seed_everything(*parts: int) -> None:
 
 @contextmanager
 def seeded(*parts: int) -> Iterator[None]:
-    """Run a block with every generator of the CPU seeded, and put them back afterwards."""
+    """Run a block with every generator of the CPU seeded, and restore them afterwards."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     seed = derive_seed(*parts)
     random.seed(seed)

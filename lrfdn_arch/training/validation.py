@@ -25,7 +25,7 @@ from lrfdn_arch.evaluation.upscaling import (
     through_network,
 )
 from lrfdn_arch.options import TrainOptions
-from lrfdn_arch.training.checkpoints.checkpoint import networks_of
+from lrfdn_arch.training.checkpoint import networks_of
 
 
 def validate_model(

@@ -9,9 +9,9 @@ import pytest
 import torch
 from training_runs import differing, options, run, weights
 
-from lrfdn_arch.training.checkpoints.best import BestMetrics
-from lrfdn_arch.training.checkpoints.checkpoint import load_state, newest_whole_state
-from lrfdn_arch.training.checkpoints.files import is_whole, on_cpu, save_torch
+from lrfdn_arch.training.best_metrics import BestMetrics
+from lrfdn_arch.training.checkpoint import is_whole, load_state, on_cpu, save_torch
+from lrfdn_arch.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("plain_runs")
 
@@ -167,6 +167,8 @@ def test_tensors_move_to_the_cpu_and_containers_keep_their_kind():
 
 def test_a_changed_bit_is_noticed_wherever_it_is(tmp_path):
     file = tmp_path / "1.state"
+    paths = dict.fromkeys(("experiments_root", "models", "training_states"), str(tmp_path))
+    folder = RunFolder({"path": paths, "root_path": str(tmp_path), "name": "run"})
     saved = {"iter": 1, "optimizers": [], "w": torch.rand(1000)}
     save_torch(file, saved)
     content = file.read_bytes()
@@ -176,7 +178,7 @@ def test_a_changed_bit_is_noticed_wherever_it_is(tmp_path):
         changed[place] ^= 4
         file.write_bytes(changed)
         warnings: list[str] = []
-        if newest_whole_state(tmp_path, warnings.append) is None:
+        if folder.newest_state(warnings.append) is None:
             assert str(file) in warnings[0]
             noticed += 1
         else:  # padding and time stamps, which nothing reads

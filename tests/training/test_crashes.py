@@ -9,19 +9,21 @@ import time
 from pathlib import Path
 
 import pytest
+from repository import REPOSITORY
 from training_runs import make_images, options, write
 
 SCRIPT = Path(__file__).with_name("killed_runs.py")
+PATHS = os.pathsep.join(map(str, (SCRIPT.parents[1], REPOSITORY)))
+ENVIRONMENT = os.environ | {"PYTHONPATH": PATHS, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.mark.slow
 def test_a_run_killed_at_any_moment_goes_on_to_the_same_weights(tmp_path):
-    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[1]), "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         [sys.executable, str(SCRIPT), str(tmp_path), "20"],
         capture_output=True,
         text=True,
-        env=environment,
+        env=ENVIRONMENT,
     )
     assert result.returncode == 0, result.stderr[-3000:]
     trials = json.loads(result.stdout.splitlines()[-1])
@@ -52,7 +54,7 @@ def test_a_signal_to_the_whole_group_of_processes_saves(tmp_path, number):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=ENVIRONMENT,
         start_new_session=True,
     )
     log, deadline = tmp_path / "experiments/run/metrics.jsonl", time.monotonic() + 120

@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from repository import REPOSITORY
 from training_runs import make_images, options, write
 
 from lrfdn_arch.options import TrainOptions, load_options
 from lrfdn_arch.training import distributed
 
 HERE = Path(__file__).parent
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
+PATHS = os.pathsep.join(map(str, (HERE.parent, REPOSITORY)))
+ENVIRONMENT = os.environ | {"PYTHONPATH": PATHS, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -91,29 +93,18 @@ def cpu_options(tmp_path) -> TrainOptions:
 
 
 @pytest.fixture
-def no_group(monkeypatch):
-    """Joining a group only notes how it would be joined."""
-    joined = {}
-
-    def join(backend, **arguments):
-        joined.update(arguments, backend=backend)
-
-    monkeypatch.setattr(distributed.dist, "init_process_group", join)
+def no_launcher(monkeypatch):
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.delenv(name, raising=False)
-    return joined
+        monkeypatch.setenv(name, "")  # so that what is set in a test is removed after it
+        monkeypatch.delenv(name)
 
 
-def test_slurm_says_who_we_are(cpu_options, no_group, monkeypatch):
-    monkeypatch.setenv("MASTER_ADDR", "")
-    monkeypatch.delenv("MASTER_ADDR")
+def test_slurm_assigns_ranks_and_the_first_host(cpu_options, no_launcher, monkeypatch):
     variables = {"PROCID": "5", "NTASKS": "8", "LOCALID": "1", "NODELIST": "gpu[03-07,9],login"}
     for name, value in variables.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
     monkeypatch.setattr(distributed.shutil, "which", lambda name: None)  # no scontrol here
-    placement = distributed.set_up("slurm", cpu_options)
-    assert (placement.rank, placement.world_size, placement.num_gpu) == (5, 8, 0)
-    assert no_group["backend"] == "gloo"
+    assert distributed._from_slurm(cpu_options) == (5, 8, 1)
     assert os.environ["MASTER_ADDR"] == "gpu03"
     assert os.environ["MASTER_PORT"] == "29500"
 
@@ -130,9 +121,9 @@ def test_the_first_of_slurms_nodes(nodes, first, monkeypatch):
 @pytest.mark.parametrize(
     ("launcher", "words"), [("pytorch", "torchrun --nproc_per_node"), ("slurm", "srun lrfdn train")]
 )
-def test_a_launcher_that_was_not_used_is_explained(cpu_options, no_group, launcher, words):
-    with pytest.raises(ValueError, match=words):
-        distributed.set_up(launcher, cpu_options)
+def test_a_launcher_that_was_not_used_is_explained(cpu_options, no_launcher, launcher, words):
+    with pytest.raises(ValueError, match=words), distributed.joined(launcher, cpu_options):
+        raise AssertionError("joined nobody")
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "sees no GPU here"), (2, "sees no GPU here")])
@@ -140,11 +131,11 @@ def test_gpus_that_are_not_there_are_explained(tmp_path, monkeypatch, count, wor
     monkeypatch.setattr(distributed.torch.cuda, "is_available", lambda: False)
     file = write(options(tmp_path, num_gpu=count), tmp_path / "o.yml")
     with pytest.raises(ValueError, match=words):
-        distributed.set_up("none", load_options(file, TrainOptions))
+        distributed.joined("none", load_options(file, TrainOptions)).__enter__()
 
 
 def test_several_gpus_need_a_launcher(tmp_path, monkeypatch):
     monkeypatch.setattr(distributed.torch.cuda, "is_available", lambda: True)
     file = write(options(tmp_path, num_gpu=2), tmp_path / "o.yml")
     with pytest.raises(ValueError, match=r"torchrun --nproc_per_node 2 -m lrfdn_arch train"):
-        distributed.set_up("none", load_options(file, TrainOptions))
+        distributed.joined("none", load_options(file, TrainOptions)).__enter__()

@@ -10,7 +10,7 @@ import yaml
 from training_runs import folders, options, run, weights, write
 
 from lrfdn_arch.commands.train import main
-from lrfdn_arch.training.checkpoints.checkpoint import load_state
+from lrfdn_arch.training.checkpoint import load_state
 
 pytestmark = pytest.mark.usefixtures("plain_runs")
 SHIPPED = Path(__file__).parents[2] / "options/train/LRFDN/train_LRFDN_x2_DF2K.yml"

@@ -8,7 +8,7 @@ import torch
 from training_runs import options, write
 
 from lrfdn_arch.options import TrainOptions, load_options, to_basicsr
-from lrfdn_arch.training.checkpoints.checkpoint import load_state, restore_model, save_state
+from lrfdn_arch.training.checkpoint import load_state, restore_model, save_state
 from lrfdn_arch.training.finite import FiniteGuard, NotFiniteError
 from lrfdn_arch.training.model.ema import decay_at
 

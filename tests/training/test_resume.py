@@ -12,7 +12,7 @@ import torch
 from training_runs import differing, folders, options, run, weights
 
 from lrfdn_arch.training import loop
-from lrfdn_arch.training.checkpoints.checkpoint import load_state
+from lrfdn_arch.training.checkpoint import load_state
 
 TOTAL = 8
 pytestmark = pytest.mark.usefixtures("plain_runs")
@@ -142,7 +142,7 @@ def test_going_back_puts_the_later_states_aside(data, tmp_path, monkeypatch, cap
     assert sorted(p.name for p in states.glob("*.state")) == ["2.state", "3.state"]
     assert len(list(states.glob("after_2_archived_*/*.state"))) == 3
     assert run(back, tmp_path, "--auto_resume") == 0
-    assert "going on after iteration 3" in capsys.readouterr().out
+    assert "resuming after iteration 3" in capsys.readouterr().out
     assert not differing(expected, weights(tmp_path, TOTAL))
 
 
@@ -152,7 +152,7 @@ def test_with_no_usable_state_the_earlier_run_is_put_aside(data, tmp_path, capsy
     for state in (tmp_path / "experiments/run/training_states").iterdir():
         state.write_bytes(b"damaged")
     assert run(opt, tmp_path, "--auto_resume") == 0
-    assert "an earlier run of that name is now" in capsys.readouterr().out
+    assert "renamed an earlier run to" in capsys.readouterr().out
     assert len(list(tmp_path.glob("experiments/run_archived_*/models/net_g_best.pth"))) == 1
 
 
@@ -218,7 +218,7 @@ def test_a_damaged_state_is_passed_over_with_a_warning(data, tmp_path, monkeypat
     assert run(opt, tmp_path, "--auto_resume") == 0
     said = capsys.readouterr().out
     assert "8.state is damaged" in said and "6.state is damaged" in said
-    assert "going on after iteration 4" in said
+    assert "resuming after iteration 4" in said
     assert not differing(expected, weights(tmp_path, TOTAL))
 
 
@@ -233,7 +233,7 @@ def test_a_complete_run_is_left_alone(data, tmp_path, monkeypatch):
 
 def test_a_state_newer_than_the_last_iteration_is_refused(data, tmp_path):
     assert run(options(data), tmp_path) == 0
-    with pytest.raises(ValueError, match=r"8\.state is of iteration 8, but train:total_iter is 5"):
+    with pytest.raises(ValueError, match=r"8\.state was saved at iteration 8, but.* is 5"):
         run(options(data, train__total_iter=5), tmp_path, "--auto_resume")
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from lrfdn_arch.training.log.run_log import RunLog
+from lrfdn_arch.training.log.run_logger import RunLogger
 
 
 def test_an_exploding_loss_is_said_once_each_time(capsys: pytest.CaptureFixture[str]) -> None:
-    log = RunLog(start=0, total=1000)
+    log = RunLogger(start=0, total=1000)
     losses = [0.2, 0.04, 0.05, 0.11, 7e6, 6e4, 0.06, 3.0]
     for number, loss in enumerate(losses, start=1):
         log.training(100 * number, 1.0, 4e-3, {"l_pix": loss, "grad_norm": 1e9})

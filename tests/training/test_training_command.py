@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+import time
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -15,9 +16,7 @@ from lrfdn_arch.cli import build_parser
 from lrfdn_arch.options import TestOptions as OptionsForTest
 from lrfdn_arch.options import TrainOptions, load_options
 from lrfdn_arch.training import loop
-from lrfdn_arch.training.log import progress_line as live_line
-from lrfdn_arch.training.log.progress_line import LiveLine, duration
-from lrfdn_arch.training.log.run_log import RunLog
+from lrfdn_arch.training.log.run_logger import RunLogger, duration
 
 
 def mistake(opt, root, *arguments: str) -> str:
@@ -56,10 +55,10 @@ def test_mistakes_are_explained_before_the_first_iteration(data, tmp_path, monke
     text = said(path__resume_state="nowhere.state")
     assert "nowhere.state: no such training state" in text
     network = {"type": "SRVGGNetCompact", "num_feat": 8, "num_conv": 1, "upscale": 3}
-    assert "makes 3x48x48 of 3x16x16, the ground truth has 3x32x32" in said(network_g=network)
+    assert "returns 3x48x48 for 3x16x16, the ground truth has 3x32x32" in said(network_g=network)
     network = {"type": "LRFDN", "num_feat": 8, "num_block": 1, "upscale": 2}
     grey = {**network, "num_out_ch": 1}
-    assert "makes 1x32x32 of 3x16x16, the ground truth has 3x32x32" in said(network_g=grey)
+    assert "returns 1x32x32 for 3x16x16, the ground truth has 3x32x32" in said(network_g=grey)
     grey = {**network, "num_in_ch": 1, "num_out_ch": 1}
     assert "cannot take the training images, 3x16x16" in said(network_g=grey)
 
@@ -75,7 +74,7 @@ def test_validation_sets_are_looked_at_before_training(data, tmp_path):
     assert "HR of the first image is 24x24, LR times scale 2 is 96x96" in said(other)
     for name in ("HR", "LR"):
         (other / name / "0000.png").unlink()
-    assert "datasets:val holds no images" in said(other)
+    assert "datasets:val contains no images" in said(other)
     single = {"type": "SingleImageDataset", "name": "lr", "dataroot_lq": str(data / "LR")}
     text = mistake(options(data, datasets__val=single | {"io_backend": {"type": "disk"}}), tmp_path)
     assert "datasets:val has no dataroot_gt, which val:metrics need" in text
@@ -117,13 +116,13 @@ def test_float16_goes_on_after_an_overflow(data, tmp_path, plain_runs, monkeypat
 
 
 def test_a_failed_validation_loses_no_training(data, tmp_path, plain_runs, monkeypatch):
-    from lrfdn_arch.training import session
+    from lrfdn_arch.training import trainer
 
     def fail(*_):
         raise ValueError("the GPU's memory ran out in validation")
 
     with monkeypatch.context() as patch:
-        patch.setattr(session, "validate_model", fail)
+        patch.setattr(trainer, "validate_model", fail)
         with pytest.raises(ValueError, match="ran out in validation"):
             run(options(data), tmp_path / "failed")
     assert (tmp_path / "failed/experiments/run/training_states/4.state").is_file()
@@ -148,7 +147,7 @@ def test_an_empty_dataset_is_explained(tmp_path):
     for name in ("HR", "LR"):
         (tmp_path / name / "0000.png").unlink()
     text = mistake(options(tmp_path, **folders(tmp_path), **folders(tmp_path, "val")), tmp_path)
-    assert "holds no images" in text
+    assert "contains no images" in text
 
 
 def test_batches_larger_than_the_dataset_work_where_asked_for(data, tmp_path, plain_runs):
@@ -243,7 +242,7 @@ def test_the_file_a_run_leaves_for_testing_works(data, tmp_path, plain_runs, mon
 def test_an_earlier_run_of_that_name_is_put_aside(data, tmp_path, plain_runs, capsys):
     for _ in range(2):
         assert run(options(data, train__total_iter=1), tmp_path) == 0
-    assert "an earlier run of that name is now" in capsys.readouterr().out
+    assert "renamed an earlier run to" in capsys.readouterr().out
     assert len(list((tmp_path / "experiments").iterdir())) == 2
 
 
@@ -279,33 +278,36 @@ class Terminal(io.StringIO):
 
 
 def test_a_terminal_gets_one_line_that_moves(monkeypatch):
-    monkeypatch.setattr(live_line, "_SECONDS_BETWEEN", 0.0)
     monkeypatch.setenv("COLUMNS", "200")
-    screen = Terminal()
-    log = RunLog(0, 100, line=LiveLine(screen))
+    monkeypatch.setattr(sys, "stdout", screen := Terminal())
+    log = RunLogger(5, 100)
     log.training(9, 1.5, 5e-4, {"l_pix": 0.03})
+    time.sleep(0.15)
     log.tick(10)
     shown = screen.getvalue()
-    assert shown.startswith("\r\x1b[K[##..") and "\n" not in shown
-    for words in ("10/100", "it/s", "left", "l_pix 3.0000e-02", "lr 5.00e-04"):
-        assert words in shown
+    assert "\r" in shown and "\n" not in shown
+    for words in (" 10%", "10/100 it", "l_pix 3.0000e-02", "lr 5.00e-04"):
+        assert words in shown.rpartition("\r")[2], shown
     log.note("validated")
-    assert screen.getvalue().endswith("\r\x1b[Kvalidated\n")
+    assert "\rvalidated\n" in screen.getvalue()
+    log.close()
 
 
-def test_a_reader_that_went_away_is_no_error(tmp_path):
+def test_the_end_of_a_pipes_reader_is_not_an_error(monkeypatch, capsys):
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as stream:
-        line = LiveLine(stream)
-        line.print("heard")
-        assert os.read(reader, 100) == b"heard\n"
+        monkeypatch.setattr(sys, "stdout", stream)
+        log = RunLogger(0, 100)
+        log.note("read")
+        assert os.read(reader, 100) == b"read\n"
         os.close(reader)
-        line.print("not heard")
-        line.print("nor this")
+        log.note("not read")
+        log.note("nor this")
+        monkeypatch.undo()
 
 
 def test_the_time_a_run_will_take_is_said_once(capsys):
-    log = RunLog(5, 1000)
+    log = RunLogger(5, 1000)
     for iteration in range(6, 200):
         log.tick(iteration)
     assert capsys.readouterr().out.count("to go, at") == 1

@@ -1,1 +1,1 @@
-"""What a person sees of a run, and the files of numbers it leaves."""
+"""What a run prints, and the files of numbers it leaves."""

@@ -1,25 +1,23 @@
-"""curves.png: loss, learning rate and the chosen metric of a run, drawn from its metrics.jsonl."""
+"""curves.png: loss, learning rate and the first metric of a run, from its metrics.jsonl."""
 
 from pathlib import Path
 from typing import Any
 
-from lrfdn_arch.training.log.sinks import read_lines
+from lrfdn_arch.files import replacing
+from lrfdn_arch.training.log.writers import read_lines
 
 
 def draw_curves(metrics: Path, png: Path, title: str) -> bool:
-    """Draw what ``metrics`` (a metrics.jsonl) holds into ``png``.
+    """Plot the contents of ``metrics`` (a metrics.jsonl) into ``png``.
 
     Returns:
-        Whether there was anything to draw.
-
-    Raises:
-        OSError: the picture cannot be written.
+        Whether there was anything to plot.
     """
     lines = read_lines(metrics)
     training = [line for line in lines if line["kind"] == "train"]
     if not training:
         return False
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # needs no screen
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # needs no display
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 9), layout="constrained")
@@ -38,7 +36,8 @@ def draw_curves(metrics: Path, png: Path, title: str) -> bool:
         metric.legend()
     metric.set(ylabel="validation", xlabel="iteration")
     figure.suptitle(title)
-    figure.savefig(str(png), dpi=110)
+    with replacing(png) as temporary:
+        figure.savefig(str(temporary), dpi=110)
     return True
 
 

@@ -1,4 +1,4 @@
-"""What a run is about to do, and what to do with its result, in a few lines."""
+"""A run in a few lines before it starts, and option files that repeat and test it."""
 
 from collections.abc import Sized
 from pathlib import Path
@@ -8,6 +8,7 @@ import torch
 import yaml
 from torch import nn
 
+from lrfdn_arch.files import write_whole
 from lrfdn_arch.options import Placement, TrainOptions
 from lrfdn_arch.training.loader import global_batch
 
@@ -15,18 +16,18 @@ from lrfdn_arch.training.loader import global_batch
 def start_summary(
     options: TrainOptions, placement: Placement, model: Any, dataset: Sized, start: int
 ) -> str:
-    """Return the lines that say what will be trained on what, where and for how long."""
+    """Return lines on the data, network, device, batch and length of a run."""
     train, total = options.train_set, options.train.total_iter
     batch = global_batch(options, placement)
     parts = f" in {train.accum_iter} parts" if train.accum_iter > 1 else ""
     processes = f" over {placement.world_size} processes" if placement.world_size > 1 else ""
     patch = f", HR patches of {train.gt_size}" if train.gt_size else ""
-    begin = f", going on after iteration {start:,}" if start else ""
+    begin = f", resuming after iteration {start:,}" if start else ""
     lines = {
         "data": f"{train.name}, {len(dataset):,} images{patch}, x{options.scale}",
         "network": _network(options, model.get_bare_model(model.net_g)),
         "device": f"{_device(model.device)}, {getattr(model, 'precision', 'float32')}",
-        "batch": f"{batch}{parts}{processes}, {train.num_worker_per_gpu} workers a process",
+        "batch": f"{batch}{parts}{processes}, {train.num_worker_per_gpu} workers per process",
         "length": f"{total:,} iterations = {total * batch / len(dataset):,.1f} epochs{begin}",
     }
     return "\n".join(f"{name:8} {text}" for name, text in lines.items())
@@ -41,7 +42,7 @@ def _network(options: TrainOptions, network: nn.Module) -> str:
         with torch.compiler.set_stance("force_eager"):
             flops = count(network, (channels, 256, 256)).flops_2023
     except (RuntimeError, TypeError) as error:
-        return f"{name} (operations not counted: {error})"
+        return f"{name} (FLOPs not counted: {error})"
     return f"{name}, {flops / 1e9:.3f} GFLOPs (2023 counter, {channels}x256x256)"
 
 
@@ -52,16 +53,16 @@ def _device(device: torch.device) -> str:
 
 
 def write_options(options: TrainOptions, path: Path) -> None:
-    """Write ``options`` as they were resolved, overrides and defaults included."""
+    """Write ``options`` with overrides and defaults filled in."""
     text = yaml.safe_dump(options.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    path.write_text(f"# resolved options of this run\n{text}", encoding="utf-8")
+    write_whole(path, f"# options of this run, with overrides and defaults\n{text}".encode())
 
 
 def write_test_file(options: TrainOptions, weights: Path, path: Path) -> bool:
-    """Write an option file for ``lrfdn test`` that tests ``weights`` on the validation sets.
+    """Write an option file for ``lrfdn test``: ``weights`` on the validation sets of ``options``.
 
     Returns:
-        Whether there are any.
+        Whether there are validation sets; without any no file is written.
     """
     phases = options.phases("val")
     if not phases:
@@ -88,5 +89,5 @@ def write_test_file(options: TrainOptions, weights: Path, path: Path) -> bool:
         wanted = ("metrics", "tile_size", "tile_overlap")
         content["val"] = {"save_img": True} | {k: val[k] for k in wanted if k in val}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    path.write_text(f"# tests what this run made\n{text}", encoding="utf-8")
+    write_whole(path, f"# tests the weights of this run\n{text}".encode())
     return True

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lrfdn_arch.data.batches import to_device
 from lrfdn_arch.options.basicsr_dict import train_section
-from lrfdn_arch.training.checkpoints.checkpoint import save_state, save_weights
+from lrfdn_arch.training.checkpoint import save_state, save_weights
 from lrfdn_arch.training.finite import FiniteGuard
 from lrfdn_arch.training.model.ema import WeightAverage, decay_at
 from lrfdn_arch.training.model.initial import load_initial

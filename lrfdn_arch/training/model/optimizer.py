@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from lrfdn_arch.options.training import Optimizer
+from lrfdn_arch.text import first_few
 from lrfdn_arch.training.muon import optimizers
+from lrfdn_arch.training.state_checks import optimizer_faults
 
 
 def build_optimizer(section: Optimizer, weights: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -41,12 +43,10 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]
     saved them: fused CPU kernels walk raw memory and would mix up elements, CUDA kernels refuse.
 
     Raises:
-        ValueError: the state is of other weights, or lacks what ``amsgrad`` or ``centered`` need.
+        ValueError: the state does not fit the optimizer and its weights.
     """
-    for theirs, ours in zip(state["param_groups"], optimizer.param_groups, strict=True):
-        for extra in ("amsgrad", "centered"):
-            if theirs.get(extra, False) != ours.get(extra, False):
-                raise ValueError(f"it was saved with {extra}: {theirs.get(extra, False)}")
+    if faults := [*optimizer_faults(state, optimizer)]:
+        raise ValueError(f"the optimizer's state cannot be loaded: {first_few(faults)}")
     groups = [
         {**theirs, **{key: value for key, value in ours.items() if key != "params"}}
         for theirs, ours in zip(state["param_groups"], optimizer.param_groups, strict=True)

@@ -1,4 +1,4 @@
-"""Where numbers go besides the screen: metrics.jsonl, TensorBoard, Weights & Biases."""
+"""Where the numbers of a run are written: metrics.jsonl, TensorBoard, Weights & Biases."""
 
 import json
 from collections.abc import Mapping
@@ -8,18 +8,18 @@ from typing import Any, Protocol
 from lrfdn_arch.files import write_whole
 
 
-class Sink(Protocol):
-    """Takes numbers of an iteration."""
+class MetricWriter(Protocol):
+    """Keeps the numbers of iterations and validations."""
 
     def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
-        """Take ``values``; ``kind`` is ``train`` or ``validation``."""
+        """Write ``values``; ``kind`` is ``train`` or ``validation``."""
 
     def close(self) -> None:
         """Finish writing."""
 
 
 class JsonLines:
-    """One JSON object a line. What is beyond the iteration a run resumes at is dropped.
+    """One JSON object per line. Lines after the iteration a run resumes from are dropped.
 
     Args:
         path: the file.
@@ -33,7 +33,7 @@ class JsonLines:
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
-        """Append a line and hand it to the system at once."""
+        """Append a line and flush it."""
         self._file.write(json.dumps({"kind": kind, "iter": iteration, **values}) + "\n")
         self._file.flush()
 
@@ -43,11 +43,11 @@ class JsonLines:
 
 
 class TensorBoard:
-    """TensorBoard's files, with BasicSR's names of curves.
+    """TensorBoard event files, with BasicSR's names of curves.
 
     Args:
         folder: ``tb_logger/NAME``.
-        start: the iteration the run starts after; curves beyond it are dropped.
+        start: the iteration the run starts after; later points are dropped.
 
     Raises:
         ValueError: the package is missing.
@@ -69,17 +69,17 @@ class TensorBoard:
             self._writer.add_scalar(name, value, iteration)
 
     def close(self) -> None:
-        """Write what is buffered."""
+        """Flush and close the files."""
         self._writer.close()
 
 
 class WeightsAndBiases:
-    """A run at Weights & Biases.
+    """A run in Weights & Biases.
 
     Args:
-        name: of the run.
+        name: name of the run.
         section: ``logger: wandb``, with ``project`` and ``resume_id``.
-        config: the options, shown with the run.
+        config: the options, shown beside the curves.
 
     Raises:
         ValueError: the package is missing.
@@ -103,7 +103,7 @@ class WeightsAndBiases:
         )
 
     def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
-        """Log a point of every curve."""
+        """Add a point to every curve."""
         self._run.log(curves(kind, values), step=iteration)
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class WeightsAndBiases:
 
 
 def curves(kind: str, values: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers in ``values`` under the names BasicSR gives their curves."""
+    """Return the numbers in ``values`` under BasicSR's names of curves."""
     if kind == "validation":
         ending = "_raw" if values["weights"] == "raw" and values.get("also_ema") else ""
         return {
@@ -127,7 +127,7 @@ def curves(kind: str, values: Mapping[str, Any]) -> dict[str, float]:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a metrics.jsonl; a last line that was cut off is left out."""
+    """Return the lines of a metrics.jsonl up to the first one that is incomplete."""
     if not path.is_file():
         return []
     lines = []

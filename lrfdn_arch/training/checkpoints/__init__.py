@@ -1,1 +1,0 @@
-"""What is saved of a run, when, and how it comes back."""

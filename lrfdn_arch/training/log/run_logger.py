@@ -1,0 +1,216 @@
+"""The lines a training run prints and keeps, its progress bar, and how fast it is."""
+
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lrfdn_arch.progress import progress_bar
+from lrfdn_arch.training.best_metrics import BestMetrics
+from lrfdn_arch.training.log.writers import MetricWriter
+
+FIRST_ESTIMATE = 50  # iterations after which the duration of the run is known well enough
+_EXPLODED = 10  # times the lowest loss; batches and schedules change it two- or threefold
+
+
+class RunLogger:
+    """Standard output, the log file and the metric writers of a run.
+
+    Args:
+        start: the iteration the run starts after.
+        total: the last iteration.
+        writers: where numbers are kept.
+        active: whether this is the first process; others print nothing.
+    """
+
+    def __init__(
+        self, start: int, total: int, writers: Sequence[MetricWriter] = (), active: bool = True
+    ) -> None:
+        self.writers, self.active = writers, active
+        self._start, self._total = start, total
+        self._has_bar = active and sys.stdout.isatty()
+        self._bar: tqdm | None = None
+        self._lowest, self._exploded = math.inf, False
+        self._metric = ""
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the clocks, just before the first iteration."""
+        self.waited = 0.0  # seconds spent waiting for data since the last line
+        self._paused = 0.0  # seconds spent on other work than training since the last line
+        self._marked, self._mark = time.perf_counter(), self._start
+        self._began = self._marked
+        if self._has_bar and self._bar is None:
+            self._bar = progress_bar(self._total, unit="it", file=sys.stdout)
+            self._bar.initial = self._bar.n = self._start
+
+    def note(self, text: str) -> None:
+        """Print a line and keep it in the log file."""
+        if self.active:
+            self._print(text)
+            logging.getLogger("basicsr").info(text)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the duration of a block out of the iterations per second."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._paused += time.perf_counter() - began
+
+    def progress(self, text: str) -> None:
+        """Show what is done between iterations, on a terminal only."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text)
+
+    def tick(self, iteration: int) -> None:
+        """Count an iteration; print once how long the run will take."""
+        if iteration - self._start == FIRST_ESTIMATE and iteration < self._total:
+            self.note(
+                f"about {self._left(iteration)} to go, at {self._rate(iteration):.1f} iterations a "
+                "second"
+            )
+        if self._bar is not None:
+            self._bar.update(iteration - self._bar.n)
+
+    def training(self, iteration: int, epoch: float, rate: float, log: Mapping[str, float]) -> None:
+        """Print and write the means of the losses since the last call, and the learning rate."""
+        speed, waited = self._rate(iteration), self.waited
+        self._marked, self._mark = time.perf_counter(), iteration
+        self._paused = self.waited = 0.0
+        if not self.active:
+            return
+        values = {"epoch": epoch, "lr": rate, **log, "iter_per_s": speed, "data_s": waited}
+        self._write("train", iteration, values)
+        losses = {name: value for name, value in log.items() if name.startswith("l_")}
+        status = " ".join(f"{name} {value:.4e}" for name, value in losses.items())
+        status = f"{status} lr {rate:.2e}"
+        text = (
+            f"iter {iteration:,}/{self._total:,} epoch {epoch:.2f} {status} {speed:.2f} it/s, "
+            f"{self._left(iteration)} left"
+        )
+        logging.getLogger("basicsr").info(text)
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"{status} {self._metric}", refresh=False)
+        else:
+            self._print(text)
+        self._warn_of_explosion(iteration, sum(losses.values()))
+
+    def validation(
+        self,
+        iteration: int,
+        dataset: str,
+        averages: Mapping[str, Mapping[str, float]],
+        best: BestMetrics,
+    ) -> None:
+        """Print and write results of a validation: kind of weights (ema, raw) -> metric -> mean."""
+        if not self.active:
+            return
+        both = len(averages) > 1
+        for weights, metrics in averages.items():
+            values = {"dataset": dataset, "weights": weights, "metrics": dict(metrics)}
+            self._write("validation", iteration, values | ({"also_ema": True} if both else {}))
+        first, *others = averages.items()
+        parts = []
+        for name, value in first[1].items():
+            more = "".join(f" ({weights} {m[name]:.4f})" for weights, m in others)
+            record = best.get(dataset, name)
+            top = f", best {record['val']:.4f} @ {record['iter']:,}" if record else ""
+            parts.append(f"{name} {value:.4f}{more}{top}")
+        self._metric = parts[0] if parts else ""
+        self.note(
+            f"iter {iteration:,} {dataset}: {'; '.join(parts) or 'no metrics in val:metrics'}"
+        )
+
+    def close(self) -> None:
+        """Remove the progress bar and finish the writers."""
+        if self._bar is not None:
+            self._bar.close()
+        for writer in self.writers:
+            writer.close()
+
+    def _warn_of_explosion(self, iteration: int, loss: float) -> None:
+        """Warn when the loss, still finite, jumps; once until it has come back."""
+        exploded_before, self._exploded = self._exploded, loss > _EXPLODED * self._lowest
+        self._lowest = min(self._lowest, loss)
+        if self._exploded and not exploded_before:
+            self.note(
+                f"iter {iteration:,}: the loss is {loss / self._lowest:.3g} times its lowest. "
+                "Weights seldom recover from that: start from an earlier checkpoint, such as "
+                "net_g_best.pth (path:pretrain_network_g), with a lower train:optim_g:lr"
+            )
+
+    def _write(self, kind: str, iteration: int, values: Mapping) -> None:
+        for writer in self.writers:
+            writer.write(kind, iteration, values)
+
+    def _rate(self, iteration: int) -> float:
+        """Return the iterations per second of training since the last line."""
+        spent = time.perf_counter() - self._marked - self._paused
+        return (iteration - self._mark) / spent if iteration > self._mark and spent > 0 else 0.0
+
+    def _left(self, iteration: int) -> str:
+        """Return the duration of the remaining iterations, validation and saving included."""
+        spent = time.perf_counter() - self._began
+        done = iteration - self._start
+        return duration(spent / done * (self._total - iteration) if done else 0.0)
+
+    def _print(self, text: str) -> None:
+        """Print a line above the bar, or nothing once the reader of a pipe has ended.
+
+        Ctrl-C ends a ``tee`` or ``less`` behind a training before it ends the training.
+        """
+        try:
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())  # Python flushes it once more at the end
+            os.close(nowhere)
+
+
+def duration(seconds: float) -> str:
+    """Return ``1:02:03`` or ``2:03``."""
+    minutes, rest = divmod(round(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def log_to_file(path: Path, active: bool) -> None:
+    """Write what BasicSR's logger receives to ``path``, and warnings to the screen.
+
+    BasicSR's own set-up prints every message and a network's whole structure.
+
+    Args:
+        path: the log file.
+        active: whether this is the first process; others log errors only, to the screen.
+    """
+    from basicsr.utils import get_root_logger
+
+    logger = get_root_logger()
+    stop_logging()
+    logger.setLevel(logging.INFO if active else logging.ERROR)
+    screen = logging.StreamHandler()
+    screen.setLevel(logging.WARNING)
+    screen.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logger.addHandler(screen)
+    if active:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(path, encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s"))
+        logger.addHandler(file)
+
+
+def stop_logging() -> None:
+    """Remove and close the handlers of BasicSR's logger."""
+    logger = logging.getLogger("basicsr")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()

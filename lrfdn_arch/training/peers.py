@@ -1,0 +1,163 @@
+"""Signs of life between the processes of a run, so that a dead or stuck one is named.
+
+A collective operation waits for all processes for half an hour and cannot be interrupted. So each
+process has a thread that publishes, in the store through which the processes found each other, that
+it lives, what it does, and why it ended.
+"""
+
+import json
+import logging
+import os
+import platform
+import threading
+import time
+from typing import Any
+
+_EVERY = 1.0  # seconds between two signs of life
+_MISSED = 3.0  # seconds without one that are enough once a collective operation has failed
+_GRACE = 5.0  # seconds that a process has to end by itself after another one
+_EXIT_CODE = 1
+
+
+class Peers:
+    """The processes of a run, each watched by all others from a thread until :meth:`close`.
+
+    Args:
+        store: a ``torch.distributed`` store on a connection of its own; None for a single process.
+        rank: of this process.
+        world_size: number of processes.
+        timeout: seconds without a sign of life after which a process counts as lost; seconds
+            without progress after which it is named.
+
+    Attributes:
+        activity: what this process does, in messages of the others.
+    """
+
+    def __init__(self, store: Any, rank: int, world_size: int, timeout: float) -> None:
+        self.activity = "starting"
+        self._store, self._rank, self._timeout = store, rank, timeout
+        self._beat = 0
+        self._name = f"process {rank} (pid {os.getpid()} on {platform.node()})"
+        now = time.monotonic()
+        self._processes = {
+            number: _Process(f"process {number}", now) for number in range(world_size)
+        }
+        self._failing_since: float | None = None
+        self._warned = now
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        if store is not None:
+            self._thread.start()
+
+    def close(self, reason: str = "", in_another: bool = False) -> None:
+        """Stop watching, and tell the others that this process ends.
+
+        Args:
+            reason: the error that ends it; empty where the run is complete or was asked to stop.
+            in_another: another process is the reason.
+        """
+        if self._store is None or self._closing.is_set():
+            return
+        self._closing.set()
+        self._thread.join()
+        try:
+            self._publish(ended=True, reason="" if in_another else reason)
+            deadline = time.monotonic() + _GRACE
+            while self._rank == 0 and not self._all_ended() and time.monotonic() < deadline:
+                time.sleep(_EVERY / 10)  # the store may end with process 0, and others need it
+                self._read()
+        except RuntimeError:  # of the store: nobody is left who would read it
+            return
+
+    def cause(self) -> str | None:
+        """Return why a collective operation failed, where another process is the reason.
+
+        This takes the seconds in which a living process gives a sign of life.
+        """
+        deadline = time.monotonic() + _MISSED + _EVERY
+        while self._store is not None and time.monotonic() < deadline:
+            if failure := self._failure(_MISSED):
+                return failure
+            time.sleep(_EVERY / 10)
+        return None
+
+    def _watch(self) -> None:
+        while not self._closing.wait(_EVERY):
+            now = time.monotonic()
+            try:
+                self._publish()
+                self._read()
+            except RuntimeError:  # of the store: process 0, or its launcher, is lost
+                for number, process in self._processes.items():
+                    process.beat_at = process.beat_at if number == 0 else now
+            failure = self._failure(self._timeout)
+            if failure is None:
+                self._failing_since = None
+                self._warn_if_stuck(now)
+            elif self._failing_since is None:
+                self._failing_since = now
+            elif now - self._failing_since > _GRACE:
+                logging.getLogger("basicsr").error(f"{failure}. Resume with --auto_resume")
+                os._exit(_EXIT_CODE)  # the main thread waits in a collective operation
+
+    def _publish(self, ended: bool = False, reason: str = "") -> None:
+        self._beat += 1
+        message = {"name": self._name, "beat": self._beat, "activity": self.activity}
+        message |= {"ended": ended, "reason": reason}
+        self._store.set(f"peer/{self._rank}", json.dumps(message))
+
+    def _read(self) -> None:
+        keys = [f"peer/{number}" for number in self._processes]
+        known = [key for key in keys if self._store.check([key])]
+        for key, text in zip(known, self._store.multi_get(known), strict=True):
+            self._processes[int(key.partition("/")[2])].update(json.loads(text))
+
+    def _all_ended(self) -> bool:
+        return all(process.ended for process in self._processes.values())
+
+    def _failure(self, limit: float) -> str | None:
+        """Return which process ended with an error, or gave no sign of life for ``limit`` s."""
+        others = [p for number, p in self._processes.items() if number != self._rank]
+        for process in others:
+            if process.reason:
+                return f"{process.name} ended: {process.reason}"
+        now = time.monotonic()
+        running = [p for p in others if p.beat and not p.ended]
+        silent = [p for p in running if now - p.beat_at > limit]
+        if not silent:
+            return None
+        first = min(silent, key=lambda process: process.beat_at)
+        seconds = f"{now - first.beat_at:.0f} s"
+        return f"{first.name} has given no sign of life for {seconds}; it was {first.activity}"
+
+    def _warn_if_stuck(self, now: float) -> None:
+        """Name the process that has made no progress for longest, where none has made any."""
+        running = [p for p in self._processes.values() if not p.ended]
+        stuck = min(running, key=lambda process: process.active_at)
+        others = [process for process in running if process is not stuck]
+        if not others or self._processes[self._rank] is not others[0]:
+            return  # one message is enough
+        if now - max(self._warned, *(p.active_at for p in running)) > self._timeout:
+            self._warned = now
+            seconds = f"{now - stuck.active_at:.0f} s"
+            logging.getLogger("basicsr").error(
+                f"no progress for {seconds}: {stuck.name} is {stuck.activity}"
+            )
+
+
+class _Process:
+    """What is known of a process, with the local times at which it changed."""
+
+    def __init__(self, name: str, now: float) -> None:
+        self.name, self.activity, self.reason = name, "starting", ""
+        self.ended, self.beat = False, 0
+        self.beat_at = self.active_at = now
+
+    def update(self, message: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if message["beat"] != self.beat:
+            self.beat_at = now
+        if message["activity"] != self.activity:
+            self.active_at = now
+        for key, value in message.items():
+            setattr(self, key, value)

@@ -1,0 +1,235 @@
+"""A training run: what it consists of, and what happens between iterations."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from lrfdn_arch.data.sampler import EndlessSampler
+from lrfdn_arch.options import Placement, TrainOptions
+from lrfdn_arch.training.best_metrics import BestMetrics
+from lrfdn_arch.training.distributed import Agreement, gather
+from lrfdn_arch.training.finite import check_logged
+from lrfdn_arch.training.intervals import Intervals
+from lrfdn_arch.training.loader import basicsr_epoch, batches_on_device, global_batch
+from lrfdn_arch.training.log.run_logger import RunLogger
+from lrfdn_arch.training.peers import Peers
+from lrfdn_arch.training.random_state import random_state
+from lrfdn_arch.training.run_folder import RunFolder
+from lrfdn_arch.training.stop_signal import StopSignal
+from lrfdn_arch.training.validation import validate_model
+from lrfdn_arch.training.workers import WorkerDiedError
+
+
+@dataclass
+class Trainer:
+    """A run, ready to train.
+
+    Attributes:
+        options: the checked option file.
+        opt: the same as BasicSR's dict.
+        placement: where this process runs.
+        model: any model of BasicSR's MODEL_REGISTRY.
+        sampler: the order of samples, at the position where the run starts.
+        loader: yields this process's batches in that order.
+        validations: a loader for each validation set, by its name.
+        folder: writes checkpoints.
+        log: prints and writes numbers.
+        start: the iteration the run starts after; 0 for a new one.
+        best: the best metrics so far.
+        owes_validation: the run was stopped before a validation that was due at ``start``.
+        peers: the other processes, if there are any.
+    """
+
+    options: TrainOptions
+    opt: Mapping[str, Any]
+    placement: Placement
+    model: Any
+    sampler: EndlessSampler
+    loader: DataLoader
+    validations: Mapping[str, DataLoader]
+    folder: RunFolder
+    log: RunLogger
+    start: int = 0
+    best: BestMetrics = field(default_factory=BestMetrics)
+    owes_validation: bool = False
+    peers: Peers | None = None
+
+    def __post_init__(self) -> None:
+        self.intervals = Intervals(self.options)
+        self.iteration = self.start
+        self._agreement = Agreement(self.placement)
+        self._saved = self._validated = self.start
+        self._samples_at_start = self.sampler.state_dict()["position"]
+        self._dead_worker: WorkerDiedError | None = None
+
+    @property
+    def samples(self) -> int:
+        """Samples used so far, by all processes since iteration 1: the sampler's position.
+
+        The sampler itself is ahead, because workers fetch samples before training uses them.
+        """
+        batch = global_batch(self.options, self.placement)
+        return self._samples_at_start + (self.iteration - self.start) * batch
+
+    def batches(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """Yield the number and the batch of every remaining iteration.
+
+        Raises:
+            WorkerDiedError: a worker of the loader ended; a single process has saved before.
+        """
+        if self.start >= self.intervals.total:
+            return
+        self.log.begin()
+        source = self._source(self.loader)
+        for iteration in range(self.start + 1, self.intervals.total + 1):
+            self._note_activity(f"waiting for the data of iteration {iteration:,}")
+            began = time.perf_counter()
+            try:
+                batch = next(source)
+            except WorkerDiedError as error:
+                if not self.placement.distributed:
+                    self.save(self.iteration)
+                    raise
+                # The other processes are in the next iteration already and stop after it with this
+                # one, which makes the batches until then itself.
+                self._dead_worker = error
+                self.sampler.load_state_dict(self.sampler.state_dict(self.samples))
+                source = self._source(_without_workers(self.loader))
+                batch = next(source)
+            self.log.waited += time.perf_counter() - began
+            self.iteration = iteration
+            self._note_activity(f"in iteration {iteration:,}")
+            yield iteration, batch
+
+    def _source(self, loader: DataLoader) -> Any:
+        precision = getattr(self.model, "precision", None)
+        layout = precision.memory_format if precision else torch.contiguous_format
+        return batches_on_device(loader, self.model.device, layout)
+
+    def agree_to_stop(self, requested: bool) -> bool:
+        """Return whether the run stops after this iteration, the same in all processes."""
+        return self._agreement.any(self.iteration, requested or self._dead_worker is not None)
+
+    def report(self, iteration: int) -> None:
+        """Print and write the losses since the last report; waits for the device.
+
+        Raises:
+            NotFiniteError: one of these iterations was not finite.
+        """
+        log = self.model.get_current_log()
+        if getattr(self.model, "guard", None) is None:
+            check_logged(iteration, log)
+        rate = self.model.get_current_learning_rate()[0]
+        self.log.training(iteration, self.samples / self.sampler.length, rate, log)
+
+    def validate(self, iteration: int) -> None:
+        """Measure the model on every validation set; save its weights if they are the best so far.
+
+        If that fails, what was trained is saved first, where one process can do it alone.
+        """
+        self._check_finite(iteration)
+        try:
+            with self.log.paused():
+                self._validate(iteration)
+        except Exception:
+            if not self.placement.distributed:
+                self.save(iteration)
+            raise
+        self._validated = iteration
+
+    def make_up_validation(self) -> None:
+        """Run the validation that an earlier stop left out, so that results do not depend on it."""
+        if self.owes_validation:
+            self.validate(self.start)
+
+    def _validate(self, iteration: int) -> None:
+        for number, (name, loader) in enumerate(self.validations.items()):
+            folder = Path(self.opt["path"]["visualization"]) / "{name}"
+            averages = validate_model(
+                self.model, loader, self.options, folder, str(iteration), self._show_progress
+            )
+            improved = self._update_best(name, next(iter(averages.values())), iteration)
+            self.log.validation(iteration, name, averages, self.best)
+            if number == 0 and improved and self.placement.rank == 0:
+                self.folder.save_weights(self.model, "best")
+
+    def _show_progress(self, text: str) -> None:
+        self._note_activity(text)
+        self.log.progress(text)
+
+    def _note_activity(self, text: str) -> None:
+        """Tell the other processes what this one does."""
+        if self.peers is not None:
+            self.peers.activity = text
+
+    def _update_best(self, dataset: str, averages: Mapping[str, float], iteration: int) -> bool:
+        """Return whether the metric that decides on the best weights improved."""
+        metrics = (self.options.val and self.options.val.metrics) or {}
+        deciding = (self.options.val and self.options.val.best_metric) or next(iter(metrics), None)
+        improved = {
+            metric: self.best.update(dataset, metric, value, metrics[metric].better, iteration)
+            for metric, value in averages.items()
+        }
+        return improved.get(deciding or "", False)
+
+    def save(self, iteration: int) -> None:
+        """Write the checkpoint of ``iteration``; all processes must call this.
+
+        Raises:
+            NotFiniteError: an iteration was not finite; nothing was written.
+            OSError: it could not be written.
+        """
+        if self._saved == iteration:
+            return
+        self._check_finite(iteration)
+        self._note_activity(f"saving iteration {iteration:,}")
+        with self.log.paused():
+            owes = self.intervals.should_validate(iteration) and self._validated != iteration
+            more = {
+                "sampler": self.sampler.state_dict(self.samples),
+                "random": gather(random_state(), self.placement),
+                "best": self.best.state_dict(),
+                "owes_validation": owes,
+            }
+            if self.placement.rank == 0:
+                length, processes = self.sampler.length, self.placement.world_size
+                epoch = basicsr_epoch(self.options, length, processes, iteration)
+                self.folder.save(self.model, epoch, iteration, more)
+        self._saved = iteration
+
+    def finish(self, stop: StopSignal) -> int:
+        """Save the latest weights of a complete run, and return the exit code.
+
+        Raises:
+            WorkerDiedError: that was why the run stopped.
+        """
+        if self._dead_worker is not None:
+            raise self._dead_worker
+        if self.iteration < self.intervals.total:
+            self.log.note(f"stopped after iteration {self.iteration:,}; resume with --auto_resume")
+            return stop.exit_code
+        if self.placement.rank == 0:
+            self.folder.save_weights(self.model, "latest")
+        return 0
+
+    def _check_finite(self, iteration: int) -> None:
+        guard = getattr(self.model, "guard", None)
+        if guard is not None:
+            guard.raise_if_bad()
+        else:
+            check_logged(iteration, getattr(self.model, "log_dict", {}))
+
+
+def _without_workers(loader: DataLoader) -> DataLoader:
+    return DataLoader(
+        loader.dataset,
+        batch_size=loader.batch_size,
+        sampler=loader.sampler,
+        collate_fn=loader.collate_fn,
+        generator=torch.Generator(),
+    )

@@ -1,0 +1,110 @@
+"""Batches from the worker processes of a loader, and what to do when one of them dies."""
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+_LIKELY_REASONS = {
+    "SIGKILL": "most likely because the memory of the machine or the container ran out: lower "
+    "datasets:train:num_worker_per_gpu or free memory",
+    "SIGBUS": "most likely because shared memory ran out: lower datasets:train:num_worker_per_gpu, "
+    "or start the container with a larger --shm-size",
+    "SIGSEGV": "most likely by the code that decodes images: set "
+    "datasets:train:num_worker_per_gpu=0 to see where",
+}
+
+
+class WorkerDiedError(ValueError):
+    """A worker process of the training loader ended, which none does by itself."""
+
+
+def ignore_stop_signals(worker_id: int) -> None:
+    """Ignore Ctrl-C and SIGTERM in a worker: the whole group receives them, the parent saves.
+
+    Terminals, torchrun, timeout and schedulers signal all processes of a group. The parent ends its
+    workers, and they end by themselves when it is gone.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def batches_of_workers(loader: DataLoader) -> Iterator[Mapping[str, Any]]:
+    """Yield the batches of ``loader``, with or without workers.
+
+    torch reports a dead worker by an exception at any point of the training, which may be the
+    middle of an update, and its own shutdown waits for locks that a killed worker may hold. Here
+    the exception comes between updates, within a second, and surviving workers are killed.
+
+    Raises:
+        WorkerDiedError: a worker ended.
+        ValueError, OSError: of a sample that cannot be read.
+    """
+    others = multiprocessing.active_children()
+    child_signal = getattr(signal, "SIGCHLD", None)  # not on Windows
+    handler = signal.getsignal(child_signal) if child_signal else None
+    batches = iter(loader)
+    workers = [w for w in multiprocessing.active_children() if w not in others]
+    waiting = False
+
+    def interrupt(number: int, frame: Any) -> None:
+        if waiting and _dead(workers):
+            raise WorkerDiedError
+
+    if workers and child_signal:
+        signal.signal(child_signal, interrupt)  # replaces the handler of torch
+    try:
+        while True:
+            if dead := _dead(workers):
+                raise WorkerDiedError(_describe(dead[0]))
+            waiting = True
+            batch = next(batches, None)
+            waiting = False
+            if batch is None:
+                return
+            yield batch
+    except Exception as error:
+        waiting = False
+        batches._shutdown = True  # type: ignore[attr-defined] (torch's shutdown might wait forever)
+        patience = 0 if isinstance(error, ValueError) else 1  # broken pipes come before the exit
+        if dead := _dead(workers, patience):
+            raise WorkerDiedError(_describe(dead[0])) from None
+        raise _without_traceback(error) from error
+    finally:
+        waiting = False
+        if workers and child_signal:
+            signal.signal(child_signal, handler)
+        del batches  # torch asks the workers to end
+        for worker in workers:
+            worker.kill()  # those that have not
+
+
+def _dead(workers: Sequence[BaseProcess], patience: float = 0) -> list[BaseProcess]:
+    """Return the workers that have ended; ``patience`` is how many seconds to wait for one."""
+    deadline = time.monotonic() + patience
+    while workers and not any(w.exitcode is not None for w in workers):
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(0.05)
+    return [w for w in workers if w.exitcode is not None]
+
+
+def _describe(worker: BaseProcess) -> str:
+    code = worker.exitcode or 0
+    name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    reason = _LIKELY_REASONS.get(name)
+    return f"the data loader's worker process {worker.pid} was ended by {name}" + (
+        f", {reason}" if reason else ""
+    )
+
+
+def _without_traceback(error: Exception) -> Exception:
+    """Return a worker's error about a sample with its own message only."""
+    if not isinstance(error, ValueError | OSError):
+        return error
+    _, found, message = str(error).rpartition(f"\n{type(error).__name__}: ")
+    return ValueError(message.strip()) if found else error
