@@ -92,9 +92,7 @@ def _measure(
     """Return the seconds of all iterations after the warm-up, and of their parts."""
     parts = {name: Stopwatch() for name in ("forward", "backward", "optimizer")}
     with contextlib.redirect_stdout(io.StringIO()):
-        trainer = build_trainer(
-            options, Placement(), root=root, auto_resume=False
-        )
+        trainer = build_trainer(options, Placement(), root=root, auto_resume=False)
         model = trainer.model
         model.bare.forward = parts["forward"].around(model.bare.forward)
         model.optimizer_g.step = parts["optimizer"].around(model.optimizer_g.step)

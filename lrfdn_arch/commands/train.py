@@ -45,7 +45,6 @@ def run(arguments: argparse.Namespace, root: Path | None = None) -> int:
         options,
         launcher=arguments.launcher,
         root=(root or Path.cwd()).resolve(),
-        file=str(file),
         auto_resume=arguments.auto_resume,
     )
 

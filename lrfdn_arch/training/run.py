@@ -39,9 +39,7 @@ def run_training(
             folder = root / "experiments" / options.name
             stack.enter_context(locked(folder, "choose another name: --force_yml name=OTHER"))
         stack.callback(stop_logging)
-        trainer = build_trainer(
-            options, placement, root=root, auto_resume=auto_resume, peers=peers
-        )
+        trainer = build_trainer(options, placement, root=root, auto_resume=auto_resume, peers=peers)
         stack.callback(trainer.log.close)
         code = train(trainer, stop)
         if code == 0 and placement.rank == 0:
