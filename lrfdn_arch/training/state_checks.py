@@ -89,7 +89,15 @@ def check_fits(
             f"file has {', '.join(here)} (train:optim_g:type). To continue with another optimizer "
             "start a new run from the weights (path:pretrain_network_g)"
         )
-    faults = []
+    own = model.state_dict() if hasattr(model, "state_dict") else {}
+    found = state.get("model", {})
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{path} is damaged: its model is not a dict")
+    if _shapes(found.get("branches", {})) != _shapes(own.get("branches", {})):
+        raise ValueError(f"{path} has other branches than train:reparameterize specifies")
+    # Either run may have had no gradient scaler.
+    shared = {k: v for k, v in own.items() if v != {} and found.get(k) not in (None, {})}
+    faults = [*_differences({k: found[k] for k in shared}, shared, "model")]
     if len(state["optimizers"]) != len(here):
         faults.append(f"it has {len(state['optimizers'])} optimizers, expected {len(here)}")
     for optimizer, found in zip(model.optimizers, state["optimizers"], strict=False):
@@ -102,14 +110,6 @@ def check_fits(
     else:
         for scheduler, found in zip(model.schedulers, schedulers, strict=False):
             faults += _scheduler_faults(found, scheduler)
-    own = model.state_dict() if hasattr(model, "state_dict") else {}
-    found = state.get("model", {})
-    if not isinstance(found, Mapping):
-        faults.append("model is not a dict")
-    else:
-        # Either run may have had no gradient scaler.
-        shared = {k: v for k, v in own.items() if v != {} and found.get(k) not in (None, {})}
-        faults += _differences({k: found[k] for k in shared}, shared, "model")
     _raise(faults, path)
 
 
@@ -242,6 +242,12 @@ def _differences(found: Any, expected: Any, name: str) -> Iterator[str]:
             yield f"{name} is {found!r}, expected true or false"
     elif not _is_number(found):
         yield f"{name} is {found!r}, expected a finite number"
+
+
+def _shapes(tensors: Any) -> dict[Any, torch.Size] | None:
+    if not isinstance(tensors, Mapping) or not all(map(_is_plain_tensor, tensors.values())):
+        return None
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def _kind(tensor: Tensor) -> str:

@@ -10,7 +10,7 @@ from training_runs import differing, options, run, weights
 
 from lrfdn_arch.archs import LRFDN, RFDN
 from lrfdn_arch.options.training import Reparameterize
-from lrfdn_arch.training.checkpoints.checkpoint import load_state
+from lrfdn_arch.training.checkpoint import load_state
 from lrfdn_arch.training.model.ema import WeightAverage
 from lrfdn_arch.training.model.reparameterize import (
     branch_state,
