@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from repository import RELEASED
 from torch import Tensor, nn
 
 from lrfdn_arch.archs import LRFDN, RFDN, architecture_of
 from lrfdn_arch.upscale import folder as upscale
 from lrfdn_arch.weights import LoadedNetwork, load_network, network_from_state
-
-RELEASED = {"LRFDN": "team30_lrfdn.pth", "RFDN": "team00_rfdn.pth"}
 
 
 @pytest.fixture(autouse=True)

@@ -30,8 +30,9 @@ def header(file: Path, label: str) -> str:
     return lines[0].partition(":")[2].strip()
 
 
-def test_there_are_files_for_both_networks_and_three_scales() -> None:
+def test_there_are_files_for_every_network_and_for_three_scales_of_the_entry() -> None:
     names = {file.stem for file in FILES}
+    assert {f"train_{network}_x4_DF2K" for network in archs.ARCHITECTURES} <= names
     for network in ("LRFDN", "RFDN"):
         for scale in (2, 3, 4):
             assert {f"train_{network}_x{scale}_DF2K", f"test_{network}_x{scale}"} <= names
@@ -77,16 +78,18 @@ def flat(section: object, prefix: str = "") -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "own"),
+    ("network", "recipe", "own"),
     [
-        ("x2_DF2K", set()),
-        ("x3_DF2K", set()),
-        ("x4_DF2K", set()),
-        ("x4_291", {"train:optim_g:lr"}),  # RFDN diverged at LRFDN's
+        ("RFDN", "x2_DF2K", set()),
+        ("RFDN", "x3_DF2K", set()),
+        *((network, "x4_DF2K", set()) for network in archs.ARCHITECTURES if network != "LRFDN"),
+        ("RFDN", "x4_291", {"train:optim_g:lr"}),  # RFDN diverged at LRFDN's
     ],
 )
-def test_lrfdn_and_rfdn_are_trained_alike(recipe: str, own: set[str]) -> None:
-    files = [REPOSITORY / f"options/train/{n}/train_{n}_{recipe}.yml" for n in ("LRFDN", "RFDN")]
-    lrfdn, rfdn = (flat(load_options(f, TrainOptions).model_dump()) for f in files)
-    differing = {k for k in lrfdn if lrfdn[k] != rfdn[k]} - own
+def test_networks_are_trained_alike(network: str, recipe: str, own: set[str]) -> None:
+    files = [REPOSITORY / f"options/train/{n}/train_{n}_{recipe}.yml" for n in ("LRFDN", network)]
+    lrfdn, other = (flat(load_options(f, TrainOptions).model_dump()) for f in files)
+    missing = object()
+    differing = {k for k in {**lrfdn, **other} if lrfdn.get(k, missing) != other.get(k, missing)}
+    differing -= own
     assert {k.partition(":")[0] for k in differing} == {"name", "network_g"}

@@ -1,6 +1,5 @@
 """The 2023 protocol: the published figures, and the kit's steps one by one."""
 
-import json
 from pathlib import Path
 
 import cv2
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from challenge_fixtures import smooth_image, write_set, write_weights
+from repository import RELEASED, set5_psnr
 
 from lrfdn_arch.archs import RFDN
 from lrfdn_arch.cli import main
@@ -28,24 +28,20 @@ def as_tensor(image: Image) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def set5(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of the two released networks on Set5, from one command."""
+    """Results of the five released networks on Set5, from one command."""
     out = tmp_path_factory.mktemp("set5") / "results"
     data, reference = shared / "data/Set5", shared / "reference"
     arguments = ["--lr", str(data / "LR_bicubic/X4"), "--hr", str(data / "HR"), "--out", str(out)]
-    models = ["LRFDN=" + str(reference / "team30_lrfdn.pth")]
-    models += ["RFDN=" + str(reference / "team00_rfdn.pth")]
+    models = [f"{name}={reference / file}" for name, file in RELEASED.items()]
     options = [part for model in models for part in ("--model", model)]
     assert main(["challenge", *arguments, *options, "--no-fair-timing", "--device", "cpu"]) == 0
     return out
 
 
 def test_the_released_networks_reach_their_published_psnr_on_set5(set5: Path) -> None:
-    expected = json.loads((FIXTURES / "set5_challenge_psnr.json").read_text())
     for network in read_results(set5).networks:
         found = {image.name: round(image.psnr_rgb or 0, 4) for image in network.images}
-        average = mean(network.images, "psnr_rgb")
-        assert average is not None
-        assert {**found, "mean": round(average, 4)} == expected[network.label]
+        assert found == set5_psnr(network.label)
 
 
 def test_luma_is_measured_beside_rgb_and_never_mixed_up_with_it(set5: Path) -> None:
@@ -60,14 +56,18 @@ def test_luma_is_measured_beside_rgb_and_never_mixed_up_with_it(set5: Path) -> N
 
 
 def test_results_say_which_weights_are_the_released_ones(set5: Path) -> None:
-    lrfdn, rfdn = read_results(set5).networks
-    assert lrfdn.weights.released == "NTIRE 2023 Efficient SR, team 30"
-    assert rfdn.weights.released == "NTIRE 2023 Efficient SR, baseline (team 00)"
-    assert (lrfdn.data_range, rfdn.data_range) == (1.0, 255.0)
+    networks = {network.label: network for network in read_results(set5).networks}
+    assert list(networks) == list(RELEASED)
+    assert networks["LRFDN"].weights.released == "NTIRE 2023 Efficient SR, team 30"
+    for name, year in {"RFDN": 2023, "RLFN": 2024, "EFDN": 2025, "SPAN": 2026}.items():
+        source = f"NTIRE {year} Efficient SR, baseline (team 00)"
+        assert networks[name].weights.released == source
+    ranges = {"LRFDN": 1.0, "RFDN": 255.0, "RLFN": 255.0, "EFDN": 1.0, "SPAN": 1.0}
+    assert {name: network.data_range for name, network in networks.items()} == ranges
 
 
 def test_the_text_has_the_kit_s_columns_and_the_factsheet_s_complexity(set5: Path) -> None:
-    header, lrfdn, rfdn = (set5 / "results.txt").read_text().splitlines()
+    header, lrfdn, rfdn, *_ = (set5 / "results.txt").read_text().splitlines()
     names = [cell.strip() for cell in header.split("\t")]
     kit = "Model,Val PSNR,Val Time [ms],Params [M],FLOPs [G],Acts [M],Mem [M],Conv,Val SSIM"
     assert names == kit.split(",")
