@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from test_image_files import GREY_ICC, ICC, pixels
+from test_picture_files import GREY_ICC, ICC, pixels
 
 from lrfdn_arch.upscale.formats import format_of
 from lrfdn_arch.upscale.image_files import read_picture, write_picture
