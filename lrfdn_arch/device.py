@@ -1,6 +1,7 @@
-"""Memory: keeping what was freed, recognising that it ran out, and how much is left."""
+"""Devices and their memory: choosing, describing, how much is free, and running out of it."""
 
 import ctypes
+import platform
 import re
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,45 @@ _CGROUP_FILES = (  # of version 2 and version 1
 _RAN_OUT = re.compile(
     r"allocate|bad.alloc|alloc_failed|out of memory|not enough memory", re.IGNORECASE
 )
+
+
+def choose_device(device: str | torch.device | None = None, *, gpu: bool = True) -> torch.device:
+    """Return ``device``, "cpu", "cuda" or "cuda:N"; without one the first GPU, else the CPU.
+
+    Args:
+        device: what the user asked for.
+        gpu: whether a GPU may be chosen without being asked for.
+
+    Raises:
+        ValueError: torch does not know it, or sees no such GPU.
+    """
+    if device is None:
+        return torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device {device!r} is not known; give cpu, cuda or cuda:N") from error
+    if chosen.type == "cuda" and not (chosen.index or 0) < torch.cuda.device_count():
+        raise ValueError(f"torch sees no GPU {device!s} here ({torch.cuda.device_count()} in all)")
+    if chosen.type not in ("cpu", "cuda"):
+        raise ValueError(f"device {device!s} is not supported; give cpu, cuda or cuda:N")
+    return chosen
+
+
+def device_name(device: torch.device) -> str:
+    """Return the GPU's name, or the CPU's with the number of threads that torch uses."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{cpu_name()}, {threads} thread{'' if threads == 1 else 's'}"
+
+
+def cpu_name() -> str:
+    """Return the CPU's model name, or its architecture where the system does not tell."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 def keep_freed_memory() -> bool:

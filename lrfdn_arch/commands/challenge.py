@@ -46,8 +46,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
     from tqdm import tqdm
 
+    from lrfdn_arch.device import choose_device
     from lrfdn_arch.evaluation.competitor import load_competitors
-    from lrfdn_arch.evaluation.environment import choose_device
     from lrfdn_arch.evaluation.evaluate import Settings, check_free, evaluate, remove_evaluation
     from lrfdn_arch.evaluation.kit_text import kit_text
 

@@ -59,7 +59,7 @@ def _write_kit(arguments: argparse.Namespace, competitor: Any) -> None:
 def _write_zip(arguments: argparse.Namespace, competitor: Any) -> None:
     from tqdm import tqdm
 
-    from lrfdn_arch.evaluation.environment import choose_device
+    from lrfdn_arch.device import choose_device
     from lrfdn_arch.evaluation.image_set import open_image_set
     from lrfdn_arch.export.submission import Form, write_submission
 

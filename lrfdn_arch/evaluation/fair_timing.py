@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lrfdn_arch.evaluation.environment import device_name
+from lrfdn_arch.device import device_name
 from lrfdn_arch.evaluation.results import FairTiming
 from lrfdn_arch.evaluation.timing import PeakMemory, kit_arithmetic, timed
 

@@ -11,6 +11,7 @@ from tabulate import tabulate
 from torch import nn
 
 from lrfdn_arch.archs.lookup import build_network, find_registered
+from lrfdn_arch.device import choose_device
 from lrfdn_arch.evaluation.challenge import network_result
 from lrfdn_arch.evaluation.competitor import weights_record
 from lrfdn_arch.evaluation.environment import describe_environment
@@ -59,7 +60,7 @@ def test(
         FileNotFoundError: weights or images are missing; checked before anything is built.
         ValueError: weights do not fit, a type is not registered, LR and HR do not belong together.
     """
-    device = _device(options)
+    device = choose_device(gpu=options.num_gpu != 0)
     opt = to_basicsr(options, root=root, placement=Placement(num_gpu=int(device.type == "cuda")))
     datasets = _chosen(opt["datasets"], only)
     check_datasets(datasets)
@@ -124,11 +125,6 @@ def _check_weights(options: TestOptions, path: str | None) -> None:
             "--force_yml path:pretrain_network_g=FILE"
         )
     read_state_dict(path, options.path.param_key_g)  # before the seconds that BasicSR takes
-
-
-def _device(options: TestOptions) -> torch.device:
-    use_gpu = options.num_gpu != 0 and torch.cuda.is_available()
-    return torch.device("cuda" if use_gpu else "cpu")
 
 
 def _build(

@@ -1,8 +1,6 @@
 """``auto``: the fastest runtime on this machine, measured once and remembered."""
 
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -11,8 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+from platformdirs import user_cache_path
 from torch import nn
 
+from lrfdn_arch.device import choose_device, device_name
 from lrfdn_arch.extras import is_installed
 from lrfdn_arch.files import replacing
 from lrfdn_arch.inference.fuse import can_fuse
@@ -20,7 +20,6 @@ from lrfdn_arch.inference.runtimes import (
     RUNTIMES,
     Runtime,
     open_runtime,
-    pick_device,
     runs_on_gpus,
 )
 from lrfdn_arch.weights import LoadedNetwork
@@ -68,15 +67,15 @@ def open_fastest(
         network: as :func:`open_runtime` takes it; one without a fused form runs in torch alone.
         device: as :func:`lrfdn_arch.inference.runtimes.open_runtime`.
         precision: measure this one alone, in the runtimes that have it.
-        cache: the file of choices; by default ``lrfdn/runtimes.json`` in the user's cache folder
-            (XDG_CACHE_HOME or ~/.cache). One that cannot be read or written is done without.
+        cache: the file of choices; by default ``lrfdn/runtimes.json`` in the user's cache
+            folder. Without a writable one the choice is measured at each start.
         among: what to measure instead of :func:`candidates`.
         seconds: measures one runtime; the median of some images by default.
 
     Raises:
         ValueError: as :func:`open_runtime`.
     """
-    place = pick_device(device)
+    place = choose_device(device)
     module = network.network if isinstance(network, LoadedNetwork) else network
     choices = list(among or candidates(place))
     if not can_fuse(module):
@@ -108,8 +107,7 @@ def _in_precision(precision: str, choices: Sequence[Candidate]) -> list[Candidat
 
 def default_cache() -> Path:
     """Return the file in which choices are remembered."""
-    folder = os.environ.get("XDG_CACHE_HOME")
-    return (Path(folder) if folder else Path.home() / ".cache") / "lrfdn" / "runtimes.json"
+    return user_cache_path("lrfdn") / "runtimes.json"
 
 
 def _measured_seconds(runtime: Runtime) -> float:
@@ -124,14 +122,13 @@ def _measured_seconds(runtime: Runtime) -> float:
 
 def _situation(network: nn.Module, device: torch.device, choices: Sequence[Candidate]) -> str:
     """Return what the choice depends on, as one line."""
-    on = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     versions = [f"torch {torch.__version__}"]
     packages = [_PACKAGES[name] for name, _ in choices if name in _PACKAGES]
     versions += [f"{package} {_version(package)}" for package in packages]
     size = sum(p.numel() for p in network.parameters())
     names = "+".join(f"{name}-{kind}" for name, kind in choices)
-    threads = torch.get_num_threads()
-    return " | ".join([on, f"{threads} threads", *versions, f"{size} parameters", names])
+    capability = torch.backends.cpu.get_cpu_capability()
+    return " | ".join([device_name(device), capability, *versions, f"{size} parameters", names])
 
 
 def _version(package: str) -> str:
@@ -139,11 +136,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:  # onnxruntime is also a part of onnxruntime-gpu
         return import_module(package).__version__
-
-
-def _processor() -> str:
-    capability = torch.backends.cpu.get_cpu_capability()
-    return f"{platform.processor() or platform.machine()} {capability}"
 
 
 def _read(cache: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lrfdn_arch.archs.fused import FusedNetwork
 from lrfdn_arch.archs.window import Window
+from lrfdn_arch.device import choose_device
 from lrfdn_arch.inference.fuse import can_fuse, fuse
 from lrfdn_arch.inference.onednn import with_onednn
 from lrfdn_arch.weights import LoadedNetwork
@@ -94,7 +95,7 @@ def open_runtime(
     if precision not in RUNTIMES[name]:
         has = " and ".join(RUNTIMES[name])
         raise ValueError(f"the runtime {name} has no --precision {precision}, only {has}")
-    place = pick_device(device, name)
+    place = choose_device(device, gpu=runs_on_gpus(name))
     if name in ("eager", "compiled"):
         return TorchRuntime(network, precision=precision, device=place, compiled=name == "compiled")
     module = network.network if isinstance(network, LoadedNetwork) else network
@@ -112,26 +113,6 @@ def open_runtime(
     from lrfdn_arch.inference.openvino_runtime import OpenVinoRuntime
 
     return OpenVinoRuntime(module)
-
-
-def pick_device(device: str | torch.device | None = None, runtime: str = "eager") -> torch.device:
-    """Return the device meant; without one the first GPU, where ``runtime`` can use it, or the CPU.
-
-    Raises:
-        ValueError: torch does not know it, or has no such GPU here.
-    """
-    if device is None:
-        gpu = torch.cuda.is_available() and runs_on_gpus(runtime)
-        return torch.device("cuda" if gpu else "cpu")
-    try:
-        place = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device {device!r} is not known; give cpu, cuda or cuda:N") from error
-    if place.type == "cuda" and not (place.index or 0) < torch.cuda.device_count():
-        raise ValueError(f"torch sees no GPU {device!s} here ({torch.cuda.device_count()} in all)")
-    if place.type not in ("cpu", "cuda"):
-        raise ValueError(f"device {device!s} is not supported; give cpu, cuda or cuda:N")
-    return place
 
 
 def runs_on_gpus(runtime: str) -> bool:

@@ -9,9 +9,9 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from lrfdn_arch.device import keep_freed_memory
+from lrfdn_arch.device import choose_device, keep_freed_memory
 from lrfdn_arch.inference.fastest import open_fastest
-from lrfdn_arch.inference.runtimes import Runtime, open_runtime, pick_device
+from lrfdn_arch.inference.runtimes import Runtime, open_runtime, runs_on_gpus
 from lrfdn_arch.inference.tiling import DEFAULT_OVERLAP, SMALLEST_TILE
 from lrfdn_arch.progress import progress_bar
 from lrfdn_arch.upscale.batch import Outcome, run_jobs
@@ -121,7 +121,7 @@ def _open_onnx(path: Path, request: Request) -> Runtime:
 
     if request.runtime not in ("auto", "onnx"):
         raise ValueError(f"{path} is an ONNX model: --runtime {request.runtime} cannot run it")
-    return OnnxRuntime(path, device=pick_device(request.device, runtime="onnx"))
+    return OnnxRuntime(path, device=choose_device(request.device, gpu=runs_on_gpus("onnx")))
 
 
 def _check_tiles(request: Request) -> None:

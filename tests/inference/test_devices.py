@@ -10,9 +10,10 @@ from small_networks import small
 
 from lrfdn_arch import entry
 from lrfdn_arch.cli import main
+from lrfdn_arch.device import choose_device
 from lrfdn_arch.inference import fastest as choice
 from lrfdn_arch.inference.fastest import candidates, open_fastest
-from lrfdn_arch.inference.runtimes import RUNTIMES, Runtime, open_runtime, pick_device
+from lrfdn_arch.inference.runtimes import RUNTIMES, Runtime, open_runtime, runs_on_gpus
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -30,12 +31,12 @@ def offer_onnx(monkeypatch: pytest.MonkeyPatch, *providers: str) -> None:
 @pytest.mark.usefixtures("gpu")
 def test_a_runtime_that_cannot_use_the_gpu_gets_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     offer_onnx(monkeypatch)
-    devices = {name: pick_device(None, name) for name in RUNTIMES}
+    devices = {name: choose_device(gpu=runs_on_gpus(name)) for name in RUNTIMES}
     assert devices == {"eager": CUDA, "compiled": CUDA, "onnx": CPU, "openvino": CPU}
     offer_onnx(monkeypatch, "CUDA")
-    assert pick_device(None, "onnx") == CUDA
+    assert choose_device(gpu=runs_on_gpus("onnx")) == CUDA
     for name in ("onnx", "openvino"):
-        assert pick_device("cpu", name) == CPU
+        assert choose_device("cpu", gpu=runs_on_gpus(name)) == CPU
 
 
 @pytest.mark.usefixtures("gpu")

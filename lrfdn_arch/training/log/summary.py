@@ -8,6 +8,7 @@ import torch
 import yaml
 from torch import nn
 
+from lrfdn_arch.device import device_name
 from lrfdn_arch.files import write_whole
 from lrfdn_arch.options import Placement, TrainOptions
 from lrfdn_arch.training.loader import global_batch
@@ -26,7 +27,7 @@ def start_summary(
     lines = {
         "data": f"{train.name}, {len(dataset):,} images{patch}, x{options.scale}",
         "network": _network(options, model.get_bare_model(model.net_g)),
-        "device": f"{_device(model.device)}, {getattr(model, 'precision', 'float32')}",
+        "device": f"{device_name(model.device)}, {getattr(model, 'precision', 'float32')}",
         "batch": f"{batch}{parts}{processes}, {train.num_worker_per_gpu} workers per process",
         "length": f"{total:,} iterations = {total * batch / len(dataset):,.1f} epochs{begin}",
     }
@@ -44,12 +45,6 @@ def _network(options: TrainOptions, network: nn.Module) -> str:
     except (RuntimeError, TypeError) as error:
         return f"{name} (FLOPs not counted: {error})"
     return f"{name}, {flops / 1e9:.3f} GFLOPs (2023 counter, {channels}x256x256)"
-
-
-def _device(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
 
 
 def write_options(options: TrainOptions, path: Path) -> None:
