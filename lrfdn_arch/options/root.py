@@ -16,7 +16,7 @@ from lrfdn_arch.options.base import (
 )
 from lrfdn_arch.options.dataset import Dataset, PhaseName
 from lrfdn_arch.options.faults import Fault
-from lrfdn_arch.options.training import Train
+from lrfdn_arch.options.training import Stage, Train
 
 # Models whose options are all fields of these classes, so that any other key is a misspelling.
 KNOWN_MODELS = ("LRFDNModel", "SRModel")
@@ -180,6 +180,9 @@ class TrainOptions(Options):
     """An option file for ``train.py``."""
 
     train: Train
+    stages: tuple[Stage, ...] = Field(default=(), strict=False)
+    """Runs in a row, called NAME_stage1, NAME_stage2, ..., each from the weights of the one before;
+    a stage has the keys that differ from the rest of the file."""
     network_teacher: Network | None = None
     """The teacher's network, for files that do not tell it."""
     find_unused_parameters: bool = False

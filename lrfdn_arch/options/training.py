@@ -124,3 +124,22 @@ class Train(Section):
     """Train chosen convolutions as sums of branches."""
     grad_clip_max_norm: float | None = Field(default=None, gt=0)
     """Longer gradients are shortened to this norm."""
+
+
+class Stage(Section):
+    """One of several runs in a row: the keys in which it differs from the rest of the file."""
+
+    start_from: Literal["best", "latest"] = "latest"
+    """Weights of the stage before to start from; the first stage starts as path specifies."""
+    datasets: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Keys of each phase, e.g. train: {gt_size: 192}."""
+    train: dict[str, Any] = Field(default_factory=dict)
+    """Keys of train; sections with a type, such as optim_g, replace the file's as a whole."""
+    val: dict[str, Any] = Field(default_factory=dict)
+    """Keys of val."""
+    logger: dict[str, Any] = Field(default_factory=dict)
+    """Keys of logger."""
+    use_amp: bool | None = None
+    """Mixed precision in this stage; by default as in the file."""
+    amp_bf16: bool | None = None
+    """bfloat16 in this stage; by default as in the file."""

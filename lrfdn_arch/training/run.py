@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lrfdn_arch.locks import locked
 from lrfdn_arch.options import TrainOptions
+from lrfdn_arch.options.stages import stage_options
 from lrfdn_arch.training import distributed
 from lrfdn_arch.training.build import build_trainer
 from lrfdn_arch.training.distributed import Launcher
@@ -20,7 +21,9 @@ from lrfdn_arch.training.trainer import Trainer
 def run_training(
     options: TrainOptions, *, launcher: Launcher, root: Path, auto_resume: bool
 ) -> int:
-    """Train as ``options`` specify.
+    """Train as ``options`` specify, one stage after the other.
+
+    With ``auto_resume`` complete stages are left as they are, and the first that is not resumes.
 
     Args:
         options: the checked options.
@@ -31,6 +34,14 @@ def run_training(
     Returns:
         0 when the run is complete, 130 or 143 when it was asked to stop and saved.
     """
+    for stage in stage_options(options):
+        code = _run(stage, launcher, root, auto_resume)
+        if code:
+            return code
+    return 0
+
+
+def _run(options: TrainOptions, launcher: Launcher, root: Path, auto_resume: bool) -> int:
     began = time.monotonic()
     with ExitStack() as stack:
         stop = stack.enter_context(StopSignal())
