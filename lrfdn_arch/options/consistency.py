@@ -110,7 +110,8 @@ def _validation_sets(options: TrainOptions) -> Iterator[Fault]:
             expected = f"expected another name than {phases[name]} has"
             yield Fault(("datasets", phase, "name"), expected, name)
         phases.setdefault(name, phase)
-    if options.val and options.val.val_freq and not phases:
+    known_model = options.model_type in KNOWN_MODELS  # another may not support validation
+    if known_model and options.val and options.val.val_freq and not phases:
         yield Fault(("datasets", "val"), "needed, since val:val_freq asks for validation")
     for phase in options.phases("test"):
         expected = "test phases belong in a file for `lrfdn test`; to validate use val, val_2, ..."

@@ -52,7 +52,6 @@ def build_trainer(
     Raises:
         ValueError, OSError: options, data or checkpoint are wrong.
     """
-    checks.check_workers(options)
     checks.check_device(options, placement)
     opt = to_basicsr(options, root=root, placement=placement, auto_resume=auto_resume)
     folder = RunFolder(opt, options.logger.keep_last)

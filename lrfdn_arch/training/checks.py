@@ -1,6 +1,5 @@
 """Checks before the first iteration that an option file alone does not allow."""
 
-import os
 from collections.abc import Mapping, Sized
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,6 @@ from lrfdn_arch.data.batches import to_unit_float
 from lrfdn_arch.options import Placement, TrainOptions
 from lrfdn_arch.text import first_few
 from lrfdn_arch.training.loader import global_batch
-
-WORKERS_PER_CORE = 4  # more loader processes than this slow each other down
 
 
 def check_files(opt: dict[str, Any], resuming: bool) -> None:
@@ -42,17 +39,6 @@ def check_files(opt: dict[str, Any], resuming: bool) -> None:
         raise FileNotFoundError(
             "not found:\n" + "\n".join(missing) + "\nThe first lines of the option file name what "
             "it needs and the command that prepares it; see also datasets/README.md"
-        )
-
-
-def check_workers(options: TrainOptions) -> None:
-    """Raise ValueError if there are far more loader processes than cores."""
-    cores = os.cpu_count() or 1
-    workers = options.train_set.num_worker_per_gpu
-    if workers > WORKERS_PER_CORE * cores:
-        raise ValueError(
-            f"datasets:train:num_worker_per_gpu is {workers}, but this machine has {cores} cores; "
-            f"expected at most {WORKERS_PER_CORE * cores}, and {cores} is a good start"
         )
 
 

@@ -26,7 +26,7 @@ def mistake(opt, root, *arguments: str) -> str:
     return str(caught.value)
 
 
-def test_mistakes_are_explained_before_the_first_iteration(data, tmp_path, monkeypatch):
+def test_mistakes_are_explained_before_the_first_iteration(data, tmp_path):
     def said(**changes) -> str:
         return mistake(options(data, **changes), tmp_path)
 
@@ -49,10 +49,8 @@ def test_mistakes_are_explained_before_the_first_iteration(data, tmp_path, monke
     assert "datasets:train:dataroot_gt: nowhere/HR.lmdb" in text
     text = said(datasets__train__batch_size_per_gpu=8)
     assert "one batch takes 8 images" in text and "dataset_enlarge_ratio: 2" in text
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    text = said(datasets__train__num_worker_per_gpu=9)
-    assert "this machine has 2 cores; expected at most 8" in text
-    text = said(path__resume_state="nowhere.state")
+    many_workers = {"datasets__train__num_worker_per_gpu": 99}  # torch warns, which is enough
+    text = said(path__resume_state="nowhere.state", **many_workers)
     assert "nowhere.state: no such training state" in text
     network = {"type": "SRVGGNetCompact", "num_feat": 8, "num_conv": 1, "upscale": 3}
     assert "returns 3x48x48 for 3x16x16, the ground truth has 3x32x32" in said(network_g=network)
