@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import lcm
@@ -227,7 +228,9 @@ def _pack(
 ) -> None:
     from lrfdn_arch.prepare.packing import pack
 
-    with _progress(what, len(images) * (1 + len(options.copies))) as advance:
+    total = len(images) * (1 + len(options.copies))
+    with _progress(what, total) as advance, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, about damage that is reported anyway
         packed = pack(
             images,
             targets,

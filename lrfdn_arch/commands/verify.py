@@ -1,6 +1,7 @@
 """``lrfdn verify``: checks that LMDBs are complete and that LR and HR belong together."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 
@@ -18,20 +19,23 @@ def run(arguments: argparse.Namespace) -> None:
     from lrfdn_arch.prepare.verify import describe, expand, pairs, verify_images, verify_pair
     from lrfdn_arch.progress import progress_bar
 
-    paths, faults = expand(arguments.lmdbs), []
+    paths = expand(arguments.lmdbs)
+    faults: dict[Path, str] = {}
     for path in paths:
         try:
             with progress_bar(len(read_meta_info(path)), path.name) as bar:
                 verify_images(path, bar.update)
             print(f"whole: {describe(path)}")
         except (ValueError, OSError) as error:
-            faults.append(str(error))
+            faults[path] = str(error)
     for lq, gt, scale in pairs(paths):
+        if lq in faults or gt in faults:
+            continue
         try:
             exact = verify_pair(lq, gt, scale)
             print(f"pair:  {lq} belongs to {gt}; {exact} LR images compared are MATLAB's bicubic")
         except (ValueError, OSError) as error:
-            if str(error) not in faults:
-                faults.append(str(error))
+            faults[lq] = str(error)
     if faults:
-        raise ValueError("\n".join([f"{len(faults)} found in {len(paths)} LMDBs", *faults]))
+        head = f"{len(faults)} of {len(paths)} LMDBs are faulty"
+        raise ValueError("\n".join([head, *faults.values()]))

@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 # Pillow reads 40 more formats, among them EPS, which it hands to Ghostscript.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")
 LIMIT_VARIABLE = "LRFDN_MAX_PIXELS"
-_BYTES_PER_PIXEL = 16  # more than any of the formats stores, previews and metadata included
+_BYTES_PER_PIXEL = 16  # more than any of the formats stores, metadata included
 _opening = threading.Lock()  # `catch_warnings` changes a global list
 
 
@@ -36,7 +36,7 @@ def max_pixels() -> int:
 
 
 def check_pixels(width: int, height: int) -> None:
-    """Check a size that a file claims, before memory for its pixels is allocated.
+    """Check the size that a file claims, before memory for its pixels is allocated.
 
     Raises:
         ValueError: it has more pixels than `max_pixels`.
@@ -48,25 +48,29 @@ def check_pixels(width: int, height: int) -> None:
         )
 
 
-def read_regular(path: Path) -> bytes:
-    """Return the content of a regular file, of a size that an image may have.
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a regular file, of a size that an image may have, for reading.
 
     Raises:
         ValueError: ``path`` is a device, a pipe, a socket or a folder, or too large.
-        OSError: it cannot be read.
     """
-    with _open_regular(path) as file:
-        return file.read()
+    info = path.stat()  # before opening, which would block on a pipe
+    if not stat.S_ISREG(info.st_mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        kind = kinds.get(stat.S_IFMT(info.st_mode), "a device")
+        raise ValueError(f"{path}: expected a regular file, found {kind}")
+    if info.st_size > _BYTES_PER_PIXEL * max_pixels():
+        raise ValueError(f"{path}: {info.st_size:,} bytes are more than an image may have")
+    return path.open("rb")
 
 
 def read_image_file(path: Path) -> bytes:
-    """Return the content of an image file, checked as `open_image` does, for other decoders.
+    """Return the content of an image file, checked like `open_image` does, for other decoders.
 
     Raises:
-        ValueError: as for `read_regular` and `open_image`.
-        OSError: it cannot be read.
+        ValueError: as for `open_image`.
     """
-    with _open_regular(path) as file:
+    with open_regular(path) as file:
         with _named(path), open_image(file):
             pass
         file.seek(0)
@@ -75,7 +79,7 @@ def read_image_file(path: Path) -> bytes:
 
 @contextmanager
 def open_image(source: Path | bytes | io.BufferedReader) -> Iterator[Image.Image]:
-    """Open an image without decoding it, as ``PIL.Image.open`` does, with these checks.
+    """Open an image without decoding it, like ``PIL.Image.open``, with these checks.
 
     The file must be regular, of one of `FORMATS`, and claim no more than `max_pixels`. Whatever
     Pillow raises about damage, also while the image is decoded inside the ``with`` block, becomes a
@@ -86,12 +90,11 @@ def open_image(source: Path | bytes | io.BufferedReader) -> Iterator[Image.Image
         OSError: the file cannot be read.
     """
     if isinstance(source, Path):
-        with _open_regular(source) as file, _named(source), open_image(file) as image:
+        with open_regular(source) as file, _named(source), open_image(file) as image:
             yield image
         return
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with _open(file) as image:
+        with _open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             yield image
     except UnidentifiedImageError as error:
         names = ", ".join(FORMATS)
@@ -115,20 +118,6 @@ def _open(file: io.BytesIO | io.BufferedReader) -> Image.Image:
         image = Image.open(file, formats=FORMATS)
     check_pixels(*image.size)
     return image
-
-
-def _open_regular(path: Path) -> io.BufferedReader:
-    info = path.stat()  # before opening, which would block on a pipe
-    if not stat.S_ISREG(info.st_mode):
-        raise ValueError(f"{path}: expected a regular file, found {_kind(info.st_mode)}")
-    if info.st_size > _BYTES_PER_PIXEL * max_pixels():
-        raise ValueError(f"{path}: {info.st_size:,} bytes are more than an image may have")
-    return path.open("rb")
-
-
-def _kind(mode: int) -> str:
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 @contextmanager

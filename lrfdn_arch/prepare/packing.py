@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lrfdn_arch.data.bicubic import imresize
-from lrfdn_arch.data.image_files import read_regular
+from lrfdn_arch.data.image_files import read_image_file
 from lrfdn_arch.data.lmdb_reader import key_for
 from lrfdn_arch.locks import locked
 from lrfdn_arch.prepare import source_image
@@ -231,7 +231,7 @@ def _with_copies(images: Mapping[str, Path], factors: Sequence[float]) -> dict[s
 
 def _prepare(original: Original, targets: Sequence[Target], options: PackOptions) -> _Prepared:
     try:
-        data = read_regular(original.path)
+        data = read_image_file(original.path)
         image = source_image.read(
             data, grey=options.grey, factor=original.factor, multiple=options.multiple
         )
@@ -272,7 +272,7 @@ def _map_in_order(
     function: Callable[[T], R], items: Iterable[T], workers: int | None
 ) -> Iterator[R]:
     """Like ``map`` with threads, which decoders let run, but never far ahead of the consumer."""
-    workers = workers or _usable_cores()
+    workers = workers or usable_cores()
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -286,7 +286,8 @@ def _map_in_order(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Return the number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

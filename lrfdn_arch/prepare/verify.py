@@ -3,12 +3,18 @@
 import glob
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
+from signal import SIG_IGN, SIGINT, signal
 
 import numpy as np
 
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.data.lmdb_reader import (
+    DATA,
     META_INFO,
     REMAKE,
     LmdbReader,
@@ -16,8 +22,10 @@ from lrfdn_arch.data.lmdb_reader import (
     read_meta_info,
 )
 from lrfdn_arch.data.pairing import check_pairs
+from lrfdn_arch.prepare.packing import usable_cores
 
 _LR_NAME = re.compile(r"(?P<split>.+)_LR_x(?P<scale>\d+)\.lmdb")
+_CHUNK = 32  # images that a process verifies at a time
 _COMPARED = 8  # images per pair whose LR is made again and compared
 # mean difference, of 255, between the LR and bicubic LR of the HR beside it; other ways of making
 # LR differ by a few levels, other images by tens
@@ -41,27 +49,42 @@ def expand(patterns: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(paths))
 
 
-def verify_images(path: Path, advance: Callable[[int], object] = lambda count: None) -> int:
+def verify_images(path: Path, advance: Callable[[int], object] = lambda count: None) -> None:
     """Compare every image of LMDB ``path`` with its checksum and with ``meta_info.txt``.
 
-    Returns:
-        The number of images.
+    The images are read by other processes, because LMDB aborts at some damaged pages, and a disk
+    that cannot be read ends the process that maps it.
 
     Raises:
         FileNotFoundError: there is no such LMDB.
         ValueError: it is damaged, or an image differs from what was written.
     """
+    count = len(read_meta_info(path))
+    starts = range(0, count, _CHUNK)
+    method = "fork" if "fork" in get_all_start_methods() else "spawn"
+    with ProcessPoolExecutor(
+        min(usable_cores(), len(starts)), get_context(method), signal, (SIGINT, SIG_IGN)
+    ) as pool:
+        try:
+            for start, _ in zip(starts, pool.map(partial(_verify_from, path), starts), strict=True):
+                advance(min(_CHUNK, count - start))
+        except BrokenProcessPool as error:
+            raise ValueError(
+                f"{path}: pages of {DATA} are damaged or cannot be read from the disk: reading "
+                f"them ends the process. {REMAKE}"
+            ) from error
+
+
+def _verify_from(path: Path, start: int) -> None:
     reader = open_reader(path)
-    for info, image in reader.images():
-        stated = (info.height, info.width, info.channels)
+    for info in reader.infos[start : start + _CHUNK]:
+        image, stated = reader.image(info.key), (info.height, info.width, info.channels)
         if 0 not in stated and image.shape != stated:
             raise ValueError(
                 f"{path}, image {info.key!r}: expected {stated} (height, width, channels) as "
                 f"{META_INFO} lists it, found {image.shape}. {REMAKE}"
             )
-        image.max()  # touches every pixel, so that a disk that cannot read them says so here
-        advance(1)
-    return len(reader.infos)
+        image.max()  # reads every pixel, also where there is no checksum
 
 
 def pairs(paths: Sequence[Path]) -> list[tuple[Path, Path, int]]:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from small_lmdbs import photograph, png_claiming
 
-from lrfdn_arch.data.image_files import open_image, read_image_file, read_regular
+from lrfdn_arch.data.image_files import open_image, open_regular, read_image_file
 
 PIXELS = photograph(24, 32)
 SUPPORTED = ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM"]
@@ -75,7 +75,7 @@ def make_socket(path: Path) -> None:
         (lambda path: path.symlink_to("/dev/zero"), "a device"),
     ],
 )
-@pytest.mark.parametrize("read", [read_regular, read_image_file])
+@pytest.mark.parametrize("read", [open_regular, read_image_file])
 @pytest.mark.timeout(10)  # opening a pipe blocks, reading the device never ends
 def test_only_regular_files_are_opened(tmp_path: Path, make: Callable, kind: str, read: Callable):
     path = tmp_path / "a.png"
@@ -89,7 +89,7 @@ def test_a_file_larger_than_any_image_is_not_read(tmp_path: Path):
     path.touch()
     os.truncate(path, 1 << 40)  # sparse
     with pytest.raises(ValueError, match="1,099,511,627,776 bytes are more than an image may have"):
-        read_regular(path)
+        open_regular(path)
 
 
 def test_postscript_named_as_a_png_never_reaches_ghostscript(

@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -17,7 +18,13 @@ from small_lmdbs import photograph
 
 from lrfdn_arch import entry
 from lrfdn_arch.cli import main
-from lrfdn_arch.data.lmdb_reader import key_for, name_of, open_reader, read_meta_info
+from lrfdn_arch.data.lmdb_reader import (
+    LmdbReader,
+    key_for,
+    name_of,
+    open_reader,
+    read_meta_info,
+)
 from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset
 from lrfdn_arch.prepare.packing import PackOptions, Target, pack
 
@@ -175,6 +182,16 @@ def test_damaged_pages_are_named_as_such(make_lmdb, capsys):
     assert f"{path}, image 'im0': pages of data.mdb are damaged (mdb_get: MDB_CORRUPTED" in err
 
 
+def test_a_process_that_dies_of_damaged_pages_is_a_fault_of_the_lmdb(
+    make_lmdb, capsys, monkeypatch
+):
+    path = make_lmdb("a.lmdb", IMAGES)
+    # What LMDB does at some of them: a page that refers to the space after the end of the file.
+    monkeypatch.setattr(LmdbReader, "image", lambda self, key: os.kill(os.getpid(), signal.SIGKILL))
+    assert entry.run(main, ["verify", str(path)]) == 2
+    assert f"{path}: pages of data.mdb are damaged or cannot be read" in capsys.readouterr().err
+
+
 def test_verify_finds_lr_of_other_images_and_goes_on_with_the_rest(tmp_path, capsys):
     for split, seed in (("train", 0), ("other", 5)):
         image = tmp_path / f"{split}.png"
@@ -188,7 +205,7 @@ def test_verify_finds_lr_of_other_images_and_goes_on_with_the_rest(tmp_path, cap
     shutil.copytree(tmp_path / "other_LR_x4.lmdb", tmp_path / "train_LR_x4.lmdb")
     assert entry.run(main, ["verify", f"{tmp_path}/*.lmdb"]) == 2
     out, err = capsys.readouterr()
-    assert "error: 1 found in 4 LMDBs" in err
+    assert "error: 1 of 4 LMDBs are faulty" in err
     assert "train_LR_x4.lmdb, image 'a': it is not the LR image of 'a' in" in err
     assert out.count("whole: ") == 4
     assert f"{tmp_path}/other_LR_x4.lmdb belongs to {tmp_path}/other_HR.lmdb; 1 LR" in out
