@@ -4,7 +4,6 @@ A repair does nothing at import time; it takes effect the moment BasicSR asks fo
 """
 
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -43,6 +42,8 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     Args:
         opt: BasicSR's options; ``auto_resume`` puts the newest state into ``path: resume_state``.
     """
+    from pathlib import Path  # not above: it is half of what `import lrfdn_arch` would cost
+
     import torch
     from basicsr.utils.misc import check_resume
 

@@ -3,7 +3,6 @@
 from importlib import import_module
 from typing import Any
 
-from lrfdn_arch.extensions import import_plugins
 from lrfdn_arch.import_hooks import after_import
 
 # (registry in basicsr.utils.registry, module, class) beside the networks of lrfdn_arch.archs.
@@ -30,7 +29,7 @@ def register() -> None:
             _register_one(registries.ARCH_REGISTRY, "ARCH_REGISTRY", cls)
     for registry, module, name in OTHERS:
         _register_one(getattr(registries, registry), registry, getattr(import_module(module), name))
-    import_plugins()
+    import_module("lrfdn_arch.extensions").import_plugins()
 
 
 def _register_one(registry: Any, registry_name: str, obj: type) -> None:
