@@ -1,0 +1,67 @@
+"""``lrfdn soup``: average the weights of runs, as far as validation gains by it."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from lrfdn_arch.commands.arguments import add_import, add_out
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "soup", help="average the weights of several runs or checkpoints, chosen by validation"
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="WEIGHTS", help="at least two files")
+    parser.add_argument("--lr", type=Path, required=True, help="folder or LMDB of small images")
+    parser.add_argument("--hr", type=Path, required=True, help="folder or LMDB of ground truth")
+    parser.add_argument(
+        "--metric", choices=("psnr_y", "psnr_rgb"), default="psnr_y", help="what decides"
+    )
+    parser.add_argument(
+        "--key", choices=("params", "params_ema"), help="of checkpoints (default: their EMA)"
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+    add_import(parser)
+    add_out(parser, "the .safetensors file to write")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command."""
+    from tabulate import tabulate
+    from tqdm import tqdm
+
+    from lrfdn_arch.device import choose_device
+    from lrfdn_arch.evaluation.image_set import open_image_set
+    from lrfdn_arch.evaluation.soup import greedy_soup
+    from lrfdn_arch.export.files import export_safetensors
+    from lrfdn_arch.extensions import import_extensions
+
+    import_extensions(arguments.imports)
+    if arguments.out.exists() and not arguments.overwrite:
+        raise FileExistsError(f"{arguments.out} exists: give another --out, or --overwrite")
+    images = open_image_set(arguments.lr, arguments.hr)
+    steps = 2 * len(arguments.files) - 1
+    with tqdm(total=steps, unit="file", disable=None, leave=False) as bar:
+
+        def on_step(what: str) -> None:
+            bar.set_description(what, refresh=True)
+            bar.update()
+
+        network, tried = greedy_soup(
+            arguments.files,
+            images,
+            metric=arguments.metric,
+            key=arguments.key,
+            device=choose_device(arguments.device),
+            on_step=on_step,
+        )
+    rows = [[i.file, i.alone, i.together, "yes" if i.kept else "no"] for i in tried]
+    headers = ["weights", f"{arguments.metric} alone", "in the average", "kept"]
+    print(tabulate(rows, headers=headers, tablefmt="github", floatfmt=".4f"))
+    kept = ", ".join(i.file.name for i in tried if i.kept)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    export_safetensors(network, arguments.out, source=f"the average of {kept}")
+    print(f"\n{arguments.out}")
