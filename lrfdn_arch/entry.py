@@ -1,24 +1,37 @@
 """How every command starts and ends: one line for a user's mistake, an exit code, no traceback."""
 
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from lrfdn_arch.text import error_message
 
 EXIT_MISTAKE = 2
-EXIT_INTERRUPTED = 130  # the shell's convention for SIGINT
+EXIT_INTERRUPTED = 130  # the shell's conventions: 128 and the signal's number
+EXIT_TERMINATED = 143
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM arrived; it unwinds the stack as Ctrl-C does."""
 
 
 def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
     """Run ``command`` on ``argv`` (by default the process's) and return its exit code.
 
     ``ValueError`` and ``OSError`` carry messages written for users: they are printed on stderr and
-    the code is 2. With ``--debug`` among the arguments they are raised as they are. Everything
-    else is a fault of the program and keeps its traceback.
+    the code is 2. With ``--debug`` among the arguments they are raised as they are. All other
+    exceptions are faults of the program and keep their traceback. SIGTERM ends a command as Ctrl-C
+    does, so that unfinished files are removed.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        return command(arguments) or 0
+        with _sigterm_raised():
+            return command(arguments) or 0
+    except TerminatedError:
+        print("\nterminated", file=sys.stderr)
+        return EXIT_TERMINATED
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -27,3 +40,22 @@ def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | No
             raise
         print(f"error: {error_message(error)}", file=sys.stderr)
         return EXIT_MISTAKE
+
+
+@contextmanager
+def _sigterm_raised() -> Iterator[None]:
+    """Raise TerminatedError on SIGTERM, unless the caller of this process had it ignored."""
+
+    def terminate(number: int, frame: object) -> None:
+        raise TerminatedError
+
+    before = signal.getsignal(signal.SIGTERM)
+    main_thread = threading.current_thread() is threading.main_thread()
+    if not main_thread or before in (signal.SIG_IGN, None):
+        yield
+        return
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -10,8 +10,8 @@ from PIL import Image
 from repository import RELEASED
 from torch import Tensor, nn
 
+from lrfdn_arch import device
 from lrfdn_arch.archs import LRFDN, RFDN, architecture_of
-from lrfdn_arch.upscale import folder as upscale
 from lrfdn_arch.weights import LoadedNetwork, load_network, network_from_state
 
 
@@ -26,7 +26,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def unchanged_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command changes how its process gives memory back; other tests measure memory."""
-    monkeypatch.setattr(upscale, "keep_freed_memory", lambda: True)
+    monkeypatch.setattr(device, "keep_freed_memory", lambda: True)
 
 
 @pytest.fixture(autouse=True)

@@ -1,23 +1,58 @@
-"""``lrfdn upscale``: the arguments; the work is :mod:`lrfdn_arch.upscale.folder`'s."""
+"""``lrfdn upscale``: enlarge pictures."""
 
 import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lrfdn_arch.commands.arguments import add_network, network_of
+
+if TYPE_CHECKING:
+    from lrfdn_arch.inference.runtimes import Runtime
+    from lrfdn_arch.upscale.formats import Format
+    from lrfdn_arch.upscale.picture import Picture
+
+EXIT_FAILURES = 2
+_DESCRIPTION = """\
+Enlarge pictures by the factor of the weights (x4 by default). Grey, alpha, 16 bits per channel, the
+ICC profile and EXIF are kept; the EXIF orientation is applied and reset.
+
+The shipped networks are trained on clean images: they enlarge JPEG artefacts and noise with the
+rest, so use the best copy of a picture that you have.
+"""
 
 
 def add(commands: Any) -> None:
     """Add the subcommand to ``lrfdn``."""
-    parser = commands.add_parser("upscale", help="make pictures larger: files and folders")
-    parser.add_argument(
-        "inputs", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER", help="folders with all below"
+    parser = commands.add_parser(
+        "upscale",
+        help="enlarge pictures: files and folders",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where results go (default: beside the pictures)"
+        "inputs",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE_OR_FOLDER",
+        help="image files, folders with their subfolders, or - for stdin",
     )
     parser.add_argument(
-        "--format", default="png", metavar="FORMAT", help="png (default), jpg, webp, tif or bmp"
+        "--out",
+        type=Path,
+        metavar="FOLDER_OR_IMAGE",
+        help="where results go: a folder; for one picture also a file name, or - for stdout "
+        "(default: beside the pictures)",
+    )
+    parser.add_argument(
+        "--format",
+        metavar="FORMAT",
+        help="png, jpg, webp, tif or bmp (default: that of --out IMAGE, else png)",
+    )
+    parser.add_argument(
+        "--quality", type=int, metavar="1..100", help="of jpg and webp (default: 95)"
     )
     parser.add_argument(
         "--weights",
@@ -26,35 +61,32 @@ def add(commands: Any) -> None:
         "(default: the environment variable LRFDN_WEIGHTS, else the shipped lrfdn_x4)",
     )
     parser.add_argument(
+        "--scale", type=int, metavar="N", help="stop unless the weights enlarge by this factor"
+    )
+    parser.add_argument(
         "--tile",
         type=int,
         metavar="PIXELS",
-        help="side of tiles, 0 for whole pictures (default: what fits half of the free memory)",
+        help="side of tiles, 0 for whole pictures (default: what fits into half of the free "
+        "memory)",
     )
     parser.add_argument(
         "--overlap",
         type=int,
         default=128,
         metavar="PIXELS",
-        help="what neighbouring tiles share (default: %(default)s, below a tenth of a colour step "
-        "from the untiled result)",
+        help="what neighbouring tiles share (default: %(default)s, which differs from the untiled "
+        "result by less than a tenth of a color step)",
     )
     parser.add_argument("--depth", type=int, choices=(8,), help="round 16-bit pictures to 8 bits")
     parser.add_argument("--drop-alpha", action="store_true", help="leave transparency out")
-    parser.add_argument("--overwrite", action="store_true", help="replace results already there")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     add_network(parser)
-    add_runtime_arguments(parser)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.set_defaults(run=_run)
-
-
-def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --runtime, --precision and --device."""
     parser.add_argument(
         "--runtime",
         choices=("auto", "eager", "compiled", "onnx", "openvino"),
         default="auto",
-        help="what computes (default: the fastest here, measured once and remembered)",
+        help="what runs the network (default: the fastest here, measured once and remembered)",
     )
     parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), help="of the arithmetic")
     parser.add_argument(
@@ -62,11 +94,128 @@ def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DEVICE",
         help="cpu, cuda or cuda:N (default: a GPU that the runtime can use, else the CPU)",
     )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=run)
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    from lrfdn_arch.upscale.folder import Request, upscale
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command; return 0, or 2 if any picture failed.
 
-    arguments.network = network_of(arguments)
-    taken = vars(arguments)
-    return upscale(Request(**{name: taken[name] for name in Request.__dataclass_fields__}))
+    Progress, a line for each failure and a summary go to stderr.
+    """
+    from lrfdn_arch.device import keep_freed_memory
+    from lrfdn_arch.progress import progress_bar, ticking
+    from lrfdn_arch.upscale.batch import run_jobs
+    from lrfdn_arch.upscale.jobs import Job, plan
+    from lrfdn_arch.upscale.upscaler import PictureUpscaler
+
+    keep_freed_memory()
+    target = _format(arguments)
+    _check_tiles(arguments.tile, arguments.overlap)
+    runtime = _open_runtime(arguments)
+    _check_scale(arguments.scale, runtime)
+    planned = plan(arguments.inputs, arguments.out, target, f"_x{runtime.scale}")
+    total = len(planned.jobs)
+    states: list[str] = []
+    terminal = sys.stderr.isatty()
+    with progress_bar(total, unit="", log=False) as bar, ticking(bar):
+
+        def on_start(job: Job) -> None:
+            bar.set_description(f"{len(states) + 1}/{total} {Path(job.name).name}")
+
+        for outcome in run_jobs(
+            planned.jobs,
+            PictureUpscaler(runtime, arguments.tile, arguments.overlap, bar.update),
+            target,
+            scale=runtime.scale,
+            prepare=lambda picture: _prepared(picture, arguments),
+            overwrite=arguments.overwrite,
+            on_start=on_start,
+        ):
+            states.append(outcome.state)
+            bar.update(len(states) - bar.n)
+            if outcome.state == "failed":
+                planned.failures.append(outcome.reason)
+            elif outcome.state == "done" and outcome.reason:
+                planned.warnings.append(outcome.reason)
+            if not terminal:
+                text = outcome.job.target if outcome.state == "done" else outcome.reason
+                line = f"[{len(states)}/{total}] {outcome.state}: {text}"
+                print(line, file=sys.stderr, flush=True)
+    print(_summary(states, planned.warnings, planned.failures), file=sys.stderr)
+    return EXIT_FAILURES if planned.failures else 0
+
+
+def _format(arguments: argparse.Namespace) -> "Format":
+    from lrfdn_arch.upscale.formats import format_of
+    from lrfdn_arch.upscale.jobs import is_file_name
+    from lrfdn_arch.upscale.picture_files import STREAM
+
+    out, name = arguments.out, arguments.format
+    suffix = out.suffix if is_file_name(out) and out != STREAM else None
+    if suffix and name and format_of(name) != format_of(suffix):
+        raise ValueError(f"--format {name} and --out {out} differ: leave one out")
+    return format_of(name or suffix or "png", arguments.quality)
+
+
+def _check_tiles(tile: int | None, overlap: int) -> None:
+    from lrfdn_arch.inference.tiling import SMALLEST_TILE
+
+    if overlap < 0:
+        raise ValueError(f"--overlap must not be negative, got {overlap}")
+    if tile and tile < max(SMALLEST_TILE, overlap + SMALLEST_TILE // 4):
+        raise ValueError(
+            f"--tile {tile} is too small: at least {SMALLEST_TILE}, and {SMALLEST_TILE // 4} more "
+            f"than --overlap, which is {overlap}"
+        )
+
+
+def _open_runtime(arguments: argparse.Namespace) -> "Runtime":
+    from lrfdn_arch.device import choose_device
+    from lrfdn_arch.inference.fastest import open_fastest
+    from lrfdn_arch.inference.runtimes import open_runtime, runs_on_gpus
+    from lrfdn_arch.weights import find_weights, load_network
+
+    path, name = find_weights(arguments.weights), arguments.runtime
+    device, precision = arguments.device, arguments.precision
+    network_g = network_of(arguments)
+    if path.suffix.lower() == ".onnx":
+        from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
+
+        if name not in ("auto", "onnx"):
+            raise ValueError(f"{path} is an ONNX model: --runtime {name} cannot run it")
+        return OnnxRuntime(path, device=choose_device(device, gpu=runs_on_gpus("onnx")))
+    network = load_network(path, network_g=network_g)
+    if name == "auto":
+        return open_fastest(network, device=device, precision=precision)
+    return open_runtime(network, name, precision=precision or "fp32", device=device)
+
+
+def _check_scale(scale: int | None, runtime: "Runtime") -> None:
+    if scale is not None and scale != runtime.scale:
+        raise ValueError(
+            f"--scale {scale}: the weights fix the factor, and these enlarge x{runtime.scale}. "
+            f"Give --weights of a network trained for x{scale}, or shrink the x{runtime.scale} "
+            "result"
+        )
+
+
+def _prepared(picture: "Picture", arguments: argparse.Namespace) -> "Picture":
+    import numpy as np
+
+    pixels = picture.pixels
+    if arguments.drop_alpha and picture.has_alpha:
+        pixels = pixels[..., :-1]
+    if arguments.depth == 8 and picture.is_16_bit:
+        pixels = np.round(pixels / 257.0).astype(np.uint8)
+    return replace(picture, pixels=np.ascontiguousarray(pixels))
+
+
+def _summary(states: Sequence[str], warnings: Sequence[str], failures: Sequence[str]) -> str:
+    counts = [f"{states.count('done')} upscaled"]
+    if skipped := states.count("skipped"):
+        counts.append(f"{skipped} exist already (--overwrite replaces them)")
+    if failures:
+        counts.append(f"{len(failures)} failed:")
+    lines = [f"warning: {line}" for line in warnings] + [f"error: {line}" for line in failures]
+    return "\n".join([", ".join(counts), *lines])

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 # Pillow reads 40 more formats, among them EPS, which it hands to Ghostscript.
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM", "GIF", "AVIF")
 LIMIT_VARIABLE = "LRFDN_MAX_PIXELS"
 _BYTES_PER_PIXEL = 16  # more than any of the formats stores, metadata included
 _opening = threading.Lock()  # `catch_warnings` changes a global list
@@ -48,6 +48,11 @@ def check_pixels(width: int, height: int) -> None:
         )
 
 
+def max_bytes() -> int:
+    """Return the largest size in bytes that an image file may have."""
+    return _BYTES_PER_PIXEL * max_pixels()
+
+
 def open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file, of a size that an image may have, for reading.
 
@@ -59,7 +64,7 @@ def open_regular(path: Path) -> io.BufferedReader:
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
         kind = kinds.get(stat.S_IFMT(info.st_mode), "a device")
         raise ValueError(f"{path}: expected a regular file, found {kind}")
-    if info.st_size > _BYTES_PER_PIXEL * max_pixels():
+    if info.st_size > max_bytes():
         raise ValueError(f"{path}: {info.st_size:,} bytes are more than an image may have")
     return path.open("rb")
 

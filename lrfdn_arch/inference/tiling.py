@@ -13,7 +13,7 @@ the whole image on a photograph of 481x321, released weights, LRFDN / RFDN:
     without windows        .       3e-2    .       2e-2    .
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -78,7 +78,12 @@ def upscale_tiled(runtime: Runtime, lq: Tensor, *, tile: int, overlap: int) -> T
 
 
 def upscale_in_bands(
-    runtime: Runtime, lq: Tensor, *, tile: int, overlap: int = DEFAULT_OVERLAP
+    runtime: Runtime,
+    lq: Tensor,
+    *,
+    tile: int,
+    overlap: int = DEFAULT_OVERLAP,
+    on_tile: Callable[[float], object] = lambda share: None,
 ) -> Iterator[Tensor]:
     """Upscale one image tile by tile and give it band by band, from top to bottom.
 
@@ -87,6 +92,7 @@ def upscale_in_bands(
         lq: (C, H, W), float32 in [0, 1].
         tile: side of a tile in LR pixels, overlap included.
         overlap: LR pixels that neighbours share, at least.
+        on_tile: called after each tile with its share of the image; the shares add up to 1.
 
     Yields:
         (C, rows, W*scale), float32 on the CPU, not clamped; together H*scale rows. They are the
@@ -103,8 +109,12 @@ def upscale_in_bands(
     shares = _shares(rows, runtime.scale)
     along = _shares(columns, runtime.scale)
     leftover: Tensor | None = None
+
+    def advance() -> None:
+        on_tile(1 / (len(rows) * len(columns)))
+
     for number, (row, down) in enumerate(zip(rows, shares, strict=True)):
-        band = _band(runtime, lq, row, down, columns, along)  # (C, h*scale, W*scale)
+        band = _band(runtime, lq, row, down, columns, along, advance)  # (C, h*scale, W*scale)
         if leftover is not None:
             band[:, : leftover.shape[1]] += leftover
         if number + 1 == len(rows):
@@ -117,19 +127,28 @@ def upscale_in_bands(
 
 
 def _band(
-    runtime: Runtime, lq: Tensor, row: Span, down: Tensor, columns: list[Span], along: list[Tensor]
+    runtime: Runtime,
+    lq: Tensor,
+    row: Span,
+    down: Tensor,
+    columns: list[Span],
+    along: list[Tensor],
+    on_tile: Callable[[], object],
 ) -> Tensor:
     """Return one row of tiles, blended sideways and weighted for blending up and down."""
     scale = runtime.scale
     height, width = lq.shape[-2:]
     if (row.start, row.stop) == (0, height) and len(columns) == 1:
-        return _run(runtime, lq, None)
+        sr = _run(runtime, lq, None)
+        on_tile()
+        return sr
     band = torch.zeros(lq.shape[0], (row.stop - row.start) * scale, width * scale)
     for column, weights in zip(columns, along, strict=True):
         piece = lq[:, row.start : row.stop, column.start : column.stop]
         sr = _run(runtime, piece, Window(row.start, column.start, height, width))
         weighted = sr * (down.view(-1, 1) * weights)
         band[..., column.start * scale : column.stop * scale] += weighted
+        on_tile()
     return band
 
 

@@ -3,14 +3,16 @@
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lrfdn_arch.files import remove_unfinished
 from lrfdn_arch.text import error_message
 from lrfdn_arch.upscale.formats import Format, check_holds
-from lrfdn_arch.upscale.image_files import read_picture, write_picture
 from lrfdn_arch.upscale.jobs import Job
 from lrfdn_arch.upscale.picture import Picture
+from lrfdn_arch.upscale.picture_files import STREAM, read_picture, write_picture
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ def run_jobs(
     scale: int,
     prepare: Callable[[Picture], Picture] = lambda picture: picture,
     overwrite: bool = False,
+    on_start: Callable[[Job], object] = lambda job: None,
 ) -> Iterator[Outcome]:
     """Run the jobs in order and yield the outcome of each; an error ends only its own job.
 
@@ -48,20 +51,27 @@ def run_jobs(
         scale: how much larger ``upscale`` makes a picture.
         prepare: changes a picture before it is upscaled (drops alpha, reduces depth).
         overwrite: replace existing results, except those that are the source of another job.
+        on_start: called with a job before it runs.
     """
+    for folder in {job.target.parent for job in jobs if job.target != STREAM}:
+        with suppress(OSError):  # the job reports it
+            remove_unfinished(folder)
     sources = {os.path.realpath(job.source) for job in jobs}
     for job in jobs:
+        on_start(job)
+        to_file = job.target != STREAM
         try:
-            if job.target.exists() and not overwrite:
+            if to_file and job.target.exists() and not overwrite:
                 outcome = Outcome(job, "skipped", f"{job.target} exists (--overwrite replaces it)")
-            elif os.path.realpath(job.target) in sources:
-                reason = f"{job.source}: would overwrite {job.target}, which is also an input"
+            elif to_file and os.path.realpath(job.target) in sources:
+                reason = f"{job.name}: would overwrite {job.target}, which is also an input"
                 outcome = Outcome(job, "failed", reason)
             else:
                 picture = prepare(read_picture(job.source))
                 # Errors that can be found before the work should not come after it.
                 check_holds(format, picture, scale)
-                _make_writable(job.target.parent)
+                if to_file:
+                    _make_writable(job.target.parent)
                 write_picture(job.target, upscale(picture), format)
                 outcome = Outcome(job, "done", _warning(job, picture))
         except (ValueError, OSError, MemoryError) as error:
@@ -76,13 +86,11 @@ def _make_writable(folder: Path) -> None:
 
 
 def _warning(job: Job, picture: Picture) -> str:
-    if not picture.has_more:
-        return ""
-    return f"{job.source}: contains several pages or frames; only the first was upscaled"
+    return f"{job.name}: {'; '.join(picture.omitted)}" if picture.omitted else ""
 
 
 def _one_line(job: Job, error: Exception) -> str:
     text = " ".join(error_message(error).split())
     if isinstance(error, MemoryError):
         text = f"not enough memory ({text}); give a smaller --tile"
-    return text if str(job.source) in text else f"{job.source}: {text}"
+    return text if job.name in text else f"{job.name}: {text}"

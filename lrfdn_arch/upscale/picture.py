@@ -1,10 +1,12 @@
-"""A picture in memory: its pixels as they should be seen, and their colour profile."""
+"""A picture in memory: its pixels as they should be seen, their colour profile and EXIF."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+MORE_PAGES = "contains several pages or frames; only the first was upscaled"
 
 
 @dataclass(frozen=True)
@@ -15,12 +17,14 @@ class Picture:
         pixels: (H, W, C), uint8 or uint16; C is 1 for grey, 3 for RGB, and one more with alpha,
             which comes last. Colours are not premultiplied by alpha.
         icc: the ICC profile of the colours, if there is one.
-        has_more: whether the file contains further pages or frames, which are left out.
+        exif: what :func:`lrfdn_arch.upscale.exif.kept_exif` keeps of the file's EXIF.
+        omitted: what of the file is left out, in sentences about the file without their subject.
     """
 
     pixels: NDArray[Any]
     icc: bytes | None = None
-    has_more: bool = False
+    exif: bytes | None = None
+    omitted: tuple[str, ...] = ()
 
     @property
     def has_alpha(self) -> bool:

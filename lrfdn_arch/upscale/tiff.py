@@ -4,13 +4,15 @@ import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lrfdn_arch.upscale.picture import Picture, upright
+from lrfdn_arch.data.image_files import check_pixels
+from lrfdn_arch.upscale.exif import Exif, read_exif, tiff_with_exif
+from lrfdn_arch.upscale.picture import MORE_PAGES, Picture, upright
 from lrfdn_arch.upscale.transparency import unmultiplied
 
 _ORIENTATION, _ICC_PROFILE = 0x0112, 0x8773
@@ -19,76 +21,80 @@ _COLOURS = {"MINISBLACK": 1, "MINISWHITE": 1, "RGB": 3}
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # kinds of alpha in the tag ExtraSamples
 
 
-class UnsupportedError(ValueError):
-    """A file cannot be read; the message continues a sentence that begins with its name."""
+class _UnsupportedError(ValueError):
+    """The message says what about the file cannot be read."""
 
 
-def read_16_bit_tiff(file: BinaryIO) -> Picture | None:
-    """Return the first page.
+def read_16_bit_tiff(data: bytes) -> Picture | None:
+    """Return the first page of a file.
 
     Returns None for other formats, for 8 bits or less, and where the tags are too damaged to tell;
-    Pillow then says what is wrong. ``file`` is then at its start.
+    Pillow then says what is wrong.
 
     Raises:
-        UnsupportedError: the kind of pixels is not supported, or they are damaged.
+        ValueError: the kind of pixels is not supported, or they are damaged.
     """
-    signature = file.read(4)
-    file.seek(0)
-    if signature not in _SIGNATURES:
+    if not data.startswith(_SIGNATURES):
         return None
     import tifffile
 
     try:
-        with _silent("tifffile"), tifffile.TiffFile(file) as tiff:
+        with _silent("tifffile"), tifffile.TiffFile(io.BytesIO(data)) as tiff:
             page = tiff.pages.first
-            if page.dtype is not None and page.dtype not in (np.uint8, np.bool_):
-                _check_supported(page)
-                return _picture(page, has_more=len(tiff.pages) > 1)
-    except (UnsupportedError, MemoryError):
+            if page.dtype is None or page.dtype in (np.uint8, np.bool_):
+                return None
+            _check_supported(page)
+            exif = Exif() if tiff.is_bigtiff else read_exif(lambda: _load_exif(data))
+            return _picture(page, exif, (MORE_PAGES,) if len(tiff.pages) > 1 else ())
+    except (_UnsupportedError, MemoryError):
         raise
     except Exception:  # damaged tags raise anything
-        pass
-    file.seek(0)
-    return None
+        return None
 
 
 def _check_supported(page: Any) -> None:
     if page.dtype != np.uint16:
-        raise UnsupportedError(
+        raise _UnsupportedError(
             f"contains {page.dtype} values, which are not supported; convert it to unsigned 8 or "
             "16 bits"
         )
     colours = getattr(page.photometric, "name", str(page.photometric))
     if _COLOURS.get(colours, 1 << 16) > page.samplesperpixel:
-        raise UnsupportedError(
+        raise _UnsupportedError(
             f"contains 16-bit {colours} with {page.samplesperpixel} channels, which is not "
             "supported; convert it to grey or RGB"
         )
     if page.bitspersample != 16:
-        raise UnsupportedError(
+        raise _UnsupportedError(
             f"contains {page.bitspersample} bits per channel, which are not supported; convert it "
             "to 8 or 16"
         )
-    limit = 2 * (Image.MAX_IMAGE_PIXELS or page.imagewidth * page.imagelength)
-    if page.imagedepth != 1 or page.imagewidth * page.imagelength > limit:
-        raise UnsupportedError(
-            f"has more pixels than an image should have ({page.imagewidth}x{page.imagelength}, "
-            f"depth {page.imagedepth})"
-        )
+    if page.imagedepth != 1:
+        raise _UnsupportedError(f"contains a volume of depth {page.imagedepth}, not an image")
+    try:
+        check_pixels(page.imagewidth, page.imagelength)
+    except ValueError as error:
+        raise _UnsupportedError(str(error)) from error
 
 
-def _picture(page: Any, *, has_more: bool) -> Picture:
+def _picture(page: Any, exif: Exif, omitted: tuple[str, ...]) -> Picture:
     try:
         planes = page.asarray(squeeze=False)[:, 0]  # (planes, H, W, samples), either of them 1
     except MemoryError:
         raise
     except Exception as error:  # each compression has exceptions of its own
-        raise UnsupportedError(f"is damaged or truncated ({error})") from error
+        raise _UnsupportedError(f"damaged image: {error}") from error
     pixels = np.moveaxis(planes, 0, 2).reshape(*planes.shape[1:3], page.samplesperpixel)
     profile = page.tags.valueof(_ICC_PROFILE)
     orientation = page.tags.valueof(_ORIENTATION, default=1)
     pixels = upright(_colours_and_alpha(pixels, page), orientation)
-    return Picture(pixels, bytes(profile) if profile else None, has_more)
+    return Picture(pixels, bytes(profile) if profile else None, exif.kept, omitted + exif.omitted)
+
+
+def _load_exif(data: bytes) -> Image.Exif:
+    exif = Image.Exif()
+    exif.load(data)  # EXIF is a TIFF without pixels
+    return exif
 
 
 def _colours_and_alpha(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
@@ -118,18 +124,23 @@ def _silent(name: str) -> Iterator[None]:
         logger.disabled = before
 
 
-def encode_16_bit_tiff(pixels: NDArray[Any], icc: bytes | None) -> bytes:
-    """Encode (H, W, C), uint16, losslessly."""
+def encode_tiff(pixels: NDArray[Any], icc: bytes | None, exif: bytes | None) -> bytes:
+    """Encode (H, W) or (H, W, C), uint8 or uint16, losslessly."""
     import tifffile
 
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
     buffer = io.BytesIO()
     tifffile.imwrite(
         buffer,
-        pixels[..., 0] if pixels.shape[2] == 1 else pixels,
-        photometric="rgb" if pixels.shape[2] >= 3 else "minisblack",
-        planarconfig="contig" if pixels.shape[2] > 1 else None,
+        pixels,
+        photometric="rgb" if channels >= 3 else "minisblack",
+        planarconfig="contig" if channels > 1 else None,
         iccprofile=icc,
         compression="zlib",
-        extrasamples=["unassalpha"] if pixels.shape[2] in (2, 4) else None,
+        predictor=True,
+        extrasamples=["unassalpha"] if channels in (2, 4) else None,
+        byteorder="<",
+        metadata=None,  # no description in tifffile's own terms
+        software=False,
     )
-    return buffer.getvalue()
+    return tiff_with_exif(buffer.getvalue(), exif) if exif else buffer.getvalue()

@@ -1,5 +1,6 @@
 """Upscale one picture with a runtime: grey, alpha and 16 bits, whole or in tiles."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,16 +30,19 @@ class PictureUpscaler:
         tile: side of a tile in input pixels, 0 for whole pictures, None to choose it by the free
             memory when a picture is upscaled.
         overlap: input pixels that neighbouring tiles share.
+        on_tile: called after each tile with its share of the picture; the shares add up to 1.
     """
 
     runtime: Runtime
     tile: int | None = None
     overlap: int = DEFAULT_OVERLAP
+    on_tile: Callable[[float], object] = lambda share: None
 
     def __call__(self, picture: Picture) -> Picture:
         """Return the picture enlarged ``scale`` times, with the same depth, channels and profile.
 
         Raises:
+            ValueError: the network's result is not finite.
             MemoryError: there is not enough memory for these tiles.
         """
         pixels, scale = picture.pixels, self.runtime.scale
@@ -48,8 +52,8 @@ class PictureUpscaler:
             out = np.empty((height * scale, width * scale, channels), pixels.dtype)
             if picture.has_alpha:
                 colours = with_hidden_filled(pixels[..., :-1], pixels[..., -1])
-                self._upscale(colours, tile, out[..., :-1])
-                self._upscale(pixels[..., -1:], tile, out[..., -1:])
+                self._upscale(colours, tile, out[..., :-1], share=0.5)
+                self._upscale(pixels[..., -1:], tile, out[..., -1:], share=0.5)
             else:
                 self._upscale(pixels, tile, out)
         return replace(picture, pixels=out)
@@ -65,7 +69,9 @@ class PictureUpscaler:
             return self.tile
         return automatic_tile(height, width, self.runtime, held)
 
-    def _upscale(self, pixels: NDArray[Any], tile: int, out: NDArray[Any]) -> None:
+    def _upscale(
+        self, pixels: NDArray[Any], tile: int, out: NDArray[Any], share: float = 1
+    ) -> None:
         """Upscale (H, W, 1 or 3) into ``out``; grey is repeated, or colours averaged, as needed.
 
         Bands are processed in place, so that nothing but ``out`` has the size of the result.
@@ -73,13 +79,26 @@ class PictureUpscaler:
         channels = pixels.shape[2]
         if pixels.min() == pixels.max() and channels == 1:  # usually opaque alpha
             out[...] = pixels.flat[0]
+            self.on_tile(share)
             return
         largest = np.iinfo(pixels.dtype).max
         lq = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32)).div_(largest)
         if lq.shape[0] != self.runtime.channels:
             lq = lq.mean(dim=0, keepdim=True).expand(self.runtime.channels, -1, -1)
+        half = self.runtime.precision == "fp16"
         row = 0
-        for band in upscale_in_bands(self.runtime, lq, tile=tile, overlap=self.overlap):
+        for band in upscale_in_bands(
+            self.runtime,
+            lq,
+            tile=tile,
+            overlap=self.overlap,
+            on_tile=lambda part: self.on_tile(part * share),
+        ):
+            if not band.sum().isfinite():
+                raise ValueError(
+                    "the network's result is not finite (NaN or infinite): the weights are damaged"
+                    + (", or --precision fp16 is too small for them" if half else "")
+                )
             if channels < band.shape[0]:
                 band = band.mean(dim=0, keepdim=True)
             rows = band.numpy()

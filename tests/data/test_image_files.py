@@ -14,7 +14,7 @@ from small_lmdbs import photograph, png_claiming
 from lrfdn_arch.data.image_files import open_image, open_regular, read_image_file
 
 PIXELS = photograph(24, 32)
-SUPPORTED = ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM"]
+SUPPORTED = ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM", "GIF", "AVIF"]
 
 
 def encoded(kind: str) -> bytes:

@@ -1,8 +1,10 @@
 """Which pictures are taken and where they go, and that no fault of one spoils the rest."""
 
 import errno
-import io
 import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lrfdn_arch import entry
+from lrfdn_arch.cli import main
 from lrfdn_arch.files import replacing
-from lrfdn_arch.upscale import folder as command
 from lrfdn_arch.upscale.batch import Outcome, run_jobs
 from lrfdn_arch.upscale.formats import format_of
-from lrfdn_arch.upscale.image_files import read_picture
-from lrfdn_arch.upscale.jobs import Job, plan
+from lrfdn_arch.upscale.jobs import plan
 from lrfdn_arch.upscale.picture import Picture
+from lrfdn_arch.upscale.picture_files import read_picture
 
 PNG = format_of("png")
 
@@ -44,9 +47,9 @@ def do(
     upscale: Callable[[Picture], Picture] = doubled,
     overwrite: bool = False,
 ) -> tuple[list[Outcome], list[str]]:
-    jobs, faults = plan(inputs, out, format_of(format), "_x2")
-    outcomes = run_jobs(jobs, upscale, format_of(format), scale=2, overwrite=overwrite)
-    return list(outcomes), faults
+    made = plan(inputs, out, format_of(format), "_x2")
+    outcomes = run_jobs(made.jobs, upscale, format_of(format), scale=2, overwrite=overwrite)
+    return list(outcomes), made.failures
 
 
 @pytest.mark.parametrize("out", [".", "big", "sub/big", "../in/big", "link"])
@@ -157,10 +160,9 @@ def test_a_folder_that_takes_no_files_is_found_before_the_work(
     assert "out: the folder is not writable" in outcome.reason
 
 
-@pytest.mark.parametrize("out", ["taken", "taken/below"])
-def test_an_out_that_is_a_file_is_found_before_the_work(tmp_path: Path, out: str) -> None:
+def test_an_out_below_a_file_is_found_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
-    ((outcome,), _) = do([save(tmp_path / "a.png")], tmp_path / out, upscale=never)
+    ((outcome,), _) = do([save(tmp_path / "a.png")], tmp_path / "taken" / "below", upscale=never)
     assert outcome.state == "failed"
     assert "taken" in outcome.reason
 
@@ -176,30 +178,86 @@ def test_no_source_is_replaced_before_it_is_read(tmp_path: Path) -> None:
     assert [outcome.state for outcome in outcomes] == ["skipped", "skipped"]
 
 
-def test_pages_left_out_are_told(tmp_path: Path, weights: Path) -> None:
+def lrfdn_upscale(*arguments: object) -> int:
+    return entry.run(main, ["upscale", "--runtime", "eager", *map(str, arguments)])
+
+
+def test_pages_left_out_are_reported(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
-    report = io.StringIO()
-    request = command.Request([tmp_path / "a.tif"], weights=str(weights), runtime="eager")
-    assert command.upscale(request, report) == 0
+    assert lrfdn_upscale(tmp_path / "a.tif", "--weights", weights) == 0
     line = f"warning: {tmp_path / 'a.tif'}: contains several pages or frames; only the first"
-    assert sum(text.startswith(line) for text in report.getvalue().splitlines()) == 1
+    assert sum(text.startswith(line) for text in capsys.readouterr().err.splitlines()) == 1
     assert read_picture(tmp_path / "a_x2.png").pixels.shape == (16, 16, 3)
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+def test_an_out_that_is_another_file_is_a_mistake_of_the_whole_call(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, taken = save(tmp_path / "a.png"), tmp_path / "notes.txt"
+    taken.write_text("notes")
+    assert lrfdn_upscale(source, "--out", taken, "--weights", weights) == 2
+    assert "notes.txt is a file, but not an image: give a folder" in capsys.readouterr().err
 
 
-def test_brackets_in_names_are_shown(tmp_path: Path) -> None:
-    job, report = Job(tmp_path / "holiday [final].png", tmp_path / "a.png"), Terminal()
-    with command._progress(report, [job]) as shown:
-        list(shown([Outcome(job, "done")]))
-    assert "holiday [final].png" in report.getvalue()
+def test_pictures_of_unsupported_formats_are_named(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png")
+    for name in ("b.HEIC", "deep/c.svg", "notes.txt", ".hidden.jxl", "d.psd"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    made = plan([tmp_path / "in"], tmp_path / "out", PNG, "_x2")
+    assert [job.source.name for job in made.jobs] == ["a.png"]
+    assert not made.failures
+    (warning,) = made.warnings
+    assert warning.startswith("3 pictures of unsupported formats: ")
+    assert all(name in warning for name in ("b.HEIC", "c.svg", "d.psd"))
 
 
-def test_an_out_that_is_a_file_is_a_mistake_of_the_whole_call(tmp_path: Path) -> None:
-    taken = save(tmp_path / "a.png")
-    with pytest.raises(ValueError, match=r"--out .*a\.png is a file: give a folder"):
-        command.upscale(command.Request([taken], out=taken), io.StringIO())
+def test_gif_and_avif_in_a_folder_are_upscaled(tmp_path: Path) -> None:
+    for name in ("a.gif", "b.avif"):
+        save(tmp_path / "in" / name, (16, 16))
+    outcomes, faults = do([tmp_path / "in"], tmp_path / "out")
+    assert [outcome.state for outcome in outcomes] == ["done", "done"], outcomes
+    assert not faults
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "broken link", "loop"])
+def test_what_is_not_a_regular_file_is_an_error_and_is_not_waited_for(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "in" / "odd.png"
+    good = save(tmp_path / "in" / "z.png")
+    if kind == "pipe":
+        os.mkfifo(odd)
+    elif kind == "socket":
+        monkeypatch.chdir(odd.parent)  # a socket's path is short
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(odd.name)
+    else:
+        odd.symlink_to({"device": "/dev/zero", "broken link": "absent"}.get(kind, odd.name))
+    outcomes, faults = do([good.parent])
+    assert [outcome.state for outcome in outcomes] == ["failed", "done"]
+    assert "odd.png" in outcomes[0].reason
+    assert not faults
+    outcomes, faults = do([odd])
+    assert len([outcome for outcome in outcomes if outcome.state == "failed"] + faults) == 1
+
+
+def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    code = """
+import os, pathlib, signal, sys
+from lrfdn_arch.files import replacing
+with replacing(pathlib.Path(sys.argv[1])) as temporary:
+    temporary.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    source, out = save(tmp_path / "a.png"), tmp_path / "out"
+    out.mkdir()
+    subprocess.run([sys.executable, "-c", code, str(out / "a_x2.png")], check=False)
+    assert len(list(out.iterdir())) == 1
+    outcomes, _ = do([source], out)
+    assert [outcome.state for outcome in outcomes] == ["done"]
+    assert [path.name for path in out.iterdir()] == ["a_x2.png"]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
 from lrfdn_arch.upscale.formats import FORMATS, check_holds, format_of
-from lrfdn_arch.upscale.image_files import read_picture, write_picture
-from lrfdn_arch.upscale.picture import Picture
+from lrfdn_arch.upscale.picture import MORE_PAGES, Picture
+from lrfdn_arch.upscale.picture_files import read_picture, write_picture
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GREY_ICC = ICC[:16] + b"GRAY" + ICC[20:]
@@ -128,13 +128,13 @@ def test_truncated_files_are_named(tmp_path: Path, suffix: str, kept: float) -> 
     Image.fromarray(pixels(3, np.uint8, (64, 64))).save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole)) if kept < 1 else int(kept)])
-    with pytest.raises(ValueError, match=rf"cut\{suffix} is (not an image|damaged)"):
+    with pytest.raises(ValueError, match=rf"cut\{suffix}: (not an image|damaged image)"):
         read_picture(path)
 
 
 def test_a_file_that_is_no_image_and_a_missing_one(tmp_path: Path) -> None:
     (tmp_path / "notes.png").write_text("no image")
-    with pytest.raises(ValueError, match=r"notes\.png is not an image"):
+    with pytest.raises(ValueError, match=r"notes\.png: not an image"):
         read_picture(tmp_path / "notes.png")
     with pytest.raises(FileNotFoundError):
         read_picture(tmp_path / "absent.png")
@@ -160,16 +160,29 @@ def test_values_that_would_be_clipped_are_refused(
         read_picture(tmp_path / "a.tif")
 
 
-@pytest.mark.parametrize(("mode", "format"), [("I", "PPM"), ("F", "SPIDER")])
-def test_modes_of_pillow_that_would_be_clipped_are_refused(
-    tmp_path: Path, mode: str, format: str
-) -> None:
-    # Formats that only Pillow reads reach it under any name. Saved under another first, since
-    # Pillow registers the ending of a SPIDER file as SPIDER's.
-    Image.new(mode, (8, 8), 200).save(tmp_path / "a.other", format)
-    (tmp_path / "a.other").rename(tmp_path / "a.png")
-    with pytest.raises(ValueError, match=rf"a\.png contains .*mode {mode}"):
+def test_modes_of_pillow_that_would_be_clipped_are_refused(tmp_path: Path) -> None:
+    Image.new("I", (8, 8), 200).save(tmp_path / "a.png", "PPM")
+    with pytest.raises(ValueError, match=r"a\.png: contains values of more than 8 bits .*mode I"):
         read_picture(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("format", ["EPS", "PCX", "ICO", "PDF"])
+def test_formats_that_are_not_supported_are_not_opened(tmp_path: Path, format: str) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.other", format)
+    (tmp_path / "a.other").rename(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png: not an image, or not of a supported format"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_the_limit_of_pixels_counts_for_16_bits_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("png", "tif"):
+        write_picture(tmp_path / f"a.{name}", Picture(pixels(3, np.uint16)), format_of(name))
+    monkeypatch.setenv("LRFDN_MAX_PIXELS", "34")
+    for name in ("png", "tif"):
+        with pytest.raises(ValueError, match=rf"a\.{name}: 7x5 pixels are more than the limit"):
+            read_picture(tmp_path / f"a.{name}")
 
 
 @pytest.mark.parametrize("kept", range(4, 100, 8))
@@ -182,7 +195,7 @@ def test_tiffs_with_their_tags_at_the_end_are_named_when_cut(tmp_path: Path, kep
     for path in tmp_path.iterdir():
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) * kept // 100])
-        with pytest.raises(ValueError, match=rf"{path.name} is (not an image|damaged)"):
+        with pytest.raises(ValueError, match=rf"{path.name}: (not an image|damaged image)"):
             read_picture(path)
 
 
@@ -209,7 +222,7 @@ def test_strip_offsets_of_another_type_are_damage(tmp_path: Path, kind: int) -> 
     damaged = bytearray(path.read_bytes())
     damaged[damaged.index(b"\x11\x01\x04\0") + 2] = kind
     path.write_bytes(damaged)
-    with pytest.raises(ValueError, match=r"a\.tif is damaged"):
+    with pytest.raises(ValueError, match=r"a\.tif: damaged image"):
         read_picture(path)
 
 
@@ -221,7 +234,7 @@ def test_damage_is_told_by_exceptions_alone(
     damaged = bytearray(path.read_bytes())
     damaged[7] = 255  # of the offset of the tags
     path.write_bytes(damaged)
-    with pytest.raises(ValueError, match=r"a\.tif is"):
+    with pytest.raises(ValueError, match=r"a\.tif: "):
         read_picture(path)
     assert not caplog.records
 
@@ -239,9 +252,9 @@ def test_profiles_of_other_colours_are_dropped(tmp_path: Path, name: str) -> Non
 def test_a_picture_knows_that_its_file_holds_more(tmp_path: Path, name: str) -> None:
     frames = [Image.fromarray(pixels(3, np.uint8, (8, 8 + more))).resize((8, 8)) for more in (0, 1)]
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-    assert read_picture(tmp_path / name).has_more
+    assert read_picture(tmp_path / name).omitted == (MORE_PAGES,)
     frames[0].save(tmp_path / name)
-    assert not read_picture(tmp_path / name).has_more
+    assert not read_picture(tmp_path / name).omitted
 
 
 def test_sides_that_a_format_cannot_hold_are_refused() -> None:

@@ -11,8 +11,8 @@ from PIL import Image
 from test_picture_files import GREY_ICC, ICC, pixels
 
 from lrfdn_arch.upscale.formats import format_of
-from lrfdn_arch.upscale.image_files import read_picture, write_picture
-from lrfdn_arch.upscale.picture import Picture
+from lrfdn_arch.upscale.picture import MORE_PAGES, Picture
+from lrfdn_arch.upscale.picture_files import read_picture, write_picture
 
 
 def test_other_readers_agree_on_our_16_bit_files(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_truncated_16_bit_files_are_named(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"cut{suffix}"
     write_picture(path, Picture(pixels(3, np.uint16, (64, 64))), format_of(suffix))
     path.write_bytes(path.read_bytes()[:9000])
-    with pytest.raises(ValueError, match=rf"cut\{suffix} is (not an image|damaged)"):
+    with pytest.raises(ValueError, match=rf"cut\{suffix}: (not an image|damaged image)"):
         read_picture(path)
 
 
@@ -63,7 +63,7 @@ def test_premultiplied_16_bit_colours_are_divided_by_their_alpha(tmp_path: Path)
 
 def test_16_bit_tiff_of_other_colours_is_refused_by_name(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", pixels(4, np.uint16), photometric="separated")
-    with pytest.raises(ValueError, match=r"a\.tif contains 16-bit SEPARATED with 4 channels"):
+    with pytest.raises(ValueError, match=r"a\.tif: contains 16-bit SEPARATED with 4 channels"):
         read_picture(tmp_path / "a.tif")
 
 
@@ -103,5 +103,5 @@ def test_16_bit_pages_are_counted_too(tmp_path: Path) -> None:
     deep = pixels(3, np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", deep.transpose(2, 0, 1), photometric="minisblack")
     found = read_picture(tmp_path / "a.tif")
-    assert found.has_more
+    assert found.omitted == (MORE_PAGES,)
     np.testing.assert_array_equal(found.pixels, deep[..., :1])

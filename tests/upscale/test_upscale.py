@@ -1,7 +1,6 @@
 """The command: what comes out, what is kept, what goes on after a fault, what is refused."""
 
 import errno
-import io
 import resource
 import subprocess
 import sys
@@ -19,10 +18,9 @@ from lrfdn_arch.cli import main
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.evaluation.metrics import psnr_rgb
 from lrfdn_arch.inference.runtimes import open_runtime
-from lrfdn_arch.upscale.folder import Request, upscale
 from lrfdn_arch.upscale.formats import format_of
-from lrfdn_arch.upscale.image_files import read_picture, write_picture
 from lrfdn_arch.upscale.picture import Picture
+from lrfdn_arch.upscale.picture_files import read_picture, write_picture
 from lrfdn_arch.weights import find_weights
 
 
@@ -132,7 +130,7 @@ def test_one_bad_file_spoils_nothing_else(
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["good_x2.png"]
     summary = capsys.readouterr().err.split("1 upscaled, 4 failed:")[1].strip().splitlines()
     assert len(summary) == 4
-    for fragment in ("bad.png is not an image", "cut.png is damaged", "no images in this folder"):
+    for fragment in ("bad.png: not an image", "cut.png: damaged image", "no images in this folder"):
         assert sum(fragment in line for line in summary) == 1
     assert sum("absent.jpg: no such file" in line for line in summary) == 1
 
@@ -160,7 +158,10 @@ def test_a_format_that_cannot_hold_the_picture_is_named_and_helped(
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
-    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     source, written = save(tmp_path / "a.png"), Path.write_bytes
 
@@ -169,9 +170,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    report = io.StringIO()
-    assert upscale(Request([source], weights=str(weights), runtime="eager"), report) == 2
-    failure = report.getvalue().strip().splitlines()[-1]
+    assert run(source, "--weights", weights) == 2
+    failure = capsys.readouterr().err.strip().splitlines()[-1]
     assert failure.startswith("error:")
     assert "No space left on device" in failure
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "small.pth"]
