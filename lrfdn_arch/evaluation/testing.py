@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from lrfdn_arch.evaluation.metrics import basicsr_metrics, challenge_metrics
 from lrfdn_arch.evaluation.results import RESULTS_FILE, Dataset, ImageScore, Protocol, Results
 from lrfdn_arch.evaluation.upscaling import Upscale, has_own_test, through_model, through_network
 from lrfdn_arch.files import write_whole
-from lrfdn_arch.options import Placement, TestOptions, to_basicsr
+from lrfdn_arch.options import Placement, TestOptions, check_files, to_basicsr
 from lrfdn_arch.progress import progress_bar
 from lrfdn_arch.weights import load_into, read_state_dict
 
@@ -63,7 +63,7 @@ def test(
     device = choose_device(gpu=options.num_gpu != 0)
     opt = to_basicsr(options, root=root, placement=Placement(num_gpu=int(device.type == "cuda")))
     datasets = _chosen(opt["datasets"], only)
-    check_datasets(datasets)
+    check_files({**opt, "datasets": datasets}, ignore=("pretrain_network_g",))
     weights = opt["path"]["pretrain_network_g"]
     _check_weights(options, weights)
     print(f"{options.network_g.type} x{options.scale}, weights {weights}, on {device}", flush=True)
@@ -86,28 +86,6 @@ def results_table(images: Sequence[Measured]) -> str:
     rows = [[i.name, *i.metrics.values()] for i in sorted(images, key=lambda image: image.name)]
     rows.append(["average", *means.values()])
     return tabulate(rows, headers=["image", *means], tablefmt="github", floatfmt=".4f")
-
-
-def check_datasets(datasets: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise FileNotFoundError naming every folder or LMDB of ``datasets`` that is not there."""
-    missing = [
-        f"  datasets:{phase}:{key}: {path}"
-        for phase, dataset in datasets.items()
-        for key in ("dataroot_gt", "dataroot_lq", "dataroot")
-        for path in _as_list(dataset.get(key))
-        if not Path(path).exists()
-    ]
-    if missing:
-        raise FileNotFoundError(
-            "images are missing:\n"
-            + "\n".join(missing)
-            + "\ndatasets/README.md says where each set comes from and the command that makes it; "
-            "the first lines of the option file say which it needs"
-        )
-
-
-def _as_list(paths: str | list[str] | None) -> list[str]:
-    return [paths] if isinstance(paths, str) else paths or []
 
 
 def _chosen(datasets: dict[str, Any], only: Sequence[str] | None) -> dict[str, Any]:

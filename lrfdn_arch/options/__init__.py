@@ -6,7 +6,7 @@
 Importing this package imports neither torch nor BasicSR.
 """
 
-from lrfdn_arch.options.basicsr_dict import Placement, to_basicsr
+from lrfdn_arch.options.basicsr_dict import Placement, check_files, to_basicsr
 from lrfdn_arch.options.faults import Fault, OptionsError
 from lrfdn_arch.options.loading import load_options
 from lrfdn_arch.options.root import Options, TestOptions, TrainOptions
@@ -18,6 +18,7 @@ __all__ = [
     "Placement",
     "TestOptions",
     "TrainOptions",
+    "check_files",
     "load_options",
     "to_basicsr",
 ]

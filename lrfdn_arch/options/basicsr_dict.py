@@ -1,7 +1,7 @@
 """The border to BasicSR, whose classes take the options as a plain dict and change it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,38 @@ def to_basicsr(
         "world_size": placement.world_size,
         "num_gpu": placement.num_gpu,
     }
+
+
+def check_files(opt: Mapping[str, Any], ignore: Collection[str] = ()) -> None:
+    """Check that every folder and file that the datasets and ``path`` name exists.
+
+    Args:
+        opt: what :func:`to_basicsr` returned.
+        ignore: keys of ``path`` whose weights are not needed.
+
+    Raises:
+        FileNotFoundError: naming all that do not.
+    """
+    named = {
+        f"datasets:{phase}:{key}": dataset.get(key)
+        for phase, dataset in opt["datasets"].items()
+        for key in _DATA_PATHS
+    } | {
+        f"path:{key}": value
+        for key, value in opt["path"].items()
+        if key.startswith("pretrain_network") and key not in ignore
+    }
+    missing = [
+        f"  {key}: {path}"
+        for key, value in named.items()
+        for path in ([value] if isinstance(value, str) else value or [])
+        if not Path(path).exists()
+    ]
+    if missing:
+        raise FileNotFoundError(
+            "not found:\n" + "\n".join(missing) + "\nThe first lines of the option file name what "
+            "it needs and the command that prepares it; see also datasets/README.md"
+        )
 
 
 def train_section(section: Mapping[str, Any]) -> Train:

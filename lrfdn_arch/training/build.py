@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from lrfdn_arch.data.sampler import EndlessSampler
 from lrfdn_arch.evaluation.measure import validation_loader
-from lrfdn_arch.options import Placement, TrainOptions, to_basicsr
+from lrfdn_arch.options import Placement, TrainOptions, check_files, to_basicsr
 from lrfdn_arch.training import checks
 from lrfdn_arch.training.best_metrics import BestMetrics
 from lrfdn_arch.training.checkpoint import load_state, restore_model
@@ -56,7 +56,7 @@ def build_trainer(
     opt = to_basicsr(options, root=root, placement=placement, auto_resume=auto_resume)
     folder = RunFolder(opt, options.logger.keep_last)
     path, notes = from_first(lambda: _state_to_resume(opt, folder), placement)
-    checks.check_files(opt, resuming=path is not None)
+    check_files(opt, ignore=("pretrain_network_g",) if path else ())  # the state has its weights
     train_set, validations = _datasets(options, opt, placement)
     checks.check_dataset(train_set, options, placement)
     state = load_state(path) if path else {}

@@ -12,36 +12,6 @@ from lrfdn_arch.text import first_few
 from lrfdn_arch.training.loader import global_batch
 
 
-def check_files(opt: dict[str, Any], resuming: bool) -> None:
-    """Check that every folder and file that the datasets and weights name exists.
-
-    Args:
-        opt: the options as BasicSR's dict.
-        resuming: the weights are read from a training state, so initial weights are not needed.
-
-    Raises:
-        FileNotFoundError: naming all that do not.
-    """
-    missing = [
-        f"  datasets:{phase}:{key}: {path}"
-        for phase, dataset in opt["datasets"].items()
-        for key in ("dataroot_gt", "dataroot_lq", "dataroot", "meta_info_file")
-        for path in _listed(dataset.get(key))
-        if not Path(path).exists()
-    ]
-    weights = opt["path"].get("pretrain_network_g")
-    if weights and not resuming and not Path(weights).is_file():
-        missing.append(f"  path:pretrain_network_g: {weights}")
-    teacher = opt["path"].get("pretrain_network_teacher")
-    if teacher and not Path(teacher).is_file():
-        missing.append(f"  path:pretrain_network_teacher: {teacher}")
-    if missing:
-        raise FileNotFoundError(
-            "not found:\n" + "\n".join(missing) + "\nThe first lines of the option file name what "
-            "it needs and the command that prepares it; see also datasets/README.md"
-        )
-
-
 def check_device(options: TrainOptions, placement: Placement) -> None:
     """Raise ValueError if the model needs GPUs that the processes do not have."""
     many_on_cpu = placement.distributed and placement.num_gpu == 0
@@ -158,7 +128,3 @@ def check_validation_set(phase: str, dataset: Any, options: TrainOptions) -> Non
 
 def _size(image: torch.Tensor) -> str:
     return "x".join(map(str, image.shape))
-
-
-def _listed(paths: str | list[str] | None) -> list[str]:
-    return [paths] if isinstance(paths, str) else list(paths or [])

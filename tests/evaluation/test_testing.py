@@ -138,7 +138,7 @@ def test_a_model_that_is_more_than_its_network_is_asked_itself(
         (["network_g:type=LRFDM"], ["unknown network", "did you mean 'LRFDN'?"]),
         (["datasets:test_1:type=PairedImgDataset"], ["did you mean 'PairedImageDataset'?"]),
         (["model_type=SRModle"], ["unknown model", "did you mean 'SRModel'?"]),
-        (["datasets:test_1:dataroot_gt=gone"], ["images are missing", "dataroot_gt: gone"]),
+        (["datasets:test_1:dataroot_gt=gone"], ["not found", "dataroot_gt: gone"]),
         (["network_g:num_feet=8"], ["num_feet", "did you mean 'num_feat'?"]),
         (["network_g:num_feat=12"], ["divisible by 8, got 12"]),
     ],
