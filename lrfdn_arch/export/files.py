@@ -19,7 +19,7 @@ from lrfdn_arch.inference.fuse import can_fuse, fuse
 from lrfdn_arch.weights import LoadedNetwork, find_weights, load_network, read_metadata
 from lrfdn_arch.weights.img_range import in_usual_range
 from lrfdn_arch.weights.loading import PaddedNetwork
-from lrfdn_arch.weights.reading import NETWORK
+from lrfdn_arch.weights.reading import CHECKSUM, NETWORK, checksum_of
 
 CHECKED_SIZES = ((1, 24, 32), (2, 15, 40), (1, 7, 9))  # batch, height, width; the last is padded
 TRACED_SIZES = ((1, 24, 32), (2, 40, 31))  # a trace keeps what the network does with such sizes
@@ -220,6 +220,7 @@ def _save_safetensors(state: Mapping[str, Tensor], path: Path, described: dict[s
     from safetensors.torch import save
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    described = described | {CHECKSUM: checksum_of(tensors)}
     with replacing(path) as beside:
         beside.write_bytes(save(tensors, described))  # its save_file hides the file from others
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lrfdn_arch.download import Download, fetch
 from lrfdn_arch.locks import locked
 from lrfdn_arch.prepare.archives import unpack_images
-from lrfdn_arch.prepare.download import Download, fetch
 from lrfdn_arch.text import first_few
 
 _DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K/"

@@ -7,7 +7,6 @@ that resuming takes, so one intact file is enough.
 """
 
 import pickle
-import zipfile
 from collections.abc import Mapping
 from copy import copy
 from io import BytesIO
@@ -19,6 +18,7 @@ from torch import nn
 
 from lrfdn_arch.files import write_whole
 from lrfdn_arch.training.state_checks import FORMAT, check_contents, check_fits
+from lrfdn_arch.weights.reading import is_whole_zip
 
 
 def networks_of(model: Any) -> dict[str, nn.Module]:
@@ -106,7 +106,7 @@ def load_state(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such training state (path: resume_state)")
-    if not is_whole(path):
+    if not is_whole_zip(path):
         raise ValueError(f"{path} is damaged or not a training state: its checksums do not agree")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -119,15 +119,6 @@ def load_state(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged or not a training state: {error}") from error
     check_contents(state, path)
     return state
-
-
-def is_whole(path: Path) -> bool:
-    """Return whether a file written by ``torch.save`` is complete and its checksums agree."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except Exception:  # anything, where bytes were changed
-        return False
 
 
 def restore_model(model: Any, state: Mapping[str, Any], path: Path) -> None:

@@ -1,9 +1,11 @@
 """Weights files of BasicSR, plain state dicts and safetensors, read without running their code."""
 
 import contextlib
+import hashlib
 import json
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from math import inf
 from pathlib import Path
@@ -14,6 +16,7 @@ from torch import Tensor
 
 # What a training checkpoint holds: raw weights, and their exponential moving average.
 RAW, EMA = "params", "params_ema"
+CHECKSUM = "sha256"  # of the tensors, in the metadata of this package's safetensors
 NETWORK = "network_g"  # and, from our training, the option file's section of that name
 # Left on names by DistributedDataParallel and torch.compile.
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
@@ -31,7 +34,8 @@ def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tenso
     Raises:
         FileNotFoundError: there is no such file.
         OSError: it cannot be read.
-        ValueError: it is damaged, wants to run code, holds no weights, or not those asked for.
+        ValueError: it is damaged, would run code when read, holds no weights or not those asked
+            for, or some of them are not finite.
     """
     return read_with_options(path, key)[0]
 
@@ -41,8 +45,7 @@ def read_with_options(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read weights as :func:`read_state_dict` does, and the ``network_g`` section they come from.
 
-    Checkpoints of our training have that section, our safetensors its ``img_range``; for all other
-    files it is empty.
+    Checkpoints and safetensors of this package contain that section; for other files it is empty.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -54,7 +57,40 @@ def read_with_options(
     if not state or not all(_is_named_tensor(*item) for item in state.items()):
         raise ValueError(f"{path} holds no network weights (a mapping from names to tensors)")
     named = {_without_prefix(name): value for name, value in state.items()}
+    _check_values(named, path)
     return named, _options(content, path)
+
+
+def checksum_of(state: Mapping[str, Tensor]) -> str:
+    """Return the sha256 of names, types, shapes and values of weights, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _check_values(state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that are larger than the file, sparse or quantized ones, and NaN or infinity.
+
+    A view can claim any size: ``torch.zeros(1).expand(10**10)`` takes a few bytes in a file.
+    """
+    size, limit = 0, 2 * path.stat().st_size + 2**20
+    for name, value in state.items():
+        if value.layout is not torch.strided or value.is_quantized or value.is_meta:
+            raise ValueError(f"{path}: {name} is not a plain dense tensor")
+        size += value.numel() * value.element_size()
+        if size > limit:
+            raise ValueError(f"{path} is damaged: its tensors claim more than the file can hold")
+    for name, value in state.items():
+        if value.is_complex():
+            raise ValueError(f"{path}: {name} is complex, expected floating-point weights")
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise ValueError(
+                f"{path}: {name} contains NaN or infinity: the file is damaged, or was saved by a "
+                "training that diverged"
+            )
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -76,8 +112,9 @@ def _options(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     if not isinstance(options, Mapping):
         return {}
     img_range = options.get("img_range", 1.0)
-    if not isinstance(img_range, int | float) or not 0 < img_range < inf:
-        raise ValueError(f"{path} says an img_range of {img_range!r}, expected a number above 0")
+    is_number = isinstance(img_range, int | float) and not isinstance(img_range, bool)
+    if not is_number or not 0 < img_range < inf:
+        raise ValueError(f"{path} has an img_range of {img_range!r}, expected a number above 0")
     return dict(options)
 
 
@@ -94,8 +131,10 @@ def _read(path: Path) -> Mapping[str, Any]:
         return _read_safetensors(path)
     if start not in (b"P", b"\x80"):  # a zip archive; before torch 1.6 a pickle
         raise ValueError(
-            f"{path} is no weights file: neither torch.save made it nor is it a .safetensors"
+            f"{path} is not a weights file: it is neither a torch.save file nor a .safetensors"
         )
+    if start == b"P":
+        _check_zip(path)
     return _read_torch(path)
 
 
@@ -107,12 +146,14 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
             described = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
-        raise ValueError(f"{path} is no whole safetensors file ({error})") from error
+        raise ValueError(f"{path} is not a complete safetensors file ({error})") from error
     if "fused" in described:
         raise ValueError(
             f"{path} is a fused export, which other programs read: give the plain weights it was "
             "made from"
         )
+    if CHECKSUM in described and described[CHECKSUM] != checksum_of(state):
+        raise ValueError(f"{path} is damaged: its tensors do not match its checksum")
     if NETWORK in described:
         return {RAW: state, NETWORK: _parsed(described[NETWORK], path)}
     if "architecture" not in described or "img_range" not in described:
@@ -130,6 +171,40 @@ def _parsed(text: str, path: Path) -> Any:
         raise ValueError(f"{path} has damaged metadata: {NETWORK} is not JSON") from error
 
 
+def is_whole_zip(path: Path) -> bool:
+    """Return whether a zip archive, as ``torch.save`` writes it, is complete and undamaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except Exception:  # changed bytes can make it fail in any way, which is the answer
+        return False
+
+
+def _check_zip(path: Path) -> None:
+    """Check sizes and checksums of an archive, which ``torch.load`` does not compare."""
+    try:
+        fault = _zip_fault(path)
+    except Exception as error:  # on damaged bytes zipfile fails in any way there is
+        raise ValueError(f"{path} is damaged or not a torch file ({_first_line(error)})") from error
+    if fault is not None:
+        raise ValueError(f"{path} {fault}")
+
+
+def _zip_fault(path: Path) -> str | None:
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+            return (
+                "is a TorchScript program: give the weights it was made from (.pth or .safetensors)"
+            )
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            return "was refused: torch stores weights without compression"
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            return "is damaged: its parts claim more than the file can hold"
+        damaged = archive.testzip()
+    return None if damaged is None else f"is damaged: the checksum of {damaged} does not match"
+
+
 def _read_torch(path: Path) -> Mapping[str, Any]:
     try:
         with warnings.catch_warnings():
@@ -137,17 +212,12 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path} was refused: it is no torch file, or it holds more than tensors and would run "
-            "code when read. Save a plain state dict, torch.save(network.state_dict(), path), in "
-            "an environment where you trust the file, and use that"
+            f"{path} was refused: it is not a torch file, or it holds more than tensors and "
+            "would run code when read. Save a plain state dict, torch.save(network.state_dict(), "
+            "path), in an environment where you trust the file, and use that"
         ) from error
     except Exception as error:  # on damaged bytes the unpickler fails in any way there is
-        if "TorchScript" in str(error):
-            raise ValueError(
-                f"{path} is a TorchScript program: give the weights it was made from (.pth or "
-                ".safetensors)"
-            ) from error
-        raise ValueError(f"{path} is damaged or no torch file ({_first_line(error)})") from error
+        raise ValueError(f"{path} is damaged or not a torch file ({_first_line(error)})") from error
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds a {type(content).__name__}, expected a state dict")
     return content

@@ -1,10 +1,17 @@
-"""Which weights file is meant: a path, the name of shipped weights, or nothing at all."""
+"""Finding weights: a file, shipped weights by name, released ones by name, or the default."""
 
 import os
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
+from lrfdn_arch.archs.lookup import RELEASED
+from lrfdn_arch.download import Download, fetch
+
 ENVIRONMENT_VARIABLE = "LRFDN_WEIGHTS"
+_LARGEST = 64_000_000  # bytes of a released file
 DEFAULT_NAME = "lrfdn_x4"
+RELEASED_PREFIX = "released:"
 SHIPPED = Path(__file__).parent  # NAME.safetensors, each with its model card NAME.md
 
 
@@ -12,13 +19,16 @@ def find_weights(wanted: str | None = None, shipped: Path = SHIPPED) -> Path:
     """Return the weights file that ``wanted`` means.
 
     Args:
-        wanted: a file, or the name of shipped weights in any case. Without it the environment
-            variable LRFDN_WEIGHTS, and without that the shipped "lrfdn_x4".
+        wanted: a file; the name of shipped weights in any case; or "released:NAME" for weights that
+            a network's authors published, which are downloaded once into the user's cache folder.
+            Without it the environment variable LRFDN_WEIGHTS, and without that the shipped
+            "lrfdn_x4".
         shipped: folder of the shipped weights, NAME.safetensors.
 
     Raises:
-        FileNotFoundError: it is neither a file nor a shipped name; the message lists the names and
-            says how else to give weights.
+        FileNotFoundError: it is neither a file nor a known name; the message lists the names.
+        OSError: released weights cannot be downloaded.
+        ValueError: the downloaded file is not the released one.
     """
     source = wanted or os.environ.get(ENVIRONMENT_VARIABLE) or None  # LRFDN_WEIGHTS= unsets it
     names = {path.stem.lower(): path for path in sorted(shipped.glob("*.safetensors"))}
@@ -30,12 +40,36 @@ def find_weights(wanted: str | None = None, shipped: Path = SHIPPED) -> Path:
             f"with --weights FILE, or set {ENVIRONMENT_VARIABLE}=FILE. BasicSR .pth, plain state "
             "dicts, .safetensors and .onnx are understood"
         )
+    if source.lower().startswith(RELEASED_PREFIX):
+        return _released(source[len(RELEASED_PREFIX) :])
     if Path(source).is_file():
         return Path(source)
     if source.lower() in names:
         return names[source.lower()]
     said = "" if wanted else f"{ENVIRONMENT_VARIABLE}: "
-    known = ", ".join(names) or "none"
     raise FileNotFoundError(
-        f"{said}no weights file at {source}, and no shipped weights of that name (shipped: {known})"
+        f"{said}no weights file at {source}, and no weights of that name: shipped are "
+        f"{', '.join(names) or 'none'}, released by their authors {', '.join(_names())}"
     )
+
+
+def _names() -> list[str]:
+    return [f"{RELEASED_PREFIX}{released.name}" for _, released in RELEASED.values()]
+
+
+def _released(name: str) -> Path:
+    found = [r for _, r in RELEASED.values() if r.name.lower() == name.lower()]
+    if not found:
+        raise FileNotFoundError(
+            f"no released weights are called {name}; there are {', '.join(_names())}"
+        )
+    (released,) = found
+    download = Download(released.url, f"sha256:{released.sha256}", limit=_LARGEST)
+    folder = user_cache_path("lrfdn") / "released"
+    try:
+        return fetch(download, folder)
+    except OSError as error:
+        raise OSError(
+            f"the released {released.name} cannot be downloaded ({error}); download "
+            f"{released.url} by other means and give the file, or put it into {folder}"
+        ) from error

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from prepare.test_download import server  # noqa: F401 (a fixture)
 from small_lmdbs import photograph
+from test_download import server  # noqa: F401 (a fixture)
 
 from lrfdn_arch import entry
 from lrfdn_arch.cli import main

@@ -10,7 +10,7 @@ import torch
 from training_runs import differing, options, run, weights
 
 from lrfdn_arch.training.best_metrics import BestMetrics
-from lrfdn_arch.training.checkpoint import is_whole, load_state, on_cpu, save_torch
+from lrfdn_arch.training.checkpoint import is_whole_zip, load_state, on_cpu, save_torch
 from lrfdn_arch.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("plain_runs")
@@ -37,7 +37,7 @@ def test_a_full_disk_ends_the_run_and_leaves_the_checkpoints(data, tmp_path, sma
         run(options(data, train__total_iter=12), tmp_path, "--auto_resume")
     states = tmp_path / "experiments/run/training_states"
     assert sorted(p.name for p in states.iterdir()) == ["4.state", "8.state"]
-    assert is_whole(states / "8.state")
+    assert is_whole_zip(states / "8.state")
     assert not differing(before, weights(tmp_path, 8))
 
 

@@ -140,7 +140,7 @@ def exported(tmp_path: Path, kind: str) -> Path:
 )
 def test_files_of_other_kinds_are_no_weights(tmp_path: Path, content: bytes, name: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"{name} is no weights file: neither torch.save made it"):
+    with pytest.raises(ValueError, match=f"{name} is not a weights file: it is neither a torch"):
         read_state_dict(tmp_path / name)
 
 
@@ -201,7 +201,7 @@ def test_an_img_range_that_is_none_is_named(tmp_path: Path, img_range: object) -
         {"architecture": "LRFDN", "img_range": str(img_range)},
     )
     for file in ("a.pth", "a.safetensors"):
-        with pytest.raises(ValueError, match=rf"{file} says an img_range of .*above 0"):
+        with pytest.raises(ValueError, match=rf"{file} has an img_range of .*above 0"):
             read_state_dict(tmp_path / file)
 
 

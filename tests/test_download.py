@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from lrfdn_arch.prepare.download import Download, fetch
+from lrfdn_arch.download import Download, fetch
 
 CONTENT = np.random.default_rng(0).bytes(5_000_000)
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
