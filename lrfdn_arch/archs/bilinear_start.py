@@ -18,7 +18,7 @@ def bilinear_taps(scale: int) -> Tensor:
 
 
 @torch.no_grad()
-def start_bilinear(first: nn.Conv2d, skipped: nn.Conv2d, to_pixels: nn.Conv2d) -> None:
+def start_bilinear(first: nn.Module, skipped: nn.Module, to_pixels: nn.Module) -> None:
     """Set the weights of a network ``shuffle(to_pixels(skipped(...) + first(image)))``.
 
     The first channels of ``first`` become the image itself, the long skip carries them past the
@@ -28,13 +28,15 @@ def start_bilinear(first: nn.Conv2d, skipped: nn.Conv2d, to_pixels: nn.Conv2d) -
     with zeros). All other weights keep their values.
 
     Args:
-        first: 3x3, from the image's channels to the features.
-        skipped: the last convolution of the body, whose output is added to that of ``first``.
-        to_pixels: 3x3, from the features to scale**2 sub-pixels of each channel.
+        first: 3x3 convolution from the image's channels to the features.
+        skipped: the last convolution of the body, of any size; its output is added to ``first``'s.
+        to_pixels: 3x3 convolution from the features to scale**2 sub-pixels of each channel.
 
     Raises:
         ValueError: input and output channels differ, or there are more of them than features.
     """
+    assert isinstance(first, nn.Conv2d)
+    assert isinstance(skipped, nn.Conv2d) and isinstance(to_pixels, nn.Conv2d)
     colours, features = first.in_channels, first.out_channels
     scale = round((to_pixels.out_channels / colours) ** 0.5)
     if to_pixels.out_channels != colours * scale**2 or colours > features:

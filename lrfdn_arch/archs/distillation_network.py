@@ -56,9 +56,7 @@ class FeatureDistillationNetwork(SuperResolutionNetwork):
 
     def start_bilinear(self) -> None:
         """Set the weights so that the untrained network interpolates about bilinearly."""
-        to_pixels = self.upsampler[0]
-        assert isinstance(to_pixels, nn.Conv2d)
-        start_bilinear(self.fea_conv, self.LR_conv, to_pixels)
+        start_bilinear(self.fea_conv, self.LR_conv, self.upsampler[0])
 
     def upscale_padded(self, x: Tensor) -> Tensor:
         """Upscale (N, num_in_ch, H, W) in [0, img_range], H, W >= 15."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import Architecture, Released, State
 from lrfdn_arch.archs.attention import ESA
+from lrfdn_arch.archs.bilinear_start import start_bilinear
 from lrfdn_arch.archs.network import SuperResolutionNetwork, read_sizes
 
 
@@ -94,6 +95,10 @@ class EFDN(SuperResolutionNetwork):
         )
         to_pixels = nn.Conv2d(num_feat, num_out_ch * upscale**2, kernel_size=3, padding=1)
         self.tail = nn.Sequential(to_pixels, nn.PixelShuffle(upscale))
+
+    def start_bilinear(self) -> None:
+        """Set the weights so that the untrained network interpolates about bilinearly."""
+        start_bilinear(self.head, self.local_fuse[2], self.tail[0])
 
     def upscale_padded(self, x: Tensor) -> Tensor:
         """Upscale (N, num_in_ch, H, W) in [0, img_range], H, W >= 15."""

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import Architecture, RangeLayers, Released, State
 from lrfdn_arch.archs.attention import ESA, SLOPE
+from lrfdn_arch.archs.bilinear_start import start_bilinear
 from lrfdn_arch.archs.network import SuperResolutionNetwork, conv_shape, count_blocks, read_sizes
 
 
@@ -84,6 +85,10 @@ class RLFN(SuperResolutionNetwork):
         self.conv_2 = nn.Conv2d(num_feat, num_feat, kernel_size=3, padding=1)
         to_pixels = nn.Conv2d(num_feat, num_out_ch * upscale**2, kernel_size=3, padding=1)
         self.upsampler = nn.Sequential(to_pixels, nn.PixelShuffle(upscale))
+
+    def start_bilinear(self) -> None:
+        """Set the weights so that the untrained network interpolates about bilinearly."""
+        start_bilinear(self.conv_1, self.conv_2, self.upsampler[0])
 
     def upscale_padded(self, x: Tensor) -> Tensor:
         """Upscale (N, num_in_ch, H, W) in [0, img_range], H, W >= 15."""
