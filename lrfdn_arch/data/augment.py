@@ -1,4 +1,4 @@
-"""Which crop, flip and rotation a sample gets, and cutting it out."""
+"""Drawing the crop, flips and rotation of a sample, and applying them."""
 
 import struct
 from hashlib import blake2b
@@ -11,10 +11,10 @@ _DOMAIN = 0x63726F70  # keeps these random numbers apart from those the sampler 
 
 
 class Augmentation(NamedTuple):
-    """Where a crop starts, in pixels of the LR image, and how it is turned.
+    """Where a crop starts, in pixels of the LR image, and how it is flipped and transposed.
 
-    The flips come first, then the transposition; the eight combinations are the eight ways to
-    turn and mirror a square.
+    The flips come first, then the transposition; the eight combinations are the eight symmetries of
+    a square.
     """
 
     top: int
@@ -25,29 +25,28 @@ class Augmentation(NamedTuple):
 
 
 def draw(
-    seed: int, epoch: int, index: int, room: tuple[int, int], *, use_hflip: bool, use_rot: bool
+    seed: int, epoch: int, index: int, slack: tuple[int, int], *, use_hflip: bool, use_rot: bool
 ) -> Augmentation:
     """Return the augmentation of one sample, a pure function of the arguments.
 
-    As in BasicSR, ``use_hflip`` allows mirroring left and right, and ``use_rot`` mirroring up and
-    down and transposing, each drawn with probability one half; with both on, all eight are equally
-    likely.
+    As in BasicSR, ``use_hflip`` enables horizontal flips, and ``use_rot`` vertical flips and
+    transposition, each drawn with probability one half; with both, all eight are equally likely.
 
     Args:
-        seed: of the dataset, 0 or more and below 2**64, like the next two.
-        epoch: 0 or more.
-        index: of the image, 0 or more.
-        room: how far (down, right) the crop can be moved, in pixels of the LR image.
-        use_hflip: mirror left and right.
-        use_rot: mirror up and down, and transpose.
+        seed: of the dataset; like the next two from 0 and below 2**64.
+        epoch: of the sample.
+        index: of the image.
+        slack: largest offset of the crop (down, right), in pixels of the LR image.
+        use_hflip: flip horizontally.
+        use_rot: flip vertically, and transpose.
     """
-    # A hash is the same everywhere and for ever, and takes 2 us where numpy's seeding takes 50
-    # between two iterations (cold caches). The first word is for the flips, the others for the crop
+    # A hash is the same on every platform and version, and takes 2 us where numpy's seeding takes
+    # 50 with cold caches. The first word is for the flips, the others for the crop.
     key = struct.pack("<4Q", _DOMAIN, seed, epoch, index)
     coins, down, right = struct.unpack("<3Q", blake2b(key, digest_size=24).digest())
     return Augmentation(
-        top=down % (room[0] + 1),  # the bias of the remainder is below 1e-14
-        left=right % (room[1] + 1),
+        top=down % (slack[0] + 1),  # the bias of the remainder is below 1e-14
+        left=right % (slack[1] + 1),
         hflip=use_hflip and bool(coins & 1),
         vflip=use_rot and bool(coins & 2),
         transpose=use_rot and bool(coins & 4),
@@ -55,15 +54,15 @@ def draw(
 
 
 def cut(image: np.ndarray, size: int, augmentation: Augmentation, scale: int = 1) -> np.ndarray:
-    """Cut a square out of ``image`` and turn it.
+    """Crop a square from ``image``, flip and transpose it.
 
-    OpenCV mirrors and transposes whole pixels, several times as fast as numpy does.
+    OpenCV flips and transposes whole pixels, several times as fast as numpy.
 
     Args:
         image: uint8 (H, W, C), C being 1 or 3; may be a read-only view.
         size: side of the square in pixels of ``image``.
-        augmentation: where it starts, in pixels of the LR image, and how it is turned.
-        scale: how many pixels of ``image`` are one of the LR image.
+        augmentation: where the crop starts, in pixels of the LR image, and its flips.
+        scale: side of an LR pixel in pixels of ``image``.
 
     Returns:
         A new contiguous uint8 array (size, size, C).

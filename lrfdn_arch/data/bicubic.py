@@ -1,12 +1,12 @@
 """MATLAB's ``imresize(image, scale)``, bicubic and antialiased, to the last pixel.
 
 The kernel is Keys' with a = -1/2 (R. Keys, IEEE Trans. ASSP 29(6), 1981), widened by 1/scale when
-shrinking. MATLAB goes over the rows first, then over the columns, in float64, and rounds uint8
-images to uint8 after each of the two passes, half away from zero.
+shrinking. MATLAB resizes the rows first, then the columns, in float64, and rounds uint8 images to
+uint8 after each of the two passes, half away from zero.
 
-Adding 16 float64 products one by one for every pixel is slow, so uint8 images are done in float32
-by matrix products, which are faster by far and wrong by less than `_DOUBT`. Where that could change
-the rounded result (ties, above all: at 1/3 one sum in 162 is one) the pixel is computed again as
+Adding 16 float64 products one by one for every pixel is slow, so uint8 images are computed in
+float32 by matrix products, which are much faster and wrong by less than `_DOUBT`. Where that could
+change the rounded result (mostly ties: at 1/3 one sum in 162 is one) the pixel is computed again as
 MATLAB does.
 """
 
@@ -17,25 +17,26 @@ import cv2
 import numpy as np
 
 _BLOCK = 8  # output rows per matrix product: more would multiply by more zeros
-_CHUNK = 128  # columns per matrix product: few enough that OpenBLAS does not wake up its threads
-# float32 sums of 40 products, of 255 * 1.5 together, are off by less than 40 * 2**-24 * 255 * 1.5
+_CHUNK = 128  # columns per matrix product: few enough that OpenBLAS stays on one thread
+# float32 sums of 40 products, 255 * 1.5 in total, are off by less than 40 * 2**-24 * 255 * 1.5
 _DOUBT = np.float32(1e-3)
 
 
 class _Taps(NamedTuple):
-    """What each output row is made of: input rows ``rows``, times ``weights``; (out, taps)."""
+    """Input rows ``rows`` and ``weights`` that make up each output row, both (out, taps)."""
 
     rows: np.ndarray
     weights: np.ndarray
 
 
 def imresize(image: np.ndarray, scale: float) -> np.ndarray:
-    """Resize ``image`` as MATLAB's ``imresize`` does by default.
+    """Resize ``image`` like MATLAB's ``imresize`` with its default arguments.
 
     Args:
         image: (H, W) or (H, W, C), any colour order. uint8 is rounded after each pass; floating
             point is neither rounded nor clipped, and computed in float64.
-        scale: the factor, above 0; the result is ``ceil(H * scale)`` by ``ceil(W * scale)`` large.
+        scale: the factor, above 0; the result has ``ceil(H * scale)`` by ``ceil(W * scale)``
+            pixels.
 
     Returns:
         A new array of the same dtype and number of dimensions.
@@ -53,7 +54,7 @@ def imresize(image: np.ndarray, scale: float) -> np.ndarray:
         resize_rows = _resize_rows_float
     else:
         raise ValueError(f"imresize expects uint8 or floating point, found {image.dtype}.")
-    for _ in range(2):  # rows, then columns, which the transposition has made rows
+    for _ in range(2):  # rows, then columns, which the transposition turns into rows
         height, width = image.shape[:2]
         rows = resize_rows(image.reshape(height, -1), _taps(height, scale))
         image = _transpose(rows.reshape(len(rows), width, *image.shape[2:]))
@@ -62,7 +63,7 @@ def imresize(image: np.ndarray, scale: float) -> np.ndarray:
 
 def _transpose(image: np.ndarray) -> np.ndarray:
     if image.dtype == np.uint8 and image.shape[2:] in ((), (1,), (3,)):
-        # fifteen times as fast as numpy's copy of the transposed array
+        # fifteen times as fast as numpy
         return cv2.transpose(image).reshape(image.shape[1], image.shape[0], *image.shape[2:])
     return np.ascontiguousarray(image.swapaxes(0, 1))
 
@@ -70,7 +71,7 @@ def _transpose(image: np.ndarray) -> np.ndarray:
 def _cubic(x: np.ndarray) -> np.ndarray:
     x = np.abs(x)
     square = x * x
-    cube = square * x  # numpy's ** differs by a bit between processors, and ties turn on that bit
+    cube = square * x  # numpy's ** differs by a bit between processors, which decides ties
     near = 1.5 * cube - 2.5 * square + 1
     far = -0.5 * cube + 2.5 * square - 4 * x + 2
     return near * (x <= 1) + far * ((x > 1) & (x <= 2))
@@ -80,7 +81,7 @@ def _taps(length: int, scale: float) -> _Taps:
     """Return MATLAB's ``contributions``: rows reflected at the borders, weights in float64."""
     shrink = min(scale, 1.0)
     width = 4 / shrink
-    # MATLAB counts pixels from 1; so does this, up to the reflection
+    # pixels are counted from 1, as in MATLAB, up to the reflection
     position = np.arange(1, ceil(length * scale) + 1) / scale + 0.5 * (1 - 1 / scale)
     first = np.floor(position - width / 2)
     rows = first[:, None] + np.arange(ceil(width) + 2)
@@ -119,7 +120,7 @@ def _resize_rows_uint8(image: np.ndarray, taps: _Taps) -> np.ndarray:
         np.clip(sums, 0, 255, out=sums)
         sums += np.float32(0.5)
         rounded = result[start : start + _BLOCK]
-        rounded[...] = sums  # nothing is negative, so cutting off rounds half away from zero
+        rounded[...] = sums  # nothing is negative, so truncation rounds half away from zero
         if not exact:
             sums -= rounded
             sums -= np.float32(0.5)
@@ -138,7 +139,7 @@ def _in_chunks(array: np.ndarray) -> np.ndarray:
 def _sums_are_exact(weights: np.ndarray) -> bool:
     """Whether float32 holds every partial sum: multiples of 2**-14 below 2**10 fit its 24 bits.
 
-    So it is at the scales 1/2 and 1/4, whose weights are fractions of small powers of two.
+    This is so at 1/2 and 1/4, whose weights are fractions of small powers of two.
     """
     scaled = weights * 2.0**14
     return bool((scaled == np.rint(scaled)).all() and np.abs(weights).sum(1).max() < 4)

@@ -1,4 +1,4 @@
-"""LR and HR pairs cut straight out of LMDBs: no decoding, no conversion of whole images."""
+"""LR and HR pairs cropped directly from LMDBs, without decoding or converting whole images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,10 +12,10 @@ from lrfdn_arch.data.lmdb_reader import ImageInfo, LmdbReader, open_reader
 from lrfdn_arch.data.sampler import SampleKey
 
 OUTPUTS = ("float32", "uint8")
-_NOT_HERE = {
+_UNSUPPORTED = {
     "color": "`lrfdn prepare folder --grey` makes LMDBs of one channel",
-    "mean": "our networks take images in [0, 1]",
-    "std": "our networks take images in [0, 1]",
+    "mean": "networks take images in [0, 1]",
+    "std": "networks take images in [0, 1]",
     "meta_info_file": "the LMDB's own meta_info.txt is used",
 }
 
@@ -23,22 +23,22 @@ _NOT_HERE = {
 class PairedLMDBDataset(Dataset):
     """BasicSR's ``PairedImageDataset`` for LMDBs, with the same option keys and the same output.
 
-    In training a sample is a square of ``gt_size`` pixels and its LR counterpart, cut, mirrored and
-    turned as a pure function of (``seed``, epoch, index): the same for any number of workers,
-    different every epoch. Otherwise it is the whole image. An item is a dict:
+    In training a sample is a square of ``gt_size`` pixels and its LR counterpart, cropped, flipped
+    and transposed as a pure function of (``seed``, epoch, index): the same for any number of
+    workers, different in every epoch. Otherwise it is the whole image. An item is a dict:
 
-    - ``lq``: (C, h, w) tensor, RGB or grey, float32 in [0, 1] or uint8 (option ``output``), in
-      memory pixel by pixel (h, w, C), as images and ``channels_last`` batches lie (`collate`)
+    - ``lq``: (C, h, w) tensor, RGB or grey, float32 in [0, 1] or uint8 (option ``output``), with
+      the memory layout (h, w, C) of images and ``channels_last`` batches (`collate`)
     - ``gt``: (C, h * scale, w * scale), likewise
     - ``lq_path``, ``gt_path``: the key of the image
 
-    The LMDBs are opened at the first item, in the process that asks for it, so the dataset can be
+    The LMDBs are opened at the first item, in the process that requests it, so the dataset can be
     pickled and used by forked and spawned workers alike.
 
     Args:
         opt: ``dataroot_gt``, ``dataroot_lq`` (LMDB folders), ``scale``, ``phase``; in training
             ``gt_size``, ``use_hflip`` and ``use_rot`` (default true); ``output``: ``float32``
-            (default) or ``uint8``; ``seed`` or ``manual_seed`` (default 0). ``io_backend``, where
+            (default) or ``uint8``; ``seed`` or ``manual_seed`` (default 0). ``io_backend``, if
             given, has type ``lmdb``.
 
     Raises:
@@ -52,7 +52,7 @@ class PairedLMDBDataset(Dataset):
         for key in ("dataroot_gt", "dataroot_lq", "scale", "phase"):
             if opt.get(key) is None:
                 raise ValueError(f"{name}: the option {key} is missing.")
-        for key, instead in _NOT_HERE.items():
+        for key, instead in _UNSUPPORTED.items():
             if opt.get(key) is not None:
                 raise ValueError(f"{name}: PairedLMDBDataset has no option {key}: {instead}.")
         if (backend := opt.get("io_backend", {}).get("type", "lmdb")) != "lmdb":
@@ -90,8 +90,8 @@ class PairedLMDBDataset(Dataset):
     def __getitem__(self, key: SampleKey | int) -> dict[str, Any]:
         """Return sample ``key``.
 
-        A plain index, as BasicSR's samplers give it, has no epoch; then one is drawn from torch's
-        generator, which torch seeds anew in every worker and every epoch.
+        A plain index, as BasicSR's samplers yield it, has no epoch; one is drawn from torch's
+        generator, which torch seeds differently in every worker and every epoch.
         """
         epoch, index = key if isinstance(key, tuple) else (None, int(key))
         if not -len(self) <= index < len(self):
@@ -102,7 +102,7 @@ class PairedLMDBDataset(Dataset):
         if self.train:
             lq, gt = self._crops(lq, gt, _fresh_epoch() if epoch is None else epoch, index)
         else:
-            # as BasicSR does: benchmark images that are no multiple of the scale lose their rest
+            # as in BasicSR, benchmark images are cropped to a multiple of the scale
             height, width = (side * self.scale for side in lq.shape[:2])
             lq, gt = lq.copy(), gt[:height, :width].copy()  # writable, unlike the memory map
         return {
@@ -116,28 +116,28 @@ class PairedLMDBDataset(Dataset):
         if self._readers is None:
             self._readers = self._open()
         lq, gt = (reader.image(self.infos[index].key) for reader in self._readers)
-        if not (lq.flags.writeable or gt.flags.writeable):  # in the memory map, nothing decoded
-            self._mapped[index] = lq, gt  # so keeping them costs no memory, and saves a look-up
+        if not (lq.flags.writeable or gt.flags.writeable):  # views into the memory map
+            self._mapped[index] = lq, gt  # keeping them costs no memory and saves a look-up
         return lq, gt
 
     def _crops(
         self, lq: np.ndarray, gt: np.ndarray, epoch: int, index: int
     ) -> tuple[np.ndarray, np.ndarray]:
         lq_size = self.gt_size // self.scale
-        room = (lq.shape[0] - lq_size, lq.shape[1] - lq_size)
-        if min(room) < 0:  # only where a foreign meta_info.txt gave no sizes to check at the start
+        slack = (lq.shape[0] - lq_size, lq.shape[1] - lq_size)
+        if min(slack) < 0:  # only where meta_info.txt has no sizes to check at the start
             raise ValueError(
                 f"{self.roots[1]}, image {self.infos[index].key!r}: expected at least "
                 f"{self.gt_size} pixels on both sides (gt_size), found {gt.shape[1]}x{gt.shape[0]}."
             )
         drawn = augment.draw(
-            self.seed, epoch, index, room, use_hflip=self.use_hflip, use_rot=self.use_rot
+            self.seed, epoch, index, slack, use_hflip=self.use_hflip, use_rot=self.use_rot
         )
         return augment.cut(lq, lq_size, drawn), augment.cut(gt, self.gt_size, drawn, self.scale)
 
     def _tensor(self, image: np.ndarray) -> torch.Tensor:
         if self.output == "float32":
-            # numpy's one pass on one thread: torch's threads wait for each other on a busy machine
+            # numpy takes one pass on one thread; torch's threads wait for each other if busy
             image = np.divide(image, np.float32(255), dtype=np.float32)
         return torch.from_numpy(image).permute(2, 0, 1)
 
@@ -146,7 +146,7 @@ class PairedLMDBDataset(Dataset):
         return open_reader(lq), open_reader(gt)
 
     def close(self) -> None:
-        """Let go of the LMDBs; the next item opens them again."""
+        """Close the LMDBs; the next item opens them again."""
         self._readers = None
         self._mapped.clear()
 
@@ -157,7 +157,7 @@ class PairedLMDBDataset(Dataset):
 def collate(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return a batch of the dataset's samples: ``lq`` (N, C, h, w) and so on, ``channels_last``.
 
-    The same values as torch's ``default_collate``, but pixels stay together on the way.
+    The values are those of torch's ``default_collate``; the memory layout is kept.
     """
     pixels = [
         {key: v.permute(1, 2, 0) if isinstance(v, torch.Tensor) else v for key, v in sample.items()}

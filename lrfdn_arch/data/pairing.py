@@ -1,21 +1,20 @@
-"""Do an LR and an HR LMDB belong together, and does a patch fit into them?"""
+"""Checking that an LR and an HR LMDB belong together, and that a patch fits into them."""
 
 from typing import Any
 
 from lrfdn_arch.data.lmdb_reader import REMAKE, ImageInfo, LmdbReader
-
-_SHOWN = 3  # names in an error; the count says how many there are
+from lrfdn_arch.text import first_few
 
 
 def check_pairs(lq: LmdbReader, gt: LmdbReader, scale: int, *, exact: bool = True) -> None:
-    """Check that every LR image has its HR image, ``scale`` times as large, by name and size.
+    """Check by name and size that every LR image has an HR image ``scale`` times as large.
 
     Args:
         lq: the LR LMDB.
         gt: the HR LMDB.
-        scale: how much larger HR is.
+        scale: the factor between them.
         exact: HR must be exactly ``scale`` times as large; otherwise it may have up to
-            ``scale - 1`` pixels more at the right and at the bottom.
+            ``scale - 1`` more pixels at the right and at the bottom.
 
     Raises:
         ValueError: they do not belong together.
@@ -24,8 +23,8 @@ def check_pairs(lq: LmdbReader, gt: LmdbReader, scale: int, *, exact: bool = Tru
         raise ValueError(f"scale must be a whole number from 1, found {scale!r}.")
     lq_keys, gt_keys = ({info.key for info in reader.infos} for reader in (lq, gt))
     if lq_keys != gt_keys:
-        only_lq = _names(lq_keys - gt_keys)
-        only_gt = _names(gt_keys - lq_keys)
+        only_lq = first_few(sorted(lq_keys - gt_keys))
+        only_gt = first_few(sorted(gt_keys - lq_keys))
         raise ValueError(
             f"{lq.path} (LR, {len(lq_keys)} images) does not belong to {gt.path} (HR, "
             f"{len(gt_keys)} images): expected the same names; only in LR: {only_lq}; only in HR: "
@@ -39,23 +38,23 @@ def check_pairs(lq: LmdbReader, gt: LmdbReader, scale: int, *, exact: bool = Tru
     if wrong:
         raise ValueError(
             f"{lq.path} (LR) does not belong to {gt.path} (HR) at scale {scale}: expected HR "
-            f"{scale} times as large as LR, found {_names(wrong)}. Check the scale and both names, "
-            f"or: {REMAKE}"
+            f"{scale} times as large as LR, found {first_few(wrong)}. Check the scale and both "
+            f"names, or: {REMAKE}"
         )
 
 
 def _fits(lq: ImageInfo, gt: ImageInfo, scale: int, exact: bool) -> bool:
-    if 0 in (*lq.size, *gt.size):  # a meta_info.txt without sizes: nothing to compare
+    if 0 in (*lq.size, *gt.size):  # meta_info.txt has no sizes
         return True
     rest = [b - a * scale for a, b in zip(lq.size, gt.size, strict=True)]
     return all(0 <= r < (1 if exact else scale) for r in rest)
 
 
 def check_patch(gt_size: Any, scale: int, gt: LmdbReader, name: str) -> int:
-    """Return ``gt_size`` if patches of that many HR pixels can be cut out of every image.
+    """Return ``gt_size`` if patches of that many HR pixels can be cropped from every image.
 
     Raises:
-        ValueError: it is no multiple of the scale, or larger than an image.
+        ValueError: it is not a multiple of the scale, or larger than an image.
     """
     if not isinstance(gt_size, int) or gt_size < 1:
         raise ValueError(f"{name}: gt_size (side of the HR patch) is missing, found {gt_size!r}.")
@@ -70,7 +69,7 @@ def check_patch(gt_size: Any, scale: int, gt: LmdbReader, name: str) -> int:
         least = min(min(info.size) for info in small)
         raise ValueError(
             f"{name}: gt_size {gt_size} is larger than {len(small)} of the {len(gt.infos)} images "
-            f"in {gt.path}: {_names(f'{info.key} ({_size(info)})' for info in small)}. Use a "
+            f"in {gt.path}: {first_few(f'{info.key} ({_size(info)})' for info in small)}. Use a "
             f"gt_size up to {least // scale * scale}, or leave small images out with "
             "`lrfdn prepare folder --min-size`."
         )
@@ -79,9 +78,3 @@ def check_patch(gt_size: Any, scale: int, gt: LmdbReader, name: str) -> int:
 
 def _size(info: ImageInfo) -> str:
     return f"{info.width}x{info.height}x{info.channels}"
-
-
-def _names(names: Any) -> str:
-    names = sorted(names)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return (", ".join(names[:_SHOWN]) or "none") + more

@@ -1,6 +1,6 @@
-"""PPM (P6, colour) and PGM (P5, grey): a short header, then the pixels as they are.
+"""PPM (P6, colour) and PGM (P5, grey): a short header, then the pixels, uncompressed.
 
-Which is why a crop can be cut out of a memory map without decoding. The format is described at
+A crop can therefore be taken from a memory map without decoding. The format is specified at
 https://netpbm.sourceforge.net/doc/ppm.html.
 """
 
@@ -19,9 +19,9 @@ def header(height: int, width: int, channels: int) -> bytes:
 
 
 def allocate(height: int, width: int, channels: int) -> tuple[bytearray, np.ndarray]:
-    """Return a whole PPM or PGM file and the uint8 (H, W, C) RGB array of the pixels inside it.
+    """Return a PPM or PGM file and a uint8 (H, W, C) RGB array that shares its pixels.
 
-    Writing into the array writes the file, so that a decoder can put the pixels where they stay.
+    Writing into the array writes the file, so that a decoder can write the pixels in place.
     """
     start = header(height, width, channels)
     file = bytearray(len(start) + height * width * channels)
@@ -38,7 +38,7 @@ def encode(image: np.ndarray) -> bytearray:
 
 
 def is_ppm(file: memoryview | bytes | bytearray) -> bool:
-    """Whether ``file`` starts like a PPM or PGM of 8 bits that `view` can read."""
+    """Return whether ``file`` starts like an 8-bit PPM or PGM that `view` can read."""
     return _HEADER.match(bytes(file[:_HEADER_BYTES])) is not None
 
 
@@ -46,7 +46,8 @@ def view(file: memoryview | bytes | bytearray) -> np.ndarray:
     """Return the pixels of ``file`` as uint8 (H, W, C) RGB or grey, without copying them.
 
     Raises:
-        ValueError: not an 8-bit PPM or PGM without comments, or not as long as its header says.
+        ValueError: not an 8-bit PPM or PGM without comments, or of another length than its header
+            implies.
     """
     match = _HEADER.match(bytes(file[:_HEADER_BYTES]))
     if match is None:

@@ -1,46 +1,46 @@
-"""An endless, shuffled, sharded order of samples: a function of the seed and the position."""
+"""An endless, shuffled, sharded order of samples, as a function of the seed and the position."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-_DOMAIN = 0x73616D70  # keeps these random numbers apart from those the dataset draws for its crops
+_DOMAIN = 0x73616D70  # separates these random numbers from those of the crops
 
 
 class SampleKey(NamedTuple):
-    """Which sample: ``index`` into the dataset, seen in ``epoch`` (both from 0)."""
+    """A sample: ``index`` into the dataset, in ``epoch`` (both from 0)."""
 
     epoch: int
-    index: int  # pyright: ignore[reportIncompatibleMethodOverride] (nobody wants tuple.index here)
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride] (tuple.index is not used)
 
 
 def epoch_order(length: int, seed: int, epoch: int) -> np.ndarray:
-    """Return the permutation of ``range(length)`` that ``epoch`` goes through, (length,) int64.
+    """Return the permutation of ``range(length)`` for ``epoch``, (length,) int64.
 
-    Sorting the raw output of a bit generator is a uniform shuffle, and raw output is what numpy
-    promises never to change (NEP 19), unlike ``Generator.permutation``.
+    Sorting the raw output of a bit generator is a uniform shuffle, and numpy guarantees raw output
+    never to change (NEP 19), unlike ``Generator.permutation``.
     """
     bits = np.random.PCG64(np.random.SeedSequence((_DOMAIN, seed, epoch)))
     return np.argsort(bits.random_raw(length), kind="stable")
 
 
 class EndlessSampler:
-    """Yields `SampleKey` for ever, each epoch a fresh shuffle, nothing dropped between epochs.
+    """Yields `SampleKey` without end, each epoch in another order, nothing dropped between epochs.
 
     Global position ``p`` is sample ``p % length`` of epoch ``p // length``. Rank ``r`` of ``W``
-    takes the positions ``start + r, start + r + W, ...``, so W ranks with batches of b see together
+    takes the positions ``start + r, start + r + W, ...``, so W ranks with batches of b together see
     exactly the samples that one process sees in batches of W * b, and a state saved by any number
     of ranks can be resumed by any other number.
 
-    A loader with workers fetches ahead of what the training has used. Whoever saves a state counts
-    the samples used and passes that number to `state_dict`.
+    A loader with workers fetches ahead of what the training has used, so the caller counts the
+    samples used and passes that number to `state_dict`.
 
     Args:
         length: number of samples in the dataset.
-        seed: which shuffle; not negative.
-        rank: this process among those that share the work.
-        world_size: how many processes share the work.
+        seed: of the shuffles; not negative.
+        rank: of this process.
+        world_size: number of processes.
 
     Raises:
         ValueError: an empty dataset, a negative seed, or a rank outside ``range(world_size)``.
@@ -60,7 +60,7 @@ class EndlessSampler:
         self._position = 0  # global, where the next round of all ranks starts
 
     def __iter__(self) -> Iterator[SampleKey]:
-        """Go on from the current position; a second iterator goes on where the first one is."""
+        """Continue at the current position; iterators share it."""
         order, ordered_epoch = np.empty(0, np.int64), -1
         while True:
             epoch, offset = divmod(self._position + self.rank, self.length)
@@ -70,10 +70,10 @@ class EndlessSampler:
             yield SampleKey(epoch, int(order[offset]))
 
     def state_dict(self, position: int | None = None) -> dict[str, int]:
-        """Return ``position`` (global, samples of all ranks together), ``seed`` and ``length``.
+        """Return ``position`` (samples of all ranks together), ``seed`` and ``length``.
 
         Args:
-            position: samples used so far by all ranks; by default those handed out so far.
+            position: samples used so far by all ranks; by default those yielded so far.
         """
         return {
             "position": self._position if position is None else position,
@@ -82,18 +82,18 @@ class EndlessSampler:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on at ``state["position"]``, at a cost that does not depend on the position.
+        """Continue at ``state["position"]``, at a cost that does not depend on the position.
 
         Raises:
-            ValueError: the state is of another dataset length or seed, or not a sampler's.
+            ValueError: not a sampler's state, or of another dataset length or seed.
         """
         missing = {"position", "seed", "length"} - state.keys()
         if missing:
-            raise ValueError(f"Not the state of a sampler: it has no {', '.join(sorted(missing))}.")
-        for name, ours in (("length", self.length), ("seed", self.seed)):
-            if state[name] != ours:
+            raise ValueError(f"Not the state of a sampler: it lacks {', '.join(sorted(missing))}.")
+        for name, own in (("length", self.length), ("seed", self.seed)):
+            if state[name] != own:
                 raise ValueError(
-                    f"The saved run sampled with {name} {state[name]}, this one has {ours}: the "
+                    f"The saved run sampled with {name} {state[name]}, this one has {own}: the "
                     f"order of samples would differ. Use the same {name}, or start a new run."
                 )
         if state["position"] < 0:

@@ -9,6 +9,7 @@ CVPR 2015). Manga109 (Matsui et al., 2017) is given out by its authors on reques
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lrfdn_arch.download import Download, fetch
 from lrfdn_arch.locks import locked
@@ -51,45 +52,32 @@ class PublishedSet:
         return [f"{number:0{digits}d}" for number in range(first, first + self.count)]
 
 
+def _numbered(folder: str, first: int, count: int, digits: int, *download: Any) -> PublishedSet:
+    """Return a set of images numbered without gaps, in an archive of its own."""
+    name, inside = folder.split("/")
+    archive = Download(*download)
+    numbers = (first, digits)
+    return PublishedSet(name, folder, count, (archive.name,), (inside,), numbers, archive)
+
+
 # Sizes and sha256 of DIV2K as TensorFlow Datasets records them, md5 of Flickr2K as torchSR does.
 DF2K = {
     "train": (
-        PublishedSet(
-            "DIV2K",
-            "DIV2K/DIV2K_train_HR",
-            800,
-            ("DIV2K_train_HR.zip",),
-            ("DIV2K_train_HR",),
-            (1, 4),
-            Download(
-                f"{_DIV2K}DIV2K_train_HR.zip",
-                "sha256:9d0b9c463f6e35b6c62cc6a930ee2224f670b34c1df841a57670f9acf0f6c335",
-                3530603713,
-            ),
+        _numbered(
+            *("DIV2K/DIV2K_train_HR", 1, 800, 4, f"{_DIV2K}DIV2K_train_HR.zip"),
+            "sha256:9d0b9c463f6e35b6c62cc6a930ee2224f670b34c1df841a57670f9acf0f6c335",
+            3530603713,
         ),
-        PublishedSet(
-            "Flickr2K",
-            "Flickr2K/Flickr2K_HR",
-            2650,
-            ("Flickr2K.tar",),
-            ("Flickr2K_HR",),
-            (1, 6),
-            Download(f"{_EDSR}Flickr2K.tar", "md5:5d3f39443d5e9489bff8963f8f26cb03"),
+        _numbered(
+            *("Flickr2K/Flickr2K_HR", 1, 2650, 6, f"{_EDSR}Flickr2K.tar"),
+            "md5:5d3f39443d5e9489bff8963f8f26cb03",
         ),
     ),
     "valid": (
-        PublishedSet(
-            "DIV2K",
-            "DIV2K/DIV2K_valid_HR",
-            100,
-            ("DIV2K_valid_HR.zip",),
-            ("DIV2K_valid_HR",),
-            (801, 4),
-            Download(
-                f"{_DIV2K}DIV2K_valid_HR.zip",
-                "sha256:20dd31fd84d777bc1cf5d6b7654a3f569c0aec74458ae094122ad1d0489900fc",
-                448993893,
-            ),
+        _numbered(
+            *("DIV2K/DIV2K_valid_HR", 801, 100, 4, f"{_DIV2K}DIV2K_valid_HR.zip"),
+            "sha256:20dd31fd84d777bc1cf5d6b7654a3f569c0aec74458ae094122ad1d0489900fc",
+            448993893,
         ),
     ),
 }
@@ -135,11 +123,10 @@ def find_archive(source: PublishedSet, root: Path) -> Path | None:
 
 
 def download_archive(source: PublishedSet, root: Path, advance: Progress) -> Path:
-    """Return the archive of ``source``, downloaded if it is missing or differs; in bytes.
+    """Return the archive of ``source``, downloaded if it is missing or differs.
 
     Raises:
-        ValueError: it cannot be downloaded, or the server has another file.
-        OSError: the server cannot be reached, or the archive cannot be written.
+        ValueError: it is not on the web.
     """
     if source.download is None:
         raise ValueError(_where_to_get(source, root))
@@ -155,8 +142,6 @@ def unpack(source: PublishedSet, root: Path, archive: Path | None, advance: Prog
 
     Raises:
         FileNotFoundError: there is no archive.
-        ValueError: the archive is damaged or contains other images.
-        OSError: it cannot be read, or the images cannot be written.
     """
     if archive is None:
         raise FileNotFoundError(_where_to_get(source, root))

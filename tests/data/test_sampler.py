@@ -106,5 +106,5 @@ def test_a_state_of_another_run_is_refused(change, words: str):
 
 
 def test_a_dict_that_is_no_state_is_refused():
-    with pytest.raises(ValueError, match="no length, seed"):
+    with pytest.raises(ValueError, match="it lacks length, seed"):
         EndlessSampler(7).load_state_dict({"position": 3})
