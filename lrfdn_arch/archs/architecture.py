@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lrfdn_arch.device import memory_errors
+
 State = Mapping[str, Tensor]
 
 
@@ -85,10 +87,13 @@ class Architecture:
         """Return a new network.
 
         Raises:
-            ValueError: the constructor does not take these arguments.
+            ValueError: the constructor does not take these arguments, or memory runs out.
         """
         try:
-            return self.network(**arguments)
+            with memory_errors():
+                return self.network(**arguments)
+        except MemoryError as error:
+            raise ValueError(f"{self.name} does not fit into memory: {error}") from error
         except TypeError as error:
             known = ", ".join(self.parameters)
             raise ValueError(

@@ -35,19 +35,31 @@ def contradictions(options: Options) -> list[Fault]:
 
 
 def _network(options: Options) -> Iterator[Fault]:
+    import torch
+
     from lrfdn_arch.archs import ARCHITECTURES
+    from lrfdn_arch.device import free_memory
 
     name, arguments = options.network_g.type, options.network_g.arguments()
     if name not in ARCHITECTURES:
         return
-    upscale = arguments.get("upscale", 4)
-    if upscale != options.scale:
+    try:
+        with torch.device("meta"):  # neither time nor memory
+            network = ARCHITECTURES[name].build(arguments)
+    except (ValueError, RuntimeError) as error:
+        yield Fault(("network_g",), str(error).splitlines()[0])
+        return
+    size, free = sum(p.nbytes for p in network.parameters()), free_memory(torch.device("cpu"))
+    if size > free:
+        expected = f"{name} would take {size / 1e9:,.1f} GB, but {free / 1e9:,.1f} GB are free"
+        yield Fault(("network_g",), expected)
+    if network.upscale != options.scale:
         default = "" if "upscale" in arguments else " (the default)"
-        expected = f"expected {options.scale} as in 'scale', found {upscale}{default}"
+        expected = f"expected {options.scale} as in 'scale', found {network.upscale}{default}"
         yield Fault(("network_g", "upscale"), expected)
         return
     dataset = options.datasets.get("train")
-    smallest = getattr(ARCHITECTURES[name].network, "min_size", 1)
+    smallest = getattr(network, "min_size", 1)
     if dataset and dataset.gt_size and dataset.gt_size // options.scale < smallest:
         yield Fault(
             ("datasets", "train", "gt_size"),

@@ -466,6 +466,10 @@ def test_files_that_would_exhaust_memory_are_refused(write, text, expected):
         ("num_block: 1", "img_range: 1e999", "network_g:img_range: expected a finite number, foun"),
         ("num_feat: 16", f"num_feat: {10**12}", "LRFDN expects a number of at most 2147483647"),
         ("total_iter: 100", f"total_iter: {10**400}", "expected less than or equal to 9007199254"),
+        ("num_feat: 16", "num_feat: 2000000", "network_g: LRFDN would take "),
+        ("num_feat: 16", f"num_feat: {2**31 - 8}", "network_g: Storage size calculation overflowe"),
+        ("num_feat: 16", "num_feat: 12", "network_g: LRFDB needs num_feat divisible by 8, got 12"),
+        ("num_block: 1", "num_block: 0", "network_g: LRFDN needs num_block of at least 1, got 0"),
         ("lr: 1e-4", "lr: .inf", "train:optim_g:lr: expected a finite number"),
     ],
 )

@@ -54,6 +54,8 @@ def test_mistakes_are_explained_before_the_first_iteration(data, tmp_path):
     assert "nowhere.state: no such training state" in text
     network = {"type": "SRVGGNetCompact", "num_feat": 8, "num_conv": 1, "upscale": 3}
     assert "returns 3x48x48 for 3x16x16, the ground truth has 3x32x32" in said(network_g=network)
+    network = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 2_000_000, "upscale": 2}
+    assert "EDSR does not fit into memory: " in said(network_g=network)
     network = {"type": "LRFDN", "num_feat": 8, "num_block": 1, "upscale": 2}
     grey = {**network, "num_out_ch": 1}
     assert "returns 1x32x32 for 3x16x16, the ground truth has 3x32x32" in said(network_g=grey)

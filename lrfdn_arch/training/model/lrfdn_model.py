@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from basicsr.archs import build_network
 from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from lrfdn_arch.archs.lookup import build_network
 from lrfdn_arch.data.batches import to_device
 from lrfdn_arch.options.basicsr_dict import train_section
 from lrfdn_arch.training.checkpoint import save_state, save_weights
