@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from repository import RELEASED
 from torch import Tensor, nn
 
 from lrfdn_arch import device
-from lrfdn_arch.archs import LRFDN, RFDN, architecture_of
+from lrfdn_arch.archs import ARCHITECTURES, architecture_of
 from lrfdn_arch.weights import LoadedNetwork, load_network, network_from_state
+
+FUSED = [name for name, record in ARCHITECTURES.items() if record.fuse]
 
 
 @pytest.fixture(autouse=True)
@@ -36,11 +39,13 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LRFDN_WEIGHTS", raising=False)
 
 
-def small(name: str, **options: int | bool) -> nn.Module:
-    """A network of 8 channels and 2 blocks, the same one each time."""
+def small(name: str, **options: Any) -> Any:
+    """A network of 8 channels and, where that is free, 2 blocks; the same one each time."""
     torch.manual_seed(7)
-    network = {"LRFDN": LRFDN, "RFDN": RFDN}[name]
-    return network(**{"num_feat": 8, "num_block": 2, "upscale": 2, **options}).eval()
+    sizes = {"num_feat": 8, "num_block": 2, "upscale": 2}
+    record = ARCHITECTURES[name]
+    known = {key: value for key, value in sizes.items() if key in record.parameters}
+    return record.build({**known, **options}).eval()
 
 
 @pytest.fixture

@@ -87,6 +87,7 @@ class ESA(nn.Module):
                 f"ESA needs num_feat of at least 4, or esa_channels of at least 1, got {num_feat} "
                 f"and {esa_channels}"
             )
+        self.single_conv = single_conv
         self.conv1 = nn.Conv2d(num_feat, f, kernel_size=1)
         self.conv_f = nn.Conv2d(f, f, kernel_size=1)
         self.conv_max = nn.Identity() if single_conv else nn.Conv2d(f, f, 3, padding=1)

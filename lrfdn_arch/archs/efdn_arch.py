@@ -3,12 +3,23 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import Architecture, Released, State
 from lrfdn_arch.archs.attention import ESA
 from lrfdn_arch.archs.bilinear_start import start_bilinear
+from lrfdn_arch.archs.fused import (
+    Folded,
+    FusedESA,
+    FusedNetwork,
+    exact,
+    fused_conv,
+    scaled_input,
+    scaled_output,
+)
 from lrfdn_arch.archs.network import SuperResolutionNetwork, read_sizes
+from lrfdn_arch.archs.window import Window
 
 
 class EFDB(nn.Module):
@@ -112,6 +123,62 @@ class EFDN(SuperResolutionNetwork):
         return out if self.training else out.clamp(0, self.img_range)
 
 
+class FusedEFDB(nn.Module):
+    """EFDB whose distilling convolutions are one with the fusing one."""
+
+    def __init__(self, block: EFDB) -> None:
+        super().__init__()
+        first, second, third = block.conv1, block.conv2, block.conv3
+        self.conv1 = fused_conv(exact(first[0]), "prelu", slope=first.act.weight)
+        self.conv2 = fused_conv(exact(second[0]), "prelu", slope=second.act.weight)
+        self.conv3 = fused_conv(exact(third[0]), "prelu", slope=third.act.weight)
+        self.att = FusedESA(_distilled_and_fused(block), block.att)
+
+    def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        a = self.conv1(x)  # (N, C, H, W)
+        b = self.conv2(a)
+        levels = torch.cat([x, a, b, self.conv3(b)], dim=1)  # (N, 4C, H, W)
+        return self.att(levels, window).add_(x)
+
+
+def _distilled_and_fused(block: EFDB) -> Folded:
+    """Return ``fuse(concat of branch(level))`` as one convolution of the concatenated levels."""
+    matrix, bias = exact(block.fuse)
+    half = matrix.shape[1] // 4
+    weights = []
+    for branch, columns in zip(block.branch, matrix[:, :, 0, 0].split(half, dim=1), strict=True):
+        weight, offset = exact(branch)
+        weights.append(columns @ weight[:, :, 0, 0])
+        bias = bias + columns @ offset
+    return torch.cat(weights, dim=1)[:, :, None, None], bias
+
+
+class FusedEFDN(FusedNetwork):
+    """EFDN as it is deployed."""
+
+    def __init__(self, network: EFDN) -> None:
+        super().__init__(
+            "EFDN",
+            network.upscale,
+            fused_conv(scaled_input(network.head, network.img_range)),
+            fused_conv(scaled_output(network.tail[0], 1 / network.img_range)),
+        )
+        self.cells = nn.ModuleList(FusedEFDB(cell) for cell in network.cells)  # type: ignore[arg-type]
+        self.local_fuse = nn.ModuleList(fused_conv(exact(conv)) for conv in network.local_fuse)
+        self.eval()
+
+    def upscale_padded(self, x: Tensor, window: Window | None = None) -> Tensor:
+        """Do what ``forward`` does, for H, W >= 15."""
+        o0 = self.fea_conv(x)  # (N, C, H, W)
+        o1 = self.cells[0](o0, window)
+        o2 = self.cells[1](o1, window)
+        o3 = self.cells[2](self.local_fuse[0](torch.cat([o1, o2], dim=1)), window)
+        o4 = self.cells[3](self.local_fuse[1](torch.cat([o2, o3], dim=1)), window)
+        fused = self.local_fuse[2](torch.cat([o2, o4], dim=1)).add_(o0)
+        return F.pixel_shuffle(self.upsampler(fused), self.upscale).clamp_(0, 1)
+
+
 def _read_arguments(state: State) -> dict[str, Any] | None:
     sizes = read_sizes(state, "head.weight", "tail.0.weight")
     return sizes if "cells.0.conv1.conv1x1.weight" in state else None
@@ -123,6 +190,8 @@ ARCHITECTURE = Architecture(
     network=EFDN,
     blocks=(EFDB,),
     read_arguments=_read_arguments,
+    fuse=FusedEFDN,
+    overlap=160,
     papers=("Wang, Edge-Enhanced Feature Distillation Network, CVPR Workshops 2022",),
     released=(
         Released(

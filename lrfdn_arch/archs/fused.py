@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrfdn_arch.archs.attention import SLOPE
-from lrfdn_arch.archs.padding import pad_to_minimum
-from lrfdn_arch.archs.window import Window
+from lrfdn_arch.archs.attention import ESA, SLOPE, pool
+from lrfdn_arch.archs.padding import MIN_SIZE, pad_to_minimum
+from lrfdn_arch.archs.window import Window, resize_in_window
 
 Folded = tuple[Tensor, Tensor]  # weight and bias, float64
 
@@ -25,11 +25,12 @@ class FusedConv(nn.Conv2d):
     Args:
         weight: (out, in, k, k).
         bias: (out,).
-        activation: "none", "gelu" (the exact one), "leaky_relu" (slope 0.05), "relu", "relu6" or
-            "sigmoid".
+        activation: "none", "gelu" (the exact one), "leaky_relu" (slope 0.05), "prelu", "relu",
+            "relu6", "sigmoid" or "silu".
         stride: of the kernel.
         padding: zeros on each side; half the kernel where None.
         dilation: of the kernel.
+        slope: (out,), for "prelu".
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class FusedConv(nn.Conv2d):
         stride: int = 1,
         padding: int | None = None,
         dilation: int = 1,
+        slope: Tensor | None = None,
     ) -> None:
         out, in_, k = weight.shape[:3]
         padding = k // 2 if padding is None else padding
@@ -48,24 +50,30 @@ class FusedConv(nn.Conv2d):
         self.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
         self.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
         self.activation = activation
+        self.slope = None if slope is None else nn.Parameter(slope.detach().clone(), False)
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (N, in, H, W) to (N, out, H', W'), of the weights' type."""
-        return activate(super().forward(input.to(self.weight.dtype)), self.activation)
+        return activate(super().forward(input.to(self.weight.dtype)), self.activation, self.slope)
 
 
-def activate(x: Tensor, activation: str) -> Tensor:
+def activate(x: Tensor, activation: str, slope: Tensor | None = None) -> Tensor:
     """Apply a :class:`FusedConv`'s activation; ``x`` may be overwritten."""
     if activation == "gelu":
         return F.gelu(x)
     if activation == "leaky_relu":
         return F.leaky_relu_(x, SLOPE)
+    if activation == "prelu":
+        assert slope is not None, "made with its activation"
+        return F.prelu(x, slope)
     if activation == "relu":
         return F.relu_(x)
     if activation == "relu6":
         return F.hardtanh_(x, 0.0, 6.0)
     if activation == "sigmoid":
         return x.sigmoid_()
+    if activation == "silu":
+        return F.silu(x, inplace=True)
     assert activation == "none", activation
     return x
 
@@ -82,7 +90,14 @@ class FusedNetwork(nn.Module):
         upscale: the network's factor.
         first: the convolution that reads the image.
         last: the convolution whose output is shuffled to pixels.
+
+    Attributes:
+        min_size: side below which images are padded by replication and the result cropped.
+        uses_window: whether a tile's place in the image changes what is computed.
     """
+
+    min_size = MIN_SIZE
+    uses_window = True
 
     def __init__(self, network: str, upscale: int, first: FusedConv, last: FusedConv) -> None:
         super().__init__()
@@ -96,15 +111,14 @@ class FusedNetwork(nn.Module):
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Upscale (N, num_in_ch, H, W) in [0, 1] to (N, num_out_ch, H*upscale, W*upscale).
 
-        The result is not clamped. Below 15x15 the image is padded by replication and the result
-        cropped. ``window`` gives the place of ``x`` in a larger image; see :class:`Window`.
+        ``window`` gives the place of ``x`` in a larger image; see :class:`Window`.
         """
         height, width = x.shape[-2:]
-        out = self.upscale_padded(pad_to_minimum(x), window)
+        out = self.upscale_padded(pad_to_minimum(x, self.min_size), window)
         return out[..., : height * self.upscale, : width * self.upscale]
 
     def upscale_padded(self, x: Tensor, window: Window | None = None) -> Tensor:
-        """Do what ``forward`` does, for H, W >= 15."""
+        """Do what ``forward`` does, for H, W >= min_size."""
         raise NotImplementedError
 
 
@@ -136,9 +150,9 @@ def scaled_output(conv: nn.Module, factor: Tensor | float) -> Folded:
     return weight * factor.view(-1, 1, 1, 1), bias * factor
 
 
-def one_by_ones(first: nn.Module, *others: nn.Module) -> Folded:
+def one_by_ones(first: Folded, *others: nn.Module) -> Folded:
     """Return ``first`` and the 1x1 convolutions that follow it as one."""
-    weight, bias = exact(first)
+    weight, bias = first
     for conv in others:
         matrix, offset = exact(conv)
         weight = torch.einsum("oi,icyx->ocyx", matrix[:, :, 0, 0], weight)
@@ -153,7 +167,43 @@ def fused_conv(
     stride: int = 1,
     padding: int | None = None,
     dilation: int = 1,
+    slope: Tensor | None = None,
 ) -> FusedConv:
     """Return a :class:`FusedConv` with these float64 weights in float32."""
     weight, bias = folded[0].float(), folded[1].float()
-    return FusedConv(weight, bias, activation, stride=stride, padding=padding, dilation=dilation)
+    geometry = {"stride": stride, "padding": padding, "dilation": dilation}
+    return FusedConv(weight, bias, activation, slope=slope, **geometry)
+
+
+class FusedESA(nn.Module):
+    """A 1x1 convolution and the :class:`ESA` that follows it.
+
+    Three convolutions read the same map where the network has one after the other.
+
+    Args:
+        before: the convolution.
+        esa: what follows.
+    """
+
+    def __init__(self, before: Folded, esa: ESA) -> None:
+        super().__init__()
+        self.c5 = fused_conv(before)
+        self.conv1 = fused_conv(one_by_ones(before, esa.conv1))
+        self.conv_f = fused_conv(one_by_ones(before, esa.conv1, esa.conv_f))
+        self.conv2 = fused_conv(exact(esa.conv2), stride=2, padding=0)
+        if esa.single_conv:
+            self.middle = nn.Sequential(fused_conv(exact(esa.conv3)))
+        else:
+            self.middle = nn.Sequential(
+                fused_conv(exact(esa.conv_max), "relu"),
+                fused_conv(exact(esa.conv3), "relu"),
+                fused_conv(exact(esa.conv3_)),
+            )
+        self.conv4 = fused_conv(exact(esa.conv4), "sigmoid")
+
+    def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
+        """Map (N, in, H, W) to (N, C, H, W), H, W >= 15."""
+        a = self.conv1(x)  # (N, f, H, W)
+        q = self.middle(pool(a, self.conv2))  # (N, f, ~H/6, ~W/6)
+        m = self.conv4(resize_in_window(q, a, window).add_(self.conv_f(x)))
+        return self.c5(x).mul_(m)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import Architecture, Released, State
@@ -14,8 +13,8 @@ from lrfdn_arch.archs.distillation_network import (
     FusedDistillationNetwork,
     read_arguments,
 )
-from lrfdn_arch.archs.fused import exact, fused_conv, one_by_ones, with_shortcut
-from lrfdn_arch.archs.window import Window, resize_in_window
+from lrfdn_arch.archs.fused import FusedESA, exact, fused_conv, with_shortcut
+from lrfdn_arch.archs.window import Window
 
 
 class RFDB(nn.Module):
@@ -93,11 +92,10 @@ class RFDN(FeatureDistillationNetwork):
 
 
 class FusedRFDB(nn.Module):
-    """RFDB without its shortcuts; ``c5``, ``conv1`` and ``conv_f`` read the same concatenation."""
+    """RFDB without its shortcuts."""
 
     def __init__(self, block: RFDB) -> None:
         super().__init__()
-        esa = block.esa
         self.c1_d = fused_conv(exact(block.c1_d), "leaky_relu")
         self.c1_r = fused_conv(with_shortcut(block.c1_r), "leaky_relu")
         self.c2_d = fused_conv(exact(block.c2_d), "leaky_relu")
@@ -105,14 +103,7 @@ class FusedRFDB(nn.Module):
         self.c3_d = fused_conv(exact(block.c3_d), "leaky_relu")
         self.c3_r = fused_conv(with_shortcut(block.c3_r), "leaky_relu")
         self.c4 = fused_conv(exact(block.c4), "leaky_relu")
-        self.c5 = fused_conv(exact(block.c5))
-        self.conv1 = fused_conv(one_by_ones(block.c5, esa.conv1))
-        self.conv_f = fused_conv(one_by_ones(block.c5, esa.conv1, esa.conv_f))
-        self.conv2 = fused_conv(exact(esa.conv2), stride=2, padding=0)
-        self.conv_max = fused_conv(exact(esa.conv_max), "relu")
-        self.conv3 = fused_conv(exact(esa.conv3), "relu")
-        self.conv3_ = fused_conv(exact(esa.conv3_))
-        self.conv4 = fused_conv(exact(esa.conv4), "sigmoid")
+        self.esa = FusedESA(exact(block.c5), block.esa)
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
@@ -120,11 +111,7 @@ class FusedRFDB(nn.Module):
         r2 = self.c2_r(r1)
         r4 = self.c4(self.c3_r(r2))  # (N, C/2, H, W)
         distilled = torch.cat([self.c1_d(x), self.c2_d(r1), self.c3_d(r2), r4], dim=1)
-        a = self.conv1(distilled)  # (N, C//4, H, W)
-        p = F.max_pool2d(self.conv2(a), kernel_size=7, stride=3)  # (N, C//4, ~H/6, ~W/6)
-        q = self.conv3_(self.conv3(self.conv_max(p)))
-        m = self.conv4(resize_in_window(q, a, window).add_(self.conv_f(distilled)))
-        return self.c5(distilled).mul_(m)  # (N, C, H, W)
+        return self.esa(distilled, window)  # (N, C, H, W)
 
 
 def _fuse(network: RFDN) -> FusedDistillationNetwork:

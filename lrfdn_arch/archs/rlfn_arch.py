@@ -2,12 +2,22 @@
 
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import Architecture, RangeLayers, Released, State
 from lrfdn_arch.archs.attention import ESA, SLOPE
 from lrfdn_arch.archs.bilinear_start import start_bilinear
+from lrfdn_arch.archs.fused import (
+    FusedESA,
+    FusedNetwork,
+    exact,
+    fused_conv,
+    scaled_input,
+    scaled_output,
+)
 from lrfdn_arch.archs.network import SuperResolutionNetwork, conv_shape, count_blocks, read_sizes
+from lrfdn_arch.archs.window import Window
 
 
 class RLFB(nn.Module):
@@ -98,6 +108,45 @@ class RLFN(SuperResolutionNetwork):
         return self.upsampler(self.conv_2(features) + first)  # (N, num_out_ch, H*s, W*s)
 
 
+class FusedRLFB(nn.Module):
+    """RLFB whose attention reads what ``c5`` reads."""
+
+    def __init__(self, block: RLFB) -> None:
+        super().__init__()
+        self.c1_r = fused_conv(exact(block.c1_r), "leaky_relu")
+        self.c2_r = fused_conv(exact(block.c2_r), "leaky_relu")
+        self.c3_r = fused_conv(exact(block.c3_r), "leaky_relu")
+        self.esa = FusedESA(exact(block.c5), block.esa)
+
+    def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        r3 = self.c3_r(self.c2_r(self.c1_r(x)))  # (N, C, H, W)
+        return self.esa(r3.add_(x), window)
+
+
+class FusedRLFN(FusedNetwork):
+    """RLFN as it is deployed."""
+
+    def __init__(self, network: RLFN) -> None:
+        super().__init__(
+            "RLFN",
+            network.upscale,
+            fused_conv(scaled_input(network.conv_1, network.img_range)),
+            fused_conv(scaled_output(network.upsampler[0], 1 / network.img_range)),
+        )
+        names = [f"block_{number}" for number in range(1, network.num_block + 1)]
+        self.blocks = nn.ModuleList(FusedRLFB(network.get_submodule(name)) for name in names)  # type: ignore[arg-type]
+        self.conv_2 = fused_conv(exact(network.conv_2))
+        self.eval()
+
+    def upscale_padded(self, x: Tensor, window: Window | None = None) -> Tensor:
+        """Do what ``forward`` does, for H, W >= 15."""
+        features = first = self.fea_conv(x)  # (N, C, H, W)
+        for block in self.blocks:
+            features = block(features, window)
+        return F.pixel_shuffle(self.upsampler(self.conv_2(features).add_(first)), self.upscale)
+
+
 def _read_arguments(state: State) -> dict[str, Any] | None:
     sizes = read_sizes(state, "conv_1.weight")
     inner = conv_shape(state, "block_1.c1_r.weight")
@@ -117,7 +166,9 @@ ARCHITECTURE = Architecture(
     network=RLFN,
     blocks=(RLFB,),
     read_arguments=_read_arguments,
+    fuse=FusedRLFN,
     range_layers=RangeLayers(("conv_1.weight",), ("upsampler.0.weight", "upsampler.0.bias")),
+    overlap=128,
     papers=("Kong et al., Residual Local Feature Network, CVPR Workshops 2022",),
     released=(
         Released(

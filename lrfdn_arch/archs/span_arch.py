@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import Architecture, Released, State
+from lrfdn_arch.archs.fused import FusedNetwork, exact, fused_conv, scaled_input
 from lrfdn_arch.archs.network import SuperResolutionNetwork, count_blocks, read_sizes
+from lrfdn_arch.archs.window import Window
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)  # of its RGB training images
 
@@ -119,7 +121,62 @@ class SPAN(SuperResolutionNetwork):
         return self.upsampler(self.conv_cat(torch.cat([f, g, b1, h], dim=1)))
 
 
+class FusedSPAB(nn.Module):
+    """SPAB with its activations in its convolutions."""
+
+    def __init__(self, block: SPAB) -> None:
+        super().__init__()
+        self.c1_r = fused_conv(exact(block.c1_r.eval_conv), "silu")
+        self.c2_r = fused_conv(exact(block.c2_r.eval_conv), "silu")
+        self.c3_r = fused_conv(exact(block.c3_r.eval_conv))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the block's output and the activated features of its first convolution."""
+        h = self.c1_r(x)  # (N, C, H, W)
+        r3 = self.c3_r(self.c2_r(h))
+        m = torch.sigmoid(r3).sub_(0.5)
+        return r3.add_(x).mul_(m), h
+
+
+class FusedSPAN(FusedNetwork):
+    """SPAN as it is deployed.
+
+    The mean is subtracted from the image, not folded into a bias: the first convolution pads what
+    is left with zeros, so at the border another bias would be needed.
+    """
+
+    min_size = SPAN.min_size
+    uses_window = False
+    mean: Tensor
+
+    def __init__(self, network: SPAN) -> None:
+        super().__init__(
+            "SPAN",
+            network.upscale,
+            fused_conv(scaled_input(network.conv_1.eval_conv, network.img_range)),
+            fused_conv(exact(network.upsampler[0])),
+        )
+        self.register_buffer("mean", network.mean.clone())
+        names = [f"block_{number}" for number in range(1, network.num_block + 1)]
+        self.blocks = nn.ModuleList(FusedSPAB(network.get_submodule(name)) for name in names)  # type: ignore[arg-type]
+        self.conv_2 = fused_conv(exact(network.conv_2.eval_conv))
+        self.conv_cat = fused_conv(exact(network.conv_cat))
+        self.eval()
+
+    def upscale_padded(self, x: Tensor, window: Window | None = None) -> Tensor:
+        """Do what ``forward`` does."""
+        f = self.fea_conv(x - self.mean)  # (N, C, H, W)
+        b1, h = self.blocks[0](f)
+        features = b1
+        for block in self.blocks[1:]:  # type: ignore[attr-defined]
+            features, h = block(features)
+        fused = self.conv_cat(torch.cat([f, self.conv_2(features), b1, h], dim=1))
+        return F.pixel_shuffle(self.upsampler(fused), self.upscale)
+
+
 def _read_arguments(state: State) -> dict[str, Any] | None:
+    if "conv_1.sk.weight" in state:  # its training branches, which spandrel merges
+        return None
     sizes = read_sizes(state, "conv_1.eval_conv.weight")
     return sizes and {**sizes, "num_block": count_blocks(state, "block_")}
 
@@ -129,6 +186,7 @@ ARCHITECTURE = Architecture(
     network=SPAN,
     blocks=(SPAB,),
     read_arguments=_read_arguments,
+    fuse=FusedSPAN,
     overlap=64,  # 21 pixels are seen to each side (6 blocks); the rest is for blending
     papers=("Wan et al., Swift Parameter-free Attention Network, CVPR Workshops 2024",),
     released=(

@@ -22,6 +22,9 @@ from lrfdn_arch.weights import network_from_state
 def install(registry: Any = None) -> None:
     """Add every recognizable network to spandrel's registry; calling it again changes nothing.
 
+    Where spandrel has a network of the same name with other weights (SPAN before its training
+    branches are merged), the id here ends in ``-lrfdn``.
+
     Args:
         registry: another ``spandrel.ArchRegistry`` than ``spandrel.MAIN_REGISTRY``.
 
@@ -33,11 +36,17 @@ def install(registry: Any = None) -> None:
 
     registry = spandrel.MAIN_REGISTRY if registry is None else registry
     for record in ARCHITECTURES.values():
-        if record.read_arguments is not None and registry.get(record.name) is None:
-            registry.add(spandrel.ArchSupport.from_architecture(architecture(record)))
+        if record.read_arguments is None:
+            continue
+        other = registry.get(record.name)
+        own = other is None or type(other.architecture).__module__ == __name__
+        identifier = record.name if own else f"{record.name}-lrfdn"
+        if registry.get(identifier) is None:
+            support = spandrel.ArchSupport.from_architecture(architecture(record, identifier))
+            registry.add(support)
 
 
-def architecture(record: Architecture) -> Any:
+def architecture(record: Architecture, identifier: str) -> Any:
     """Return the ``spandrel.Architecture`` of a network with ``read_arguments``.
 
     Raises:
@@ -51,7 +60,7 @@ def architecture(record: Architecture) -> Any:
 
     class SpandrelArchitecture(spandrel.Architecture[Any]):
         def __init__(self) -> None:
-            super().__init__(id=record.name, detect=lambda state: read_arguments(state) is not None)
+            super().__init__(id=identifier, detect=lambda state: read_arguments(state) is not None)
 
         def load(self, state_dict: Any) -> Any:
             loaded = network_from_state(state_dict)

@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrfdn_arch.archs.fused import FusedNetwork
-from lrfdn_arch.archs.padding import MIN_SIZE
 from lrfdn_arch.inference.fuse import can_fuse, fuse
 from lrfdn_arch.weights import LoadedNetwork
 
@@ -13,11 +12,11 @@ from lrfdn_arch.weights import LoadedNetwork
 class _Padded(nn.Module):
     """Padding depends on the image's size, which a trace would fix; a script keeps it."""
 
-    def __init__(self, inner: nn.Module, upscale: int) -> None:
+    def __init__(self, inner: nn.Module, upscale: int, min_size: int) -> None:
         super().__init__()
         self.inner = inner
         self.upscale = upscale
-        self.minimum = MIN_SIZE
+        self.minimum = min_size
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2], x.shape[3]
@@ -38,9 +37,10 @@ class _Unpadded(nn.Module):
 def scripted(loaded: LoadedNetwork) -> torch.jit.ScriptModule:
     """Return a network as TorchScript, for any size that its trace allows."""
     example = torch.rand(1, loaded.channels, 24, 32)
-    fused = can_fuse(loaded.network)
-    module = _Unpadded(fuse(loaded.network)) if fused else loaded.network
+    fused = fuse(loaded.network) if can_fuse(loaded.network) else None
     with torch.no_grad():
-        traced = torch.jit.trace(module, example)
+        traced = torch.jit.trace(loaded.network if fused is None else _Unpadded(fused), example)
     assert isinstance(traced, nn.Module)
-    return torch.jit.script(_Padded(traced, loaded.scale)) if fused else traced  # type: ignore[return-value]
+    if fused is None:
+        return traced  # type: ignore[return-value]
+    return torch.jit.script(_Padded(traced, loaded.scale, fused.min_size))  # type: ignore[return-value]

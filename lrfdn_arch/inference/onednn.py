@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrfdn_arch.archs.fused import SLOPE, FusedConv, FusedNetwork
@@ -23,6 +24,8 @@ _POST_OPS: dict[str, tuple[str, list[float], str]] = {
     "relu": ("relu", [], ""),
     "relu6": ("hardtanh", [0.0, 6.0], ""),
     "sigmoid": ("sigmoid", [], ""),
+    "silu": ("swish", [], ""),
+    "prelu": ("none", [], ""),  # oneDNN's operator has no slope per channel: F.prelu follows
 }
 _TYPICAL_SIZE = 256  # the packed layout is chosen for images of about this side
 
@@ -42,11 +45,12 @@ class OneDnnConv(nn.Module):
         weight = conv.weight.detach().contiguous(memory_format=torch.channels_last)
         # No buffer: a packed tensor cannot be copied, moved or saved.
         self.packed = operators._reorder_convolution_weight(weight, *self.geometry, size)
-        self.bias = conv.bias
+        self.bias, self.slope = conv.bias, conv.slope
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in, H, W) to (N, out, H', W')."""
-        return self.convolution(x, self.packed, self.bias, *self.geometry, *self.post_op)
+        out = self.convolution(x, self.packed, self.bias, *self.geometry, *self.post_op)
+        return out if self.slope is None else F.prelu(out, self.slope)
 
 
 def with_onednn(network: FusedNetwork) -> FusedNetwork:
@@ -75,7 +79,8 @@ def onednn_works() -> bool:
     try:
         with torch.no_grad():
             for activation in _POST_OPS:
-                conv = FusedConv(weight, torch.ones(8), activation)
+                slope = torch.rand(8, generator=generator) if activation == "prelu" else None
+                conv = FusedConv(weight, torch.ones(8), activation, slope=slope)
                 if not torch.allclose(OneDnnConv(conv)(x), conv(x), atol=1e-4):
                     return False
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):

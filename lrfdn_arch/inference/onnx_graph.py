@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, fx, nn
 
 from lrfdn_arch.archs.fused import SLOPE, FusedConv, FusedNetwork
-from lrfdn_arch.archs.padding import MIN_SIZE
 from lrfdn_arch.archs.window import resize_in_window
 from lrfdn_arch.extras import require
 
@@ -108,6 +107,8 @@ class _Graph:
             pads=[top, left, top, left],
             dilations=list(conv.dilation),
         )
+        if conv.slope is not None:
+            return self.op("PRelu", out, self.floats(conv.slope[:, None, None]))
         return self.activation(out, conv.activation)
 
     def activation(self, x: str, name: str) -> str:
@@ -121,6 +122,8 @@ class _Graph:
             return self.op("Relu", x)
         if name == "relu6":
             return self.op("Clip", x, self.number(0.0), self.number(6.0))
+        if name == "silu":  # a pattern that runtimes know, too
+            return self.op("Mul", x, self.op("Sigmoid", x))
         return self.op("Sigmoid", x) if name == "sigmoid" else x
 
 
@@ -134,7 +137,7 @@ def _window_inputs(helper: Any, windows: bool) -> list[Any]:
 
 
 def _write_network(graph: _Graph, network: FusedNetwork) -> None:
-    x = _pad_to_minimum(graph, INPUT)
+    x = _pad_to_minimum(graph, INPUT, network.min_size)
     if graph.half:
         x = graph.op("Cast", x, to=_FLOAT16)
     out = _write_traced(graph, network, x)
@@ -186,6 +189,8 @@ def _write_traced(graph: _Graph, network: FusedNetwork, x: str) -> str:
             conv = module.get_submodule(str(node.target))
             assert isinstance(conv, FusedConv), "nothing else is a leaf"
             names[node] = graph.conv(names[node.args[0]], conv)
+        elif node.op == "get_attr":
+            names[node] = graph.floats(module.get_buffer(str(node.target)))
         elif node.op == "output":
             return names[node.args[0]]
         else:
@@ -205,6 +210,8 @@ def _write_operation(graph: _Graph, target: Any, inputs: Any, options: dict[str,
         return graph.op("MaxPool", inputs[0], kernel_shape=kernel, strides=stride)
     if name == "pixel_shuffle":
         return graph.op("DepthToSpace", inputs[0], blocksize=inputs[1], mode="CRD")
+    if name == "clamp_":
+        return graph.op("Clip", inputs[0], *(graph.number(float(limit)) for limit in inputs[1:]))
     kinds = {"add": "Add", "mul": "Mul", "sub": "Sub", "sigmoid": "Sigmoid"}
     kind = kinds.get(name.removesuffix("_"))  # in place or not is the same in a graph of values
     if kind is None:
@@ -231,10 +238,12 @@ def _stretch(graph: _Graph, q: str, name: str, *, axis: int) -> str:
     return graph.op("Add", first, graph.op("Mul", graph.op("Sub", second, first), share))
 
 
-def _pad_to_minimum(graph: _Graph, x: str) -> str:
-    """Repeat the last row and column up to 15x15, and nothing where the image is large enough."""
+def _pad_to_minimum(graph: _Graph, x: str, side: int) -> str:
+    """Repeat the last row and column up to that side, and nothing where the image is that large."""
+    if side == 1:
+        return x
     size = graph.op("Shape", x, start=2)
-    missing = graph.op("Sub", graph.op("Max", size, graph.integers(MIN_SIZE, MIN_SIZE)), size)
+    missing = graph.op("Sub", graph.op("Max", size, graph.integers(side, side)), size)
     pads = graph.op("Concat", graph.integers(0, 0, 0, 0, 0, 0), missing, axis=0)
     return graph.op("Pad", x, pads, mode="edge")
 

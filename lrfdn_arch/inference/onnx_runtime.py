@@ -55,6 +55,7 @@ class OnnxRuntime:
         self.knows_windows = False
         self._open_windowed: Callable[[], Any] | None = None
         self._windowed: Any = None
+        self._uses_window = True
         self._session = _open(model, device or self.device)
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         try:
@@ -81,6 +82,7 @@ class OnnxRuntime:
         model = build_model(fused, half=half).SerializeToString()
         runtime = cls(model, device=place, precision=precision, num_feat=fused.num_feat)
         runtime.knows_windows, runtime.overlap = True, fused.overlap
+        runtime._uses_window = fused.uses_window
         runtime._open_windowed = lambda: _open(
             build_model(fused, half=half, windows=True).SerializeToString(), place
         )
@@ -93,7 +95,7 @@ class OnnxRuntime:
             ValueError: the model, a foreign one, takes no image of this size.
         """
         images = {self._input: lq.float().cpu().contiguous().numpy()}
-        if window is None:
+        if window is None or not self._uses_window:
             sr = _run(self._session, images)
         else:
             assert self._open_windowed is not None, "a model from a file does not know windows"

@@ -44,7 +44,7 @@ class OpenVinoRuntime:
         from lrfdn_arch.inference.onnx_graph import INPUT
 
         request, inputs = self._whole, {INPUT: lq.float().cpu().contiguous().numpy()}
-        if window is not None:
+        if window is not None and self._fused.uses_window:
             self._windowed = self._windowed or self._open(windows=True)
             request, inputs = self._windowed, inputs | window_inputs(lq, window)
         (sr,) = request.infer(inputs, share_inputs=True).values()  # the result is a copy

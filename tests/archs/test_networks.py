@@ -5,7 +5,7 @@ import inspect
 import pytest
 import torch
 import torch.nn.functional as F
-from networks import NAMES, small
+from small_networks import small
 from torch import nn
 
 from lrfdn_arch import archs
@@ -23,6 +23,7 @@ from lrfdn_arch.archs import (
     RFANet,
 )
 
+NAMES = list(ARCHITECTURES)
 BLOCKS = [block for record in ARCHITECTURES.values() for block in record.blocks]
 SCALES = {name: (2, 3, 4, 8) if name == "RFANet" else (1, 2, 3, 4, 5) for name in NAMES}
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from networks import NAMES
 from repository import FIXTURES
 from torch import nn
 
@@ -72,7 +71,7 @@ def set_formula_weights(network: nn.Module) -> None:
 
 
 def test_every_network_whose_original_exists_is_compared() -> None:
-    assert {case.partition("_")[0] for case in CASES} == set(NAMES) - {"RFANet"}
+    assert {case.partition("_")[0] for case in CASES} == set(ARCHITECTURES) - {"RFANet"}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from safetensors import safe_open
-from small_networks import loaded, small
+from small_networks import FUSED, loaded, small
 
 from lrfdn_arch import __version__, entry
 from lrfdn_arch.cli import main
@@ -21,7 +21,7 @@ SIZES = [(1, 1), (14, 31), (24, 40)]
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["LRFDN", "RFDN"])
+@pytest.mark.parametrize("name", FUSED)
 @pytest.mark.parametrize(("half", "bound"), [(False, 2e-5), (True, 2e-2)])
 def test_onnx_at_any_size(tmp_path: Path, name: str, half: bool, bound: float) -> None:
     network, path = small(name), tmp_path / "small.onnx"
@@ -66,7 +66,7 @@ def test_an_export_that_is_wrong_is_not_kept(
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["LRFDN", "RFDN"])
+@pytest.mark.parametrize("name", FUSED)
 def test_torchscript_at_any_size(tmp_path: Path, name: str) -> None:
     network, path = small(name), tmp_path / "small.pt"
     exports.export_torchscript(loaded(network), path)

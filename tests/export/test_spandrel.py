@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 import spandrel
 import torch
+from repository import RELEASED
 from small_networks import small
 
+from lrfdn_arch.archs import ARCHITECTURES
 from lrfdn_arch.export.files import export
 from lrfdn_arch.export.spandrel import install
+from lrfdn_arch.weights import load_network
 
 
 @pytest.fixture
@@ -43,19 +46,38 @@ def test_weights_load_and_compute(
 def test_our_weights_are_ours_alone_and_theirs_stay_theirs(
     registry: spandrel.ArchRegistry,
 ) -> None:
-    for name in ("LRFDN", "RFDN"):
+    for name in ARCHITECTURES:
         state = small(name).state_dict()
         claims = [s.architecture.id for s in registry.architectures() if s.detect(state)]
-        assert claims == [name]
+        assert claims == ["SPAN-lrfdn" if name == "SPAN" else name]
     assert not [
         s for s in registry.architectures() if s.detect({}) and s.architecture.id == "LRFDN"
     ]
 
 
-def test_released_weights_load(shared: Path, registry: spandrel.ArchRegistry) -> None:
+@torch.no_grad()
+def test_span_with_its_training_branches_is_loaded_by_spandrel(
+    tmp_path: Path, registry: spandrel.ArchRegistry
+) -> None:
+    from spandrel.architectures.SPAN import SPAN
+
+    torch.save(
+        SPAN(num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=2).state_dict(),
+        tmp_path / "span.pth",
+    )
+    model = spandrel.ModelLoader("cpu", registry=registry).load_from_file(tmp_path / "span.pth")
+    assert model.architecture.id == "SPAN"
+    loaded = load_network(tmp_path / "span.pth")
+    lq = torch.rand(1, 3, 16, 16)
+    assert loaded.scale == 2
+    torch.testing.assert_close(loaded.network(lq), model(lq))
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_released_weights_load(shared: Path, registry: spandrel.ArchRegistry, name: str) -> None:
     loader = spandrel.ModelLoader("cpu", registry=registry)
-    model = loader.load_from_file(shared / "reference" / "team30_lrfdn.pth")
-    assert (model.architecture.id, model.scale) == ("LRFDN", 4)
+    model = loader.load_from_file(shared / "reference" / RELEASED[name])
+    assert (model.architecture.id.removesuffix("-lrfdn"), model.scale) == (name, 4)
 
 
 @torch.no_grad()
@@ -76,7 +98,7 @@ def test_spandrels_own_registry_is_the_default(monkeypatch: pytest.MonkeyPatch) 
     own = spandrel.ArchRegistry()
     monkeypatch.setattr(spandrel, "MAIN_REGISTRY", own)
     install()
-    assert [s.architecture.id for s in own.architectures()] == ["LRFDN", "RFDN"]
+    assert [s.architecture.id for s in own.architectures()] == list(ARCHITECTURES)
 
 
 def test_without_spandrel_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

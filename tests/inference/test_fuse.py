@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_networks import photo, released, small
+from small_networks import FUSED, photo, released, small
 from torch import nn
 from torch.nn.utils.prune import random_unstructured
 
@@ -23,6 +23,12 @@ VARIANTS = [
     ("LRFDN", {"num_in_ch": 1, "num_out_ch": 1}),
     ("RFDN", {}),
     ("RFDN", {"img_range": 1, "num_feat": 50, "num_block": 1}),
+    ("RLFN", {}),
+    ("RLFN", {"num_feat": 10, "mid_channels": 6, "esa_channels": 3, "upscale": 3}),
+    ("EFDN", {}),
+    ("EFDN", {"num_feat": 10, "img_range": 255, "upscale": 1}),
+    ("SPAN", {"img_range": 1}),
+    ("SPAN", {"num_block": 3, "num_in_ch": 1, "num_out_ch": 1, "upscale": 3, "img_range": 2}),
 ]
 
 
@@ -37,7 +43,7 @@ def test_fused_equals_unfused(name: str, options: dict[str, int], size: tuple[in
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["LRFDN", "RFDN"])
+@pytest.mark.parametrize("name", FUSED)
 @pytest.mark.parametrize("image", ["bird", "butterfly", "woman"])
 def test_released_weights_agree_to_1e_5_on_photographs(shared: Path, name: str, image: str) -> None:
     network, lq = released(shared, name), photo(shared, image)
@@ -57,7 +63,7 @@ def test_every_fused_block_equals_its_block(name: str) -> None:
         torch.testing.assert_close(block(x), expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["LRFDN", "RFDN"])
+@pytest.mark.parametrize("name", FUSED)
 def test_the_original_is_untouched_and_shares_nothing(name: str) -> None:
     network = small(name)
     before = {key: value.clone() for key, value in network.state_dict().items()}
