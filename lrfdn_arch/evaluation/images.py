@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lrfdn_arch.data.image_files import read_image_file
 from lrfdn_arch.files import write_whole
 
 Image = NDArray[np.uint8]
@@ -17,13 +18,13 @@ def read_rgb(path: Path) -> Image:
     """Read an image file as (H, W, 3) uint8 RGB; grey becomes three equal channels.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged or no image.
+        ValueError: it is damaged, or not an image file as `open_image` accepts them.
     """
-    # Not cv2.imread: it cannot open every name on every system and prints what it swallows.
-    decoded = cv2.imdecode(np.frombuffer(path.read_bytes() or b"\0", np.uint8), cv2.IMREAD_COLOR)
+    # Not cv2.imread: it cannot open every name on every system, and prints instead of raising.
+    data = np.frombuffer(read_image_file(path), np.uint8)
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if decoded is None:
-        raise ValueError(f"{path} is damaged or no image")
+        raise ValueError(f"{path}: damaged image")
     return np.ascontiguousarray(decoded[..., ::-1], np.uint8)
 
 

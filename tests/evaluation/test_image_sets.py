@@ -1,5 +1,6 @@
 """Kit folders, any folders, LMDBs; and every mistake is named before a network runs."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -88,10 +89,19 @@ def test_a_wrong_scale_names_the_images_and_the_factor(data: Path) -> None:
     assert "0801: LR 24x20 and HR 48x40 are a factor of 2 apart; the weights are x4" in message
 
 
+@pytest.mark.timeout(20)  # opening a pipe blocks
+def test_an_image_that_is_a_pipe_is_named(data: Path) -> None:
+    file = data / "Tiny_LR/0802x2.png"
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(ValueError, match=r"0802x2\.png: expected a regular file, found a pipe"):
+        inspect(tiny(data), SCALE)
+
+
 def test_a_damaged_image_is_named(data: Path) -> None:
     file = data / "Tiny_LR/0802x2.png"
     file.write_bytes(file.read_bytes()[:20])
-    with pytest.raises(ValueError, match=r"1 of the 3 images(.|\n)*0802x2.png is damaged"):
+    with pytest.raises(ValueError, match=r"1 of the 3 images(.|\n)*0802x2\.png: (not|damaged)"):
         inspect(tiny(data), SCALE)
 
 

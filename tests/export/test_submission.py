@@ -90,7 +90,7 @@ def test_an_existing_zip_is_replaced_only_on_request(model: str, lr: Path, tmp_p
 
 def test_a_damaged_image_leaves_no_zip(model: str, lr: Path, tmp_path: Path) -> None:
     (lr / "0902x2.png").write_bytes(b"\x89PNG")
-    with pytest.raises(ValueError, match=r"1 of the 2 images(.|\n)*0902x2\.png is damaged"):
+    with pytest.raises(ValueError, match=r"1 of the 2 images(.|\n)*0902x2\.png: (not|damaged)"):
         submit(model, lr, tmp_path / "a.zip")
     assert not [p for p in tmp_path.iterdir() if "zip" in p.name]
 

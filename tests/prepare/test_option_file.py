@@ -34,6 +34,13 @@ def prepare(folder: Path, sizes: list[tuple[int, int]], capsys, *arguments: obje
 SMALL, LARGE = [(64, 79), (90, 101), (120, 66)], [(640, 650), (644, 800)]
 
 
+def test_data_in_its_usual_place_is_trained_by_the_recipe(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert entry.run(main, ["prepare", "photos"]) == 0
+    assert "\nnext: lrfdn train -opt train_LRFDN_x4_demo\n" in capsys.readouterr().out
+    assert not list((tmp_path / "datasets").rglob("*.yml"))
+
+
 @pytest.mark.usefixtures("plain_runs")
 @pytest.mark.parametrize(
     ("sizes", "arguments"),
