@@ -44,12 +44,12 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    from tqdm import tqdm
-
     from lrfdn_arch.device import choose_device
     from lrfdn_arch.evaluation.competitor import load_competitors
     from lrfdn_arch.evaluation.evaluate import Settings, check_free, evaluate, remove_evaluation
     from lrfdn_arch.evaluation.kit_text import kit_text
+    from lrfdn_arch.locks import locked
+    from lrfdn_arch.progress import progress_bar
 
     settings = Settings(
         device=choose_device(arguments.device),
@@ -60,17 +60,20 @@ def run(arguments: argparse.Namespace) -> None:
     )
     image_set = _image_set(arguments)
     competitors = load_competitors(arguments.model, arguments.weights_key, network_of(arguments))
-    if arguments.overwrite:
-        remove_evaluation(arguments.out)
-    check_free(arguments.out)
     total = len(image_set.pairs) * (1 + len(competitors))
-    with tqdm(total=total, unit="image", disable=None, leave=False) as bar:
+    if settings.timing:
+        total += settings.timing.passes(len(competitors))
+    with locked(arguments.out, "choose another --out"):
+        if arguments.overwrite:
+            remove_evaluation(arguments.out)
+        check_free(arguments.out)
+        with progress_bar(total, unit="step") as bar:
 
-        def on_step(stage: str, name: str) -> None:
-            bar.set_description(f"{stage} {name}".strip(), refresh=True)
-            bar.update(bool(name))
+            def on_step(stage: str, name: str) -> None:
+                bar.set_description(f"{stage} {name}".strip(), refresh=True)
+                bar.update()
 
-        results = evaluate(competitors, image_set, arguments.out, settings, on_step)
+            results = evaluate(competitors, image_set, arguments.out, settings, on_step)
     for network in results.networks:
         print(f"{network.label}: {_origin(network.weights)}")
     print(kit_text(results.networks, settings.ssim), end="")

@@ -57,16 +57,15 @@ def _write_kit(arguments: argparse.Namespace, competitor: Any) -> None:
 
 
 def _write_zip(arguments: argparse.Namespace, competitor: Any) -> None:
-    from tqdm import tqdm
-
     from lrfdn_arch.device import choose_device
     from lrfdn_arch.evaluation.image_set import open_image_set
     from lrfdn_arch.export.submission import Form, write_submission
+    from lrfdn_arch.progress import progress_bar
 
     image_set = open_image_set(arguments.lr, None)
     description = arguments.description or f"{competitor.loaded}, no self-ensemble"
     form = Form(description, not arguments.no_extra_data, arguments.runtime)
-    with tqdm(total=len(image_set.pairs), unit="image", disable=None, leave=False) as bar:
+    with progress_bar(len(image_set.pairs)) as bar:
 
         def on_image(name: str) -> None:
             bar.set_postfix_str(name)

@@ -1,7 +1,6 @@
 """A network with its weights as the command line names it: ``LABEL=file.pth``."""
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,8 @@ from typing import Any
 from torch import nn
 
 from lrfdn_arch.archs.lookup import ARCHITECTURES, RELEASED
-from lrfdn_arch.evaluation.results import REFERENCES, Weights
+from lrfdn_arch.evaluation.results import Weights, check_label
 from lrfdn_arch.weights import LoadedNetwork, find_weights, load_network
-
-_SAFE_LABEL = re.compile(r"[\w][\w.+-]*")  # it names a folder of images
 
 
 @dataclass(frozen=True)
@@ -83,11 +80,7 @@ def load_competitor(
     if loaded.channels != 3:
         raise ValueError(f"{path} holds {loaded} for {loaded.channels} channels; RGB is judged")
     label = label if separator else name
-    if not _SAFE_LABEL.fullmatch(label) or label in REFERENCES:
-        raise ValueError(
-            f"{label!r} cannot be a network's label: use letters, digits, '.', '_', '+' and '-', "
-            f"and none of {', '.join(REFERENCES)}"
-        )
+    check_label(label)
     if label in ARCHITECTURES and label != name:
         raise ValueError(
             f"--model {spec}: the file holds {loaded}, not {label}; give the other file or "

@@ -57,7 +57,8 @@ def evaluate(
         image_set: the images.
         out: the folder; it may hold the same evaluation, begun, and nothing else.
         settings: how.
-        on_step: called with what is being done (a network's label) and the finished image's name.
+        on_step: called after each image and each timed pass with what was done (a network's label,
+            "timing") and the image's name or the network's label.
 
     Raises:
         FileExistsError: the folder holds other things.
@@ -90,9 +91,11 @@ def evaluate(
     ]
     bicubic = judge_bicubic(image_set, protocol, images) if images else ()
     if settings.timing:
-        on_step("fair timing", "")
         timings = time_in_turn(
-            {c.label: c.network for c in competitors}, settings.timing, settings.device
+            {c.label: c.network for c in competitors},
+            settings.timing,
+            settings.device,
+            on_pass=lambda label: on_step("timing", label),
         )
         networks = [
             n.model_copy(update={"fair_timings": tuple(timings[n.label])}) for n in networks

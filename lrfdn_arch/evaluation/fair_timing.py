@@ -4,7 +4,7 @@ It is not the kit's number and never stands in its column: the kit times every i
 first cold, and says nothing about spread.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Literal
@@ -45,6 +45,10 @@ class TimingPlan:
     repeats: int = 20
     tf32: bool = False
 
+    def passes(self, networks: int) -> int:
+        """Return how many forward passes the timing of so many networks takes."""
+        return networks * len(self.variants) * (self.warmup + 1 + self.repeats)
+
     def __post_init__(self) -> None:
         if self.repeats < 1 or self.warmup < 0 or self.batch < 1 or min(self.size) < 1:
             raise ValueError(f"a timing needs positive repeats, batch and size, got {self}")
@@ -65,7 +69,10 @@ class _Runner:
 
 
 def time_in_turn(
-    networks: Mapping[str, nn.Module], plan: TimingPlan, device: torch.device
+    networks: Mapping[str, nn.Module],
+    plan: TimingPlan,
+    device: torch.device,
+    on_pass: Callable[[str], object] = lambda label: None,
 ) -> dict[str, list[FairTiming]]:
     """Time all networks in all variants, A B A B, so that drift of the machine hits all alike.
 
@@ -73,6 +80,7 @@ def time_in_turn(
         networks: by label; they take (N, 3, H, W). Copies are timed.
         plan: what is timed.
         device: where.
+        on_pass: called with a network's label after each of ``plan.passes``.
 
     Returns:
         By label one timing per variant, in the plan's order.
@@ -82,13 +90,14 @@ def time_in_turn(
     """
     with torch.inference_mode(), kit_arithmetic(plan.tf32):
         runners = [
-            _prepare(label, network, variant, plan, device)
+            _prepare(label, network, variant, plan, device, on_pass)
             for variant in plan.variants
             for label, network in networks.items()
         ]
         for _ in range(plan.repeats):
             for runner in runners:
                 runner.samples.append(runner.run())
+                on_pass(runner.label)
     return {
         label: [_summary(runner, plan, device) for runner in runners if runner.label == label]
         for label in networks
@@ -101,6 +110,7 @@ def _prepare(
     variant: tuple[Precision, bool],
     plan: TimingPlan,
     device: torch.device,
+    on_pass: Callable[[str], object],
 ) -> _Runner:
     """Build one runner, warm it up, and take its peak memory while nothing else runs."""
     precision, compiled = variant
@@ -112,10 +122,13 @@ def _prepare(
         copy = torch.compile(copy)  # type: ignore[assignment]  # callable as a module is
     runner = _Runner(label, precision, compiled, copy, lq)
     try:
-        for _ in range(max(plan.warmup, 1 if compiled else 0)):
+        for number in range(max(plan.warmup, 1 if compiled else 0)):
             runner.run()
+            if number < plan.warmup:
+                on_pass(label)
         peak = PeakMemory(device)
         runner.run()
+        on_pass(label)
         runner.memory = peak.mib(), peak.kind
     except Exception as error:  # torch.compile raises a zoo of its own
         mode = "compiled" if compiled else "eager"

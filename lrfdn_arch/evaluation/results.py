@@ -4,16 +4,38 @@ Everything a table, plot or page shows comes from here and from the images besid
 (``images/LABEL/NAME.png``). Infinite PSNR (equal images) is the string ``"Infinity"``.
 """
 
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
 FORMAT = "lrfdn-results-1"
 RESULTS_FILE = "results.json"
 IMAGES = "images"
 BICUBIC, HR = "LR-bicubic", "HR"
 REFERENCES = (BICUBIC, HR)  # folders of images that are no network's
+
+
+def _check_name(name: str) -> str:
+    if Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name or "\0" in name:
+        raise ValueError(f"{name!r} leads out of the folder of images")
+    return name
+
+
+def check_label(label: str) -> str:
+    """Return ``label`` if it can name a folder of images beside the references; else raise."""
+    if not re.fullmatch(r"\w[\w.+-]*", label) or label in REFERENCES:
+        raise ValueError(
+            f"{label!r} cannot be a network's label: use letters, digits, '.', '_', '+' and '-', "
+            f"and none of {', '.join(REFERENCES)}"
+        )
+    return label
+
+
+# Both name files in reports, also of results that others wrote.
+ImageName = Annotated[str, AfterValidator(_check_name)]
+Label = Annotated[str, AfterValidator(check_label)]
 
 
 class Record(BaseModel):
@@ -96,7 +118,7 @@ class Counts(Record):
 class ImageScore(Record):
     """One image: PSNR in dB and SSIM on RGB and on luma; milliseconds of the forward pass."""
 
-    name: str
+    name: ImageName
     psnr_rgb: float | None = None
     ssim_rgb: float | None = None
     psnr_y: float | None = None
@@ -152,7 +174,7 @@ class FairTiming(Record):
 class NetworkResult(Record):
     """One network: what it is, what it costs, what it scored."""
 
-    label: str
+    label: Label
     network: str
     arguments: dict[str, Any]
     data_range: float
@@ -178,6 +200,13 @@ class Results(Record):
     networks: tuple[NetworkResult, ...]
     bicubic: tuple[ImageScore, ...] = ()
     has_images: bool
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> "Results":
+        labels = [network.label for network in self.networks]
+        if not labels or len(set(labels)) != len(labels):
+            raise ValueError(f"expected networks with different labels, found {labels}")
+        return self
 
 
 def mean(images: tuple[ImageScore, ...], metric: str) -> float | None:

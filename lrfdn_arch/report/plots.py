@@ -142,7 +142,8 @@ def _per_image(comparison: Comparison) -> str:
             axes.set_xticks([])
             axes.set_xlabel(f"{len(names)} images")
         axes.grid(True, axis="y")
-        axes.legend(frameon=False)
+        # Above the axes: inside, it would cover a bar.
+        axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(others))
         return _svg(figure, "psnr_per_image", f"PSNR of every image minus {baseline.label}'s")
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 from dataclasses import dataclass, field
+from html import escape
 
 from tabulate import tabulate
 
@@ -57,17 +58,30 @@ class Table:
     def markdown(self) -> str:
         """Return title, table and notes as Markdown."""
         headings = [column.heading for column in self.columns]
-        table = tabulate(self.shown(), headings, tablefmt="github", disable_numparse=True)
+        cells = [
+            [escape(cell, quote=False).replace("|", "\\|") for cell in row] for row in self.shown()
+        ]
+        table = tabulate(cells, headings, tablefmt="github", disable_numparse=True)
         notes = "".join(f"- {note}\n" for note in self.notes)
-        return f"## {self.title}\n\n{table}\n" + (f"\n{notes}" if notes else "")
+        return f"## {_escaped(self.title)}\n\n{table}\n" + (f"\n{notes}" if notes else "")
 
     def csv(self) -> str:
         """Return headings and unrounded cells; unknown ones are empty."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([column.heading for column in self.columns])
-        writer.writerows(self.rows)
+        writer.writerows([_plain(cell) for cell in row] for row in self.rows)
         return text.getvalue()
+
+
+def _escaped(text: str) -> str:
+    """Return text for a Markdown table that is not taken for HTML or a column's end."""
+    return escape(text, quote=False).replace("|", "\\|")
+
+
+def _plain(cell: Cell) -> Cell:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
 
 
 def main_table(comparison: Comparison) -> Table:

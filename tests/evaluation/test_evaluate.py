@@ -12,6 +12,7 @@ from lrfdn_arch.cli import main
 from lrfdn_arch.evaluation import measure
 from lrfdn_arch.evaluation.competitor import load_competitors
 from lrfdn_arch.evaluation.results import Results, read_results
+from lrfdn_arch.locks import locked
 
 SIZES = {"a": (40, 48), "b": (36, 44), "c": (50, 42)}
 
@@ -105,6 +106,7 @@ def test_a_mistake_is_a_message_and_an_exit_code(
     workplace: Workplace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workplace.run("out")
+    capsys.readouterr()
     command = ["challenge", "--data", str(workplace.data), "--set", "Tiny", "--out"]
     model = f"--model=LRFDN={workplace.weights['LRFDN']}"
     assert entry.run(main, [*command, str(workplace.folder / "out"), model]) == 2
@@ -192,10 +194,20 @@ def test_wrong_weights_and_labels_are_named(
         ([], "either --data FOLDER, or --lr"),
         (["--data", "x", "--lr", "y"], "either --data FOLDER, or --lr"),
         (["--data", "x", "--hr", "y"], "--hr goes with --lr"),
-        (["--lr", "x", "--device", "mps:9"], "--device mps:9"),
+        (["--lr", "x", "--device", "mps:9"], "device mps:9 is not supported"),
         (["--lr", "x", "--timing-repeats", "0"], "positive repeats"),
     ],
 )
 def test_arguments_that_make_no_sense_are_named(arguments: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         main(["challenge", "--model", "x.pth", "--out", "out", *arguments])
+
+
+def test_two_evaluations_into_one_folder_are_not_mixed(workplace: Workplace) -> None:
+    out = workplace.folder / "shared_out"
+    with (
+        locked(out, "choose another --out"),
+        pytest.raises(BlockingIOError, match=r"is in use by .* choose another --out"),
+    ):
+        workplace.run("shared_out")
+    assert workplace.run("shared_out").networks

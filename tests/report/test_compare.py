@@ -3,7 +3,9 @@
 import csv
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stored_results import COUNTS, store
@@ -13,7 +15,14 @@ from lrfdn_arch.evaluation.images import read_rgb, write_png
 from lrfdn_arch.report.comparison import load_comparison
 from lrfdn_arch.report.pictures import LARGEST, pictures
 from lrfdn_arch.report.plots import plots
-from lrfdn_arch.report.tables import image_table, main_table, score_table, timing_table
+from lrfdn_arch.report.tables import (
+    Column,
+    Table,
+    image_table,
+    main_table,
+    score_table,
+    timing_table,
+)
 
 FACTSHEET_COLUMNS = [
     "Model",
@@ -237,3 +246,39 @@ def test_names_cannot_break_out_of_the_page(tmp_path: Path) -> None:
     data = re.search(r'id="pictures">(.*?)</script>', page, re.DOTALL)
     assert data is not None
     assert json.loads(data[1])["total"] == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r["networks"][0].update(label="../elsewhere"), "cannot be a network's label"),
+        (lambda r: r["networks"][0].update(label="HR"), "cannot be a network's label"),
+        (lambda r: r["networks"][0].update(label=r["networks"][1]["label"]), "different labels"),
+        (lambda r: r.update(networks=[]), "different labels"),
+        (lambda r: r["networks"][0]["images"][0].update(name="/etc/x"), "leads out of the folder"),
+        (lambda r: r["bicubic"][0].update(name="a/../../x"), "leads out of the folder"),
+    ],
+)
+def test_names_that_lead_elsewhere_are_refused_in_results_of_others(
+    tmp_path: Path, change: Callable[[Any], object], message: str
+) -> None:
+    file = store(tmp_path / "a") / "results.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        load_comparison([tmp_path / "a"])
+
+
+def test_cells_are_neither_html_nor_formulas() -> None:
+    table = Table("a <b>", (Column("x"),), [["=1+1"], ["<script>"], ["a|b"], [-1.5]])
+    assert list(csv.reader(table.csv().splitlines()))[1:] == [
+        ["'=1+1"],
+        ["<script>"],
+        ["a|b"],
+        ["-1.5"],
+    ]
+    markdown = table.markdown()
+    assert "<script>" not in markdown
+    assert "<b>" not in markdown
+    assert r"a\|b" in markdown
