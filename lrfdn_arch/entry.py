@@ -1,5 +1,6 @@
 """How every command starts and ends: one line for a user's mistake, an exit code, no traceback."""
 
+import os
 import signal
 import sys
 import threading
@@ -44,10 +45,17 @@ def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | No
 
 @contextmanager
 def _sigterm_raised() -> Iterator[None]:
-    """Raise TerminatedError on SIGTERM, unless the caller of this process had it ignored."""
+    """Raise TerminatedError on SIGTERM, unless the caller of this process had it ignored.
+
+    Forked processes inherit the handler but not this stack; SIGTERM ends them at once.
+    """
+    process = os.getpid()
 
     def terminate(number: int, frame: object) -> None:
-        raise TerminatedError
+        if os.getpid() == process:
+            raise TerminatedError
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
     main_thread = threading.current_thread() is threading.main_thread()

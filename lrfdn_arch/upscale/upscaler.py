@@ -48,7 +48,10 @@ class PictureUpscaler:
         pixels, scale = picture.pixels, self.runtime.scale
         height, width, channels = pixels.shape
         with memory_errors():
-            tile = self.tile_for(height, width, _held(pixels, scale))
+            tile = self.tile
+            if tile is None:
+                tile = automatic_tile(height, width, self.runtime, _held(pixels, scale))
+            tile = tile or max(height, width)
             out = np.empty((height * scale, width * scale, channels), pixels.dtype)
             if picture.has_alpha:
                 colours = with_hidden_filled(pixels[..., :-1], pixels[..., -1])
@@ -57,17 +60,6 @@ class PictureUpscaler:
             else:
                 self._upscale(pixels, tile, out)
         return replace(picture, pixels=out)
-
-    def tile_for(self, height: int, width: int, held: int = 0) -> int:
-        """Return the side of the tiles for a picture of this size, which may exceed the picture.
-
-        ``held`` bytes are needed besides the tiles.
-        """
-        if self.tile == 0:
-            return max(height, width)
-        if self.tile is not None:
-            return self.tile
-        return automatic_tile(height, width, self.runtime, held)
 
     def _upscale(
         self, pixels: NDArray[Any], tile: int, out: NDArray[Any], share: float = 1

@@ -2,6 +2,7 @@
 
 import fcntl
 import io
+import multiprocessing
 import os
 import pty
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +199,21 @@ console()
         assert process.returncode == exit_code, errors
         assert b"Traceback" not in errors
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "small.pth"]
+
+
+def test_sigterm_ends_forked_processes_without_a_traceback(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def command(arguments: Sequence[str]) -> int:
+        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        process.start()
+        process.terminate()
+        process.join(30)
+        assert process.exitcode == -signal.SIGTERM
+        return 0
+
+    assert entry.run(command, []) == 0
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_sigterm_is_handled_as_before_after_a_command() -> None:
