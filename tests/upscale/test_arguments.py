@@ -127,15 +127,14 @@ def test_help_tells_about_artefacts_and_exif(capsys: pytest.CaptureFixture[str])
     assert "EXIF are kept; the EXIF orientation is applied and reset" in text
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_results_that_are_not_finite_are_an_error_and_are_not_written(
-    tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str], value: float
+    tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = small("LRFDN").state_dict()
-    state["fea_conv.bias"][0] = value
+    state["fea_conv.weight"].fill_(3e38)  # finite, which reading weights checks
     save_file(state, tmp_path / "damaged.safetensors")
     assert run(photo, "--weights", tmp_path / "damaged.safetensors") == 2
-    assert "finite" in capsys.readouterr().err
+    assert "photo.png: the network's result is not finite" in capsys.readouterr().err
     assert not (tmp_path / "photo_x2.png").exists()
 
 
