@@ -79,6 +79,8 @@ def read_value(text: str) -> Any:
         yaml.compose(text, _Loader)
     except (yaml.MarkedYAMLError, RecursionError):
         return text
+    except yaml.YAMLError as error:  # characters that YAML does not allow
+        raise ValueError(_syntax_fault(error)) from None
     document = _Document()
     value = document.read(text)
     if document.faults:

@@ -416,6 +416,7 @@ def test_models_from_elsewhere_have_keys_of_their_own_and_need_no_scale(write):
 
 
 def test_force_yml_takes_what_is_not_yaml_as_text(write):
+    assert "special characters are not allowed" in faults_of(write(), "name=\x08")
     override = "datasets:val:filename_tmpl={}x4"
     options = load_options(write(), TrainOptions, [override])
     assert options.datasets["val"].filename_tmpl == "{}x4"
