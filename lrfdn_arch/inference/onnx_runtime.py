@@ -1,5 +1,6 @@
 """ONNX Runtime as a runtime: our graphs, or a file that ``lrfdn export onnx`` wrote."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from lrfdn_arch.inference.fuse import fuse
 from lrfdn_arch.inference.onnx_graph import AXES
 
 _CUDA = "CUDAExecutionProvider"
-_TRIED_SIDE = 24  # of the image a model's scale is measured on, milliseconds
+_TRIED_SIDE = 24  # of the image a model's scale is measured on, which takes milliseconds
+_MOST_SECONDS = 20.0  # for that image
 
 
 class OnnxRuntime:
@@ -111,8 +113,17 @@ class OnnxRuntime:
 
     def _measured_scale(self) -> int:
         """From the size of what the model makes of a small image, whatever its metadata says."""
+        import onnxruntime
+
         tried = (1, self.channels, _TRIED_SIDE, _TRIED_SIDE)
-        sr = _run(self._session, {self._input: np.zeros(tried, dtype=np.float32)})
+        options = onnxruntime.RunOptions()
+        limit = threading.Timer(_MOST_SECONDS, setattr, (options, "terminate", True))
+        limit.daemon = True
+        limit.start()  # a graph may contain a loop without an end
+        try:
+            sr = _run(self._session, {self._input: np.zeros(tried, dtype=np.float32)}, options)
+        finally:
+            limit.cancel()
         scale = sr.shape[-1] // _TRIED_SIDE if sr.ndim == 4 else 0
         if scale < 1 or sr.shape != (*tried[:2], _TRIED_SIDE * scale, _TRIED_SIDE * scale):
             raise ValueError(f"it makes {sr.shape} of {tried}, no whole factor")
@@ -140,9 +151,9 @@ def _image_input(session: Any) -> tuple[str, int]:
     return inputs[0].name, shape[1] if isinstance(shape[1], int) else 3
 
 
-def _run(session: Any, inputs: dict[str, Any]) -> NDArray[Any]:
+def _run(session: Any, inputs: dict[str, Any], options: Any = None) -> NDArray[Any]:
     try:
-        (sr,) = session.run(None, inputs)
+        (sr,) = session.run(None, inputs, options)
     except Exception as error:  # its exceptions share no public base class
         raise ValueError(f"ONNX Runtime fails on the image ({_first_line(error)})") from error
     return np.asarray(sr)

@@ -16,6 +16,7 @@ from lrfdn_arch.extras import is_installed
 from lrfdn_arch.text import first_few
 from lrfdn_arch.weights.reading import read_with_options
 
+_FEWEST_TENSORS = 4  # of a block; names alone must not have thousands of blocks built
 _MULTIPLES = (1, 2, 4, 8, 16, 32, 64)  # of pixels, that networks may need images to have
 
 
@@ -134,6 +135,9 @@ def _named(name: str, source: str) -> Architecture:
 
 def _build(architecture: Architecture, arguments: Mapping[str, Any], state: State) -> nn.Module:
     """Build a network, comparing shapes before memory is allocated where the class allows it."""
+    blocks = arguments.get("num_block", 0)
+    if isinstance(blocks, int) and blocks * _FEWEST_TENSORS > len(state):
+        raise ValueError(f"{blocks} blocks cannot have {len(state)} tensors")
     try:
         with torch.device("meta"):
             skeleton = architecture.build(arguments)

@@ -128,3 +128,36 @@ def test_a_scale_that_is_not_ours_any_more_is_named(tmp_path: Path) -> None:
     onnx.save_model(made, path)
     with pytest.raises(ValueError, match="its metadata says scale 3, and it makes 2"):
         OnnxRuntime(path)
+
+
+def test_a_graph_that_never_ends_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lrfdn_arch.inference.onnx_runtime._MOST_SECONDS", 1.0)
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["going"], ["still_going"]),
+            helper.make_node("Add", ["image", "image"], ["next"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("number", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("image", FLOAT, FREE),
+        ],
+        [
+            helper.make_tensor_value_info("still_going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", FLOAT, FREE),
+        ],
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["", "true", "lq"], ["sr"], body=body)],
+        "endless",
+        [helper.make_tensor_value_info("lq", FLOAT, FREE)],
+        [helper.make_tensor_value_info("sr", FLOAT, FREE)],
+        [helper.make_tensor("true", TensorProto.BOOL, [], [True])],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save_model(made, tmp_path / "a.onnx")
+    with pytest.raises(ValueError, match=r"is not one of image to larger image.*fails"):
+        OnnxRuntime(tmp_path / "a.onnx")

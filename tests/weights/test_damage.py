@@ -1,6 +1,7 @@
 """Damaged and hostile weights files are refused in one line, whichever byte was changed."""
 
 import hashlib
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -151,3 +152,13 @@ def test_released_weights_without_a_network_are_one_line(
         find_weights(name)
     with pytest.raises(FileNotFoundError, match="no released weights are called Other"):
         find_weights("released:Other")
+
+
+def test_thousands_of_block_names_are_refused_before_blocks_are_built(tmp_path: Path) -> None:
+    state = dict(network().state_dict())
+    state |= {f"B{number}.c5.bias": torch.zeros(8) for number in range(2, 20_000)}
+    torch.save(state, tmp_path / "a.pth")
+    began = time.monotonic()
+    with pytest.raises(ValueError, match="19999 blocks cannot have"):
+        load_network(tmp_path / "a.pth")
+    assert time.monotonic() - began < 20
