@@ -46,8 +46,9 @@ def check_contents(state: Any, path: Path) -> None:
             faults.append(f"{name} is {value!r}, expected a whole number from 0")
     if not isinstance(state.get("owes_validation", False), bool):
         faults.append("owes_validation is not true or false")
-    if not isinstance(state.get("optimizer_types", []), list):
-        faults.append("optimizer_types is not a list")
+    types = state.get("optimizer_types", [])
+    if not isinstance(types, list) or not all(isinstance(one, str) for one in types):
+        faults.append("optimizer_types is not a list of names")
     if not _is_list_of_dicts(state["optimizers"]):
         faults.append("optimizers is not a list of dicts")
     faults += _best_faults(state.get("best", {}))
@@ -85,8 +86,8 @@ def check_fits(
     here = [type(optimizer).__name__ for optimizer in model.optimizers]
     if state.get("optimizer_types", here) != here:
         raise ValueError(
-            f"{path} was saved with {', '.join(map(str, state['optimizer_types']))}, the option "
-            f"file has {', '.join(here)} (train:optim_g:type). To continue with another optimizer "
+            f"{path} was saved with {', '.join(state['optimizer_types'])}, the option file has"
+            f" {', '.join(here)} (train:optim_g:type). To continue with another optimizer "
             "start a new run from the weights (path:pretrain_network_g)"
         )
     own = model.state_dict() if hasattr(model, "state_dict") else {}
@@ -96,7 +97,7 @@ def check_fits(
     if _shapes(found.get("branches", {})) != _shapes(own.get("branches", {})):
         raise ValueError(f"{path} has other branches than train:reparameterize specifies")
     # Either run may have had no gradient scaler.
-    shared = {k: v for k, v in own.items() if v != {} and found.get(k) not in (None, {})}
+    shared = {k: v for k, v in own.items() if not _is_nothing(v) and not _is_nothing(found.get(k))}
     faults = [*_differences({k: found[k] for k in shared}, shared, "model")]
     if len(state["optimizers"]) != len(here):
         faults.append(f"it has {len(state['optimizers'])} optimizers, expected {len(here)}")
@@ -117,7 +118,7 @@ def _check_network(network: nn.Module, found: Any, name: str, path: Path) -> Non
     from lrfdn_arch.archs import recognize
 
     own = network.state_dict()
-    if not isinstance(found, Mapping) or not all(map(_is_plain_tensor, found.values())):
+    if _shapes(found) is None:
         raise ValueError(f"{path} is damaged: its {name} is not a mapping from names to weights")
     differing = [k for k in own if k not in found or own[k].shape != found[k].shape]
     differing += [k for k in found if k not in own]
@@ -141,10 +142,15 @@ def optimizer_faults(found: Mapping[str, Any], optimizer: torch.optim.Optimizer)
         yield f"the optimizer has {len(expected['param_groups'])} parameter groups, the state not"
         return
     for group, own in zip(groups, expected["param_groups"], strict=True):
-        if group.get("params") != own["params"]:
+        params = group.get("params")
+        if (
+            not isinstance(params, list)
+            or not all(map(_is_count, params))
+            or params != own["params"]
+        ):
             yield f"the optimizer has {len(own['params'])} weights, the state has other ones"
         for extra in ("amsgrad", "centered"):
-            if group.get(extra, False) != own.get(extra, False):
+            if group.get(extra, False) is not own.get(extra, False):
                 yield f"it was saved with {extra}: {group.get(extra, False)}"
         if not _is_number(group.get("lr")) or group["lr"] < 0:
             yield f"its learning rate is {group.get('lr')!r}"
@@ -160,8 +166,8 @@ def optimizer_faults(found: Mapping[str, Any], optimizer: torch.optim.Optimizer)
             yield f"the optimizer has no weight {number!r}"
             continue
         names = own_moments.keys()
-        # SGD starts with an empty momentum where the state has none; other optimizers fail.
-        if isinstance(optimizer, torch.optim.SGD):
+        if isinstance(optimizer, torch.optim.SGD):  # it can start its momentum at any time
+            found_moments = {k: v for k, v in found_moments.items() if v is not None}
             names = names & found_moments.keys()
         if names != found_moments.keys():
             yield (
@@ -180,6 +186,8 @@ def _after_one_step(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Return the state that ``optimizer`` has after its first step; it is left unchanged."""
     trial = deepcopy(optimizer)
     for group in trial.param_groups:
+        if isinstance(trial, torch.optim.SGD):
+            group["momentum"] = group["momentum"] or 0.9  # a state may have one all the same
         for weight in group["params"]:
             weight.grad = torch.zeros_like(weight)
     trial.step()
@@ -245,9 +253,16 @@ def _differences(found: Any, expected: Any, name: str) -> Iterator[str]:
 
 
 def _shapes(tensors: Any) -> dict[Any, torch.Size] | None:
-    if not isinstance(tensors, Mapping) or not all(map(_is_plain_tensor, tensors.values())):
+    """Return the shapes in a mapping from names to tensors, None for anything else."""
+    if not isinstance(tensors, Mapping) or not all(isinstance(name, str) for name in tensors):
+        return None
+    if not all(map(_is_plain_tensor, tensors.values())):
         return None
     return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, Mapping) and not value)
 
 
 def _kind(tensor: Tensor) -> str:
@@ -274,7 +289,7 @@ def _is_plain_tensor(value: Any) -> bool:
         isinstance(value, Tensor)
         and not (value.is_meta or value.is_nested or value.is_quantized)
         and value.layout == torch.strided
-        and value.untyped_storage().nbytes() >= value.nbytes
+        and value.stride() == torch.empty_like(value, device="meta").stride()  # else expanded
     )
 
 

@@ -1,13 +1,12 @@
 """One iteration of the training model: what it computes, and when it refuses to."""
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from training_runs import options, write
+from tiny_models import batch, build_model, iterate
 
-from lrfdn_arch.options import TrainOptions, load_options, to_basicsr
 from lrfdn_arch.training.checkpoint import load_state, restore_model, save_state
 from lrfdn_arch.training.finite import FiniteGuard, NotFiniteError
 from lrfdn_arch.training.model.ema import decay_at
@@ -25,33 +24,7 @@ def one_thread():
 def build(tmp_path: Path):
     """build(train__ema_decay=0.5, ...): a tiny LRFDNModel, always with the same weights."""
 
-    def make(**changes: Any) -> Any:
-        import basicsr  # noqa: F401
-        from basicsr.models import build_model
-
-        data = {"datasets__val__dataroot_gt": "x", "datasets__val__dataroot_lq": "x"}
-        file = write(options(tmp_path, **data, **changes), tmp_path / "o.yml")
-        opt = to_basicsr(load_options(file, TrainOptions), root=tmp_path)
-        torch.manual_seed(0)
-        return build_model(opt)
-
-    return make
-
-
-def batch(count: int = 4, seed: int = 1, dtype: torch.dtype = torch.uint8) -> dict[str, Any]:
-    generator = torch.Generator().manual_seed(seed)
-    lq = torch.randint(0, 256, (count, 3, 16, 16), dtype=torch.uint8, generator=generator)
-    gt = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
-    if dtype != torch.uint8:
-        lq, gt = lq.to(dtype) / 255, gt.to(dtype) / 255
-    return {"lq": lq, "gt": gt, "lq_path": [f"folder/{i}.png" for i in range(count)]}
-
-
-def iterate(model: Any, data: dict[str, Any], *iterations: int) -> None:
-    for iteration in iterations or (1,):
-        model.update_learning_rate(iteration)
-        model.feed_data(data)
-        model.optimize_parameters(iteration)
+    return partial(build_model, tmp_path)
 
 
 def state(network: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -52,6 +52,11 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]
         for theirs, ours in zip(state["param_groups"], optimizer.param_groups, strict=True)
     ]
     optimizer.load_state_dict({**state, "param_groups": groups})
+    if isinstance(optimizer, torch.optim.SGD) and optimizer.state:  # it needs all momenta or none
+        for weight in (w for group in optimizer.param_groups for w in group["params"]):
+            moments = optimizer.state[weight]
+            if moments.get("momentum_buffer") is None:
+                moments["momentum_buffer"] = torch.zeros_like(weight)
     for weight, moments in optimizer.state.items():
         for key, value in moments.items():
             if isinstance(value, torch.Tensor) and value.shape == weight.shape:
