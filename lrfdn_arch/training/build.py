@@ -156,7 +156,7 @@ def _model(
     checks.check_patch(network, sample, options.network_g.type)
     if path is not None:
         restore_model(model, state, path)
-    checks.check_start(network, opt["path"].get("pretrain_network_g"), options.network_g.type)
+    checks.check_start(network, options.network_g.type)
     return model
 
 

@@ -50,23 +50,13 @@ def check_length(state: Mapping[str, Any], path: Path, options: TrainOptions) ->
         )
 
 
-def check_start(network: torch.nn.Module, file: str | None, name: str) -> None:
-    """Check that a run starts from finite weights, before it blames the learning rate.
-
-    Args:
-        network: as it starts.
-        file: what its weights were read from, if they were.
-        name: of the network, for the message.
-
-    Raises:
-        ValueError: they are not finite.
-    """
+def check_start(network: torch.nn.Module, name: str) -> None:
+    """Raise ValueError if a network starts from values that are not finite; files are checked."""
     bad = [key for key, value in network.state_dict().items() if not value.isfinite().all()]
     if bad:
-        where = f"path:pretrain_network_g {file}" if file else f"network_g: the new {name}"
         raise ValueError(
-            f"{where} contains values that are not finite in {first_few(bad)}; training cannot "
-            "start from it"
+            f"network_g: the new {name} has values that are not finite in {first_few(bad)}; "
+            "training cannot start from them"
         )
 
 

@@ -16,6 +16,7 @@ from tiny_models import batch, build_model, iterate
 from training_runs import options, run
 
 from lrfdn_arch.training.checkpoint import load_state, restore_model, save_state, save_torch
+from lrfdn_arch.training.checks import check_start
 from lrfdn_arch.training.random_state import random_state
 
 PATHS = os.pathsep.join(map(str, (REPOSITORY / "tests", REPOSITORY)))
@@ -182,10 +183,14 @@ def test_weights_that_are_not_finite_are_named_before_the_learning_rate(data, tm
         content[key]["fea_conv.bias"][2] = NAN
     torch.save(content, tmp_path / "bad.pth")
     bad = options(data, name="bad", path__pretrain_network_g=str(tmp_path / "bad.pth"))
-    with pytest.raises(ValueError, match=r"bad\.pth.* not finite.*fea_conv\.bias") as caught:
+    with pytest.raises(ValueError, match=r"bad\.pth: fea_conv\.bias contains NaN") as caught:
         run(bad, tmp_path)
     assert "train:optim_g:lr" not in str(caught.value)
     assert not (tmp_path / "experiments/bad").exists()
+    network = torch.nn.Conv2d(3, 3, 3)
+    torch.nn.init.constant_(network.weight, NAN)
+    with pytest.raises(ValueError, match="new Conv2d has values that are not finite in weight"):
+        check_start(network, "Conv2d")
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.9, 0.0), (0.0, 0.9), (0.9, 0.5)])
