@@ -30,7 +30,7 @@ def test_endings_in_capitals_and_foreign_files_as_weights(
     assert lrfdn("export", "onnx", "--weights", model) == 2
     assert "SMALL.ONNX is an export already" in capsys.readouterr().err
     assert lrfdn("upscale", photo, "--weights", photo) == 2
-    assert "photo.png is no weights file" in capsys.readouterr().err
+    assert "photo.png is not a weights file" in capsys.readouterr().err
 
 
 def test_an_empty_environment_variable_is_none(
