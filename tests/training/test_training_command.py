@@ -265,7 +265,9 @@ def test_weights_and_biases_is_imported_only_when_asked_for(
     )
     fake.init = lambda **arguments: logged.append(arguments) or fake_run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "wandb", fake)
-    assert run(options(data, logger__wandb={"project": "p", "resume_id": "x"}), tmp_path) == 0
+    section = {"project": "p", "entity": "team", "resume_id": "x"}
+    assert run(options(data, logger__wandb=section), tmp_path) == 0
+    assert logged[0]["entity"] == "team"
     assert (logged[0]["project"], logged[0]["id"], logged[0]["resume"]) == ("p", "x", "allow")
     assert (1, "losses/l_pix") in [(step, key) for step, v in logged[1:-1] for key in v]
     assert any("metrics/noise_val/psnr_raw" in v for _, v in logged[1:-1])

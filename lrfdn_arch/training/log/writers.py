@@ -78,7 +78,7 @@ class WeightsAndBiases:
 
     Args:
         name: name of the run.
-        section: ``logger: wandb``, with ``project`` and ``resume_id``.
+        section: ``logger: wandb``, with ``project`` and, where given, ``entity`` and ``resume_id``.
         config: the options, shown beside the curves.
 
     Raises:
@@ -96,6 +96,7 @@ class WeightsAndBiases:
         resume_id = section.get("resume_id")
         self._run: Any = wandb.init(
             project=section["project"],
+            entity=section.get("entity"),
             name=name,
             id=resume_id,
             resume="allow" if resume_id else None,
