@@ -3,7 +3,7 @@
 import ast
 import re
 import sys
-from importlib.metadata import packages_distributions
+from importlib.metadata import distributions
 
 from repository import REPOSITORY
 
@@ -46,10 +46,19 @@ def imported() -> dict[str, str]:
     return {name: file for name, file in modules.items() if name not in own}
 
 
+def providers() -> dict[str, str]:
+    """The distribution of every installed module; Python 3.10 finds only some of them itself."""
+    return {
+        file.parts[0].removesuffix(".py"): distribution.metadata["Name"]
+        for distribution in distributions()
+        for file in distribution.files or []
+    }
+
+
 def test_every_import_is_declared_and_every_requirement_imported() -> None:
-    providers = packages_distributions()
+    names = providers()
     found = {
-        canonical(providers.get(module, [module])[0]): f"{module} in {file}"
+        canonical(names.get(module, module)): f"{module} in {file}"
         for module, file in imported().items()
     }
     extras = declared()
