@@ -16,10 +16,11 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "networks",
         nargs="*",
-        default=["RFDN", "LRFDN"],
+        default=[],
         metavar="NETWORK",
         help="names in BasicSR's ARCH registry (default: RFDN LRFDN)",
     )
+    parser.add_argument("--all", action="store_true", help="every network of this package")
     parser.add_argument("--size", type=int, nargs=3, default=(3, 256, 256), metavar=("C", "H", "W"))
     parser.add_argument(
         "--set",
@@ -37,13 +38,17 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    from lrfdn_arch.archs import ARCHITECTURES
     from lrfdn_arch.evaluation.complexity_table import complexity_report
     from lrfdn_arch.extensions import import_extensions
 
     import_extensions(arguments.imports)
+    names = arguments.networks or ["RFDN", "LRFDN"]
+    if arguments.all:
+        names = list(dict.fromkeys([*ARCHITECTURES, *arguments.networks]))
     style = "json" if arguments.json else arguments.format
     settings = dict(_assignment(text) for text in arguments.set)
-    text, faults = complexity_report(arguments.networks, tuple(arguments.size), settings, style)
+    text, faults = complexity_report(names, tuple(arguments.size), settings, style)
     print(text)
     for fault in faults:
         print(f"error: {fault}", file=sys.stderr)

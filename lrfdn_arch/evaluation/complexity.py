@@ -5,15 +5,17 @@ The 2023 counter is the one of the NTIRE 2023 Efficient SR kit and of the factsh
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+_PAPERS_OUTPUT = (720, 1280)  # height and width, from CARN (Ahn et al., ECCV 2018) on
 _ACTIVATIONS = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6)
 
 
@@ -29,6 +31,8 @@ class Complexity:
         flops_fvcore: fvcore's ``FlopCountAnalysis``, the counter of 2024 and later.
         activations: elements of the outputs of all Conv2d and ConvTranspose2d calls.
         convolutions: number of those calls.
+        multi_adds: multiply-accumulates of convolutions and linear layers for an output of
+            1280x720, as papers report them; None where the network does not run at that size.
     """
 
     network: str
@@ -38,13 +42,14 @@ class Complexity:
     flops_fvcore: int
     activations: int
     convolutions: int
+    multi_adds: int | None
 
 
 def count(network: nn.Module, input_size: Sequence[int] = (3, 256, 256)) -> Complexity:
     """Count what ``network`` costs for one image of ``input_size`` (channels, height, width).
 
-    The network is run twice on zeros, on its own device and dtype, in evaluation mode; its mode is
-    restored afterwards.
+    The network is run once on zeros, on its own device and dtype, and on shapes alone where its
+    operators allow that, in evaluation mode; its mode is restored afterwards.
     """
     channels, height, width = input_size
     parameter = next(network.parameters())
@@ -52,7 +57,7 @@ def count(network: nn.Module, input_size: Sequence[int] = (3, 256, 256)) -> Comp
     was_training = network.training
     network.eval()
     try:
-        counter = _run_with_counters(network, lq)
+        counter, output = _run_with_counters(network, lq)
         return Complexity(
             network=type(network).__name__,
             input_size=(channels, height, width),
@@ -61,9 +66,21 @@ def count(network: nn.Module, input_size: Sequence[int] = (3, 256, 256)) -> Comp
             flops_fvcore=_flops_fvcore(network, lq),
             activations=counter.activations,
             convolutions=counter.convolutions,
+            multi_adds=_multi_adds(network, lq, scale=output[-1] // width),
         )
     finally:
         network.train(was_training)
+
+
+def multiply_accumulates(module: nn.Module, inputs: Tensor, output: Tensor) -> int:
+    """Count those of one call of a convolution or linear layer, bias not counted; 0 for others."""
+    if isinstance(module, _CONVOLUTIONS):
+        per_position = prod(module.kernel_size) * module.in_channels * module.out_channels
+        positions = output.shape[0] * prod(output.shape[2:])
+        return per_position // module.groups * positions
+    if isinstance(module, nn.Linear):
+        return inputs.numel() * module.out_features
+    return 0
 
 
 def flops_2023(module: nn.Module, inputs: Tensor, output: Tensor) -> int:
@@ -74,17 +91,11 @@ def flops_2023(module: nn.Module, inputs: Tensor, output: Tensor) -> int:
     else one; the modules ReLU, PReLU, ELU, LeakyReLU and ReLU6 one per output element. Everything
     else counts nothing: GELU, functional calls, pooling, resizing, additions.
     """
-    if isinstance(module, _CONVOLUTIONS):
-        per_position = prod(module.kernel_size) * module.in_channels * module.out_channels
-        positions = output.shape[0] * prod(output.shape[2:])
-        return per_position // module.groups * positions
-    if isinstance(module, nn.Linear):
-        return inputs.numel() * module.out_features
     if isinstance(module, nn.BatchNorm2d):
         return output.numel() * (2 if module.affine else 1)
     if isinstance(module, _ACTIVATIONS):
         return output.numel()
-    return 0
+    return multiply_accumulates(module, inputs, output)
 
 
 class _Counter:
@@ -92,27 +103,50 @@ class _Counter:
 
     def __init__(self) -> None:
         self.flops = 0
+        self.multi_adds = 0
         self.activations = 0
         self.convolutions = 0
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         self.flops += flops_2023(module, inputs[0], output)
+        self.multi_adds += multiply_accumulates(module, inputs[0], output)
         if isinstance(module, _CONVOLUTIONS):
             self.activations += output.numel()
             self.convolutions += 1
 
 
-def _run_with_counters(network: nn.Module, lq: Tensor) -> _Counter:
+def _run_with_counters(network: nn.Module, lq: Tensor) -> tuple[_Counter, torch.Size]:
+    """Return what a run counts and the shape of its output; on shapes alone where that works."""
+    tensors = [*network.named_parameters(), *network.named_buffers()]
+    shapes = {name: tensor.to("meta") for name, tensor in tensors}
+    try:
+        return _counted(network, lambda: functional_call(network, shapes, (lq.to("meta"),)))
+    except (RuntimeError, NotImplementedError):  # an operator or a constant needs values
+        return _counted(network, lambda: network(lq))
+
+
+def _counted(network: nn.Module, run: Callable[[], Tensor]) -> tuple[_Counter, torch.Size]:
     counter = _Counter()
     counted = (*_CONVOLUTIONS, *_ACTIVATIONS, nn.Linear, nn.BatchNorm2d)
     hooks = [m.register_forward_hook(counter) for m in network.modules() if isinstance(m, counted)]
     try:
         with torch.no_grad():
-            network(lq)
+            return counter, run().shape
     finally:
         for hook in hooks:
             hook.remove()
-    return counter
+
+
+def _multi_adds(network: nn.Module, lq: Tensor, scale: int) -> int | None:
+    if scale < 1:
+        return None
+    height, width = (round(side / scale) for side in _PAPERS_OUTPUT)
+    try:
+        return _run_with_counters(network, lq.new_zeros(1, lq.shape[1], height, width))[
+            0
+        ].multi_adds
+    except (RuntimeError, ValueError, IndexError):
+        return None  # e.g. it takes multiples of its window alone
 
 
 def _flops_fvcore(network: nn.Module, lq: Tensor) -> int:

@@ -21,6 +21,7 @@ _HEADERS = (
     "FLOPs, fvcore (G)",
     "Acts (M)",
     "Conv",
+    "Multi-Adds, 1280x720 (G)",
 )
 
 
@@ -67,6 +68,7 @@ def _row(c: Complexity) -> tuple[str, ...]:
         f"{c.flops_fvcore / 1e9:.6f}",
         f"{c.activations / 1e6:.5f}",
         str(c.convolutions),
+        "-" if c.multi_adds is None else f"{c.multi_adds / 1e9:.2f}",
     )
 
 

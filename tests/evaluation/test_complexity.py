@@ -1,5 +1,6 @@
 """The counters give Table 1 of the factsheet, digit for digit, and agree with fvcore."""
 
+import dataclasses
 import json
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
-from lrfdn_arch.archs import LRFDN, RFDN
+from lrfdn_arch.archs import ARCHITECTURES, LRFDN, RFDN, RLFN, SPAN
 from lrfdn_arch.cli import main
 from lrfdn_arch.evaluation import complexity_table
 from lrfdn_arch.evaluation.complexity import Complexity, count
@@ -90,6 +91,40 @@ def test_the_command_prints_json_for_any_size_and_argument(
     assert result["params"] == expected.params
     assert result["flops_2023"] == expected.flops_2023
     assert result["input_size"] == [3, 16, 24]
+
+
+def multi_adds(network: nn.Module) -> float:
+    """In G, with one decimal, as papers print them."""
+    counted = count(network, (3, 16, 16)).multi_adds
+    assert counted is not None
+    return round(counted / 1e9, 1)
+
+
+def test_multi_adds_are_the_papers_at_1280x720() -> None:
+    larger = {"num_feat": 52, "mid_channels": 52, "num_block": 6}
+    assert multi_adds(RLFN(**larger)) == 29.8
+    assert multi_adds(RLFN(**larger, upscale=2)) == 115.4
+    assert multi_adds(SPAN(num_feat=48)) == 24.5
+
+
+def test_a_network_that_needs_values_is_counted_on_values() -> None:
+    class Normalized(nn.Sequential):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            assert float(input.max()) == 0  # shapes alone have no maximum
+            return super().forward(input)
+
+    plain, values = nn.Conv2d(3, 3, 3, padding=1), Normalized(nn.Conv2d(3, 3, 3, padding=1))
+    expected, found = count(plain, (3, 8, 9)), count(values, (3, 8, 9))
+    assert dataclasses.replace(found, network="Conv2d") == expected
+
+
+def test_all_networks_are_counted_at_any_size(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["complexity", "--all", "RFDB", "--size", "3", "15", "16", "--json"]) == 2
+    printed = capsys.readouterr()
+    results = json.loads(printed.out)
+    assert [result["network"] for result in results] == list(ARCHITECTURES)
+    assert all(result["input_size"] == [3, 15, 16] for result in results)
+    assert "RFDB" in printed.err, "it takes features, not images"
 
 
 @pytest.mark.parametrize(
