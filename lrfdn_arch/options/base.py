@@ -127,7 +127,7 @@ def wrong_name(key: str, name: Any, kind: str) -> dict[str, Fault]:
 
 def _registered(kind: str) -> Mapping[str, Any]:
     if kind == "optimizer":
-        from lrfdn_arch.training.muon import optimizers
+        from lrfdn_arch.muon import optimizers
 
         return optimizers()
     from lrfdn_arch.archs.lookup import registered

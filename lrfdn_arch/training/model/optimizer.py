@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from lrfdn_arch.muon import optimizers
 from lrfdn_arch.options.training import Optimizer
 from lrfdn_arch.text import first_few
-from lrfdn_arch.training.muon import optimizers
 from lrfdn_arch.training.state_checks import optimizer_faults
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from lrfdn_arch.archs import LRFDN
+from lrfdn_arch.muon import SCALINGS, Muon, is_kernel, orthogonalize
 from lrfdn_arch.options.training import Optimizer
 from lrfdn_arch.training.model.optimizer import build_optimizer
-from lrfdn_arch.training.muon import SCALINGS, Muon, is_kernel, orthogonalize
 
 
 def network(upscale: int = 4) -> nn.Module:
