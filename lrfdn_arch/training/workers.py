@@ -4,11 +4,13 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from torch.utils.data import DataLoader
 
+_CHILD_ENDED = getattr(signal, "SIGCHLD", None)  # not on Windows
 _LIKELY_REASONS = {
     "SIGKILL": "most likely because the memory of the machine or the container ran out: lower "
     "datasets:train:num_worker_per_gpu or free memory",
@@ -45,18 +47,23 @@ def batches_of_workers(loader: DataLoader) -> Iterator[Mapping[str, Any]]:
         ValueError, OSError: of a sample that cannot be read.
     """
     others = multiprocessing.active_children()
-    child_signal = getattr(signal, "SIGCHLD", None)  # not on Windows
-    handler = signal.getsignal(child_signal) if child_signal else None
-    batches = iter(loader)
-    workers = [w for w in multiprocessing.active_children() if w not in others]
+    workers: list[BaseProcess] = []
+    victims: list[BaseProcess] = []
     waiting = False
 
     def interrupt(number: int, frame: Any) -> None:
-        if waiting and _dead(workers):
+        if waiting and not victims and (dead := _dead(workers)):
+            victims.extend(dead)
+            for worker in workers:  # before they complain of a connection that breaks
+                worker.kill()
             raise WorkerDiedError
 
-    if workers and child_signal:
-        signal.signal(child_signal, interrupt)  # replaces the handler of torch
+    handler = signal.getsignal(_CHILD_ENDED) if _CHILD_ENDED else None
+    with _no_signal(_CHILD_ENDED):  # until the handler that torch installs is replaced
+        batches = iter(loader)
+        workers += [w for w in multiprocessing.active_children() if w not in others]
+        if _CHILD_ENDED and workers:
+            signal.signal(_CHILD_ENDED, interrupt)
     try:
         while True:
             if dead := _dead(workers):
@@ -71,16 +78,28 @@ def batches_of_workers(loader: DataLoader) -> Iterator[Mapping[str, Any]]:
         waiting = False
         batches._shutdown = True  # type: ignore[attr-defined] (torch's shutdown might wait forever)
         patience = 0 if isinstance(error, ValueError) else 1  # broken pipes come before the exit
-        if dead := _dead(workers, patience):
+        if dead := victims or _dead(workers, patience):
             raise WorkerDiedError(_describe(dead[0])) from None
         raise _without_traceback(error) from error
     finally:
         waiting = False
-        if workers and child_signal:
-            signal.signal(child_signal, handler)
+        if _CHILD_ENDED and workers:
+            signal.signal(_CHILD_ENDED, handler)
         del batches  # torch asks the workers to end
         for worker in workers:
             worker.kill()  # those that have not
+
+
+@contextmanager
+def _no_signal(number: int | None) -> Iterator[None]:
+    """Hold a signal back while the block runs."""
+    if number is not None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        if number is not None:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
 
 
 def _dead(workers: Sequence[BaseProcess], patience: float = 0) -> list[BaseProcess]:

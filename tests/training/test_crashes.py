@@ -66,3 +66,41 @@ def test_a_signal_to_the_whole_group_of_processes_saves(tmp_path, number):
     assert "Traceback" not in said
     states = [int(p.stem) for p in tmp_path.glob("experiments/run/training_states/*.state")]
     assert states and f"stopped after iteration {max(states):,};" in said
+
+
+@pytest.fixture(scope="module")
+def killed_workers(tmp_path_factory) -> dict:
+    script = SCRIPT.with_name("killed_workers.py")
+    result = subprocess.run(
+        [sys.executable, str(script), str(tmp_path_factory.mktemp("workers")), "10"],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_a_killed_data_worker_ends_the_run_after_saving_it(killed_workers):
+    for trial in killed_workers["trials"]:
+        if trial["code"] == 0:
+            continue  # every batch had been made
+        assert trial["code"] == 2 and trial["seconds"] < 20, trial
+        assert (
+            f"worker process {trial['victim']} was ended by SIGKILL, most likely" in trial["said"]
+        )
+        assert "Traceback" not in trial["said"], trial["said"]
+        assert trial["saved"] == trial["trained"]
+        assert trial["resumed"] == 0 and not trial["differing"], trial
+    assert sum(trial["code"] != 0 for trial in killed_workers["trials"]) >= 5
+
+
+@pytest.mark.slow
+def test_a_second_run_of_a_name_learns_who_holds_it(killed_workers):
+    second = killed_workers["second"]
+    assert second["codes"] == [2, 2] and second["untouched"]
+    lines = second["said"].splitlines()
+    assert len(lines) == 1 and f"is in use by process {second['first']} on" in lines[0], lines
+    assert "--force_yml name=OTHER" in lines[0]
+    assert second["after"] == 0
