@@ -23,11 +23,11 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from lrfdn_arch.archs import LRFDN, RFDN
+from lrfdn_arch.archs import ARCHITECTURES
 from lrfdn_arch.device import keep_freed_memory
 from lrfdn_arch.inference.runtimes import open_runtime
 
-NETWORKS = {"LRFDN": LRFDN, "RFDN": RFDN}
+NETWORKS = {name: record.network for name, record in ARCHITECTURES.items() if record.fuse}
 # name: (fused, runtime, precision, keeps freed memory)
 ON_CPU = {
     "eager, as written (baseline)": (False, "eager", "fp32", False),

@@ -33,8 +33,8 @@ def add(commands: Any) -> None:
     timing.add_argument("--no-fair-timing", action="store_true", help="only the kit's timing")
     timing.add_argument("--timing-size", type=int, nargs=2, default=(256, 256), metavar=("H", "W"))
     timing.add_argument("--timing-batch", type=int, default=1, metavar="N")
-    timing.add_argument("--timing-repeats", type=int, default=20, metavar="N")
-    timing.add_argument("--timing-warmup", type=int, default=5, metavar="N")
+    timing.add_argument("--timing-repeats", type=int, default=10, metavar="N")
+    timing.add_argument("--timing-warmup", type=int, default=3, metavar="N")
     timing.add_argument(
         "--precision", nargs="+", choices=("fp32", "fp16", "bf16"), default=["fp32"]
     )

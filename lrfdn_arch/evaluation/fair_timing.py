@@ -41,8 +41,8 @@ class TimingPlan:
     variants: Sequence[tuple[Precision, bool]] = (("fp32", False),)
     batch: int = 1
     size: tuple[int, int] = (256, 256)
-    warmup: int = 5
-    repeats: int = 20
+    warmup: int = 3
+    repeats: int = 10
     tf32: bool = False
 
     def passes(self, networks: int) -> int:

@@ -1,5 +1,6 @@
 """The 2023 protocol: the published figures, and the kit's steps one by one."""
 
+import csv
 from pathlib import Path
 
 import cv2
@@ -28,20 +29,33 @@ def as_tensor(image: Image) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def set5(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of the five released networks on Set5, from one command."""
+    """Results of the five released networks and the shipped one on Set5, from one command."""
     out = tmp_path_factory.mktemp("set5") / "results"
     data, reference = shared / "data/Set5", shared / "reference"
     arguments = ["--lr", str(data / "LR_bicubic/X4"), "--hr", str(data / "HR"), "--out", str(out)]
     models = [f"{name}={reference / file}" for name, file in RELEASED.items()]
+    models.append("shipped=lrfdn_x4")
     options = [part for model in models for part in ("--model", model)]
     assert main(["challenge", *arguments, *options, "--no-fair-timing", "--device", "cpu"]) == 0
     return out
 
 
 def test_the_released_networks_reach_their_published_psnr_on_set5(set5: Path) -> None:
-    for network in read_results(set5).networks:
+    *released, _ = read_results(set5).networks  # the shipped one's figures have their own test
+    for network in released:
         found = {image.name: round(image.psnr_rgb or 0, 4) for image in network.images}
         assert found == set5_psnr(network.label)
+
+
+def test_one_page_compares_them_with_the_published_numbers(set5: Path, tmp_path: Path) -> None:
+    assert main(["compare", str(set5), "--out", str(tmp_path / "report")]) == 0
+    page = (tmp_path / "report/index.html").read_text(encoding="utf-8")
+    with (tmp_path / "report/images.csv").open(newline="") as file:
+        rows = {row["Image"]: row for row in csv.DictReader(file)}
+    for name in RELEASED:
+        assert name in page
+        found = {image: round(float(row[f"{name} (dB)"]), 4) for image, row in rows.items()}
+        assert found == set5_psnr(name)
 
 
 def test_luma_is_measured_beside_rgb_and_never_mixed_up_with_it(set5: Path) -> None:
@@ -57,6 +71,7 @@ def test_luma_is_measured_beside_rgb_and_never_mixed_up_with_it(set5: Path) -> N
 
 def test_results_say_which_weights_are_the_released_ones(set5: Path) -> None:
     networks = {network.label: network for network in read_results(set5).networks}
+    assert networks.pop("shipped").weights.released is None
     assert list(networks) == list(RELEASED)
     assert networks["LRFDN"].weights.released == "NTIRE 2023 Efficient SR, team 30"
     for name, year in {"RFDN": 2023, "RLFN": 2024, "EFDN": 2025, "SPAN": 2026}.items():
