@@ -128,11 +128,20 @@ def _resolve(path: Any, root: Path) -> Any:
 
 def _paths(path: dict[str, Any], root: Path) -> dict[str, Any]:
     found = {
-        key: _resolve(value, root)
+        key: _named_weights(value) or _resolve(value, root)
         for key, value in path.items()
         if isinstance(value, str) and ("pretrain_network" in key or "resume_state" in key)
     }
     return {"pretrain_network_g": None, "resume_state": None} | path | found
+
+
+def _named_weights(value: str) -> str | None:
+    """Return the file of weights that are given by name, as on the command line, else None."""
+    if "/" in value or value.endswith((".pth", ".safetensors", ".state")):
+        return None
+    from lrfdn_arch.weights import find_weights  # imports torch
+
+    return str(find_weights(value))
 
 
 def _folders(name: str, root: Path, is_train: bool) -> dict[str, str]:

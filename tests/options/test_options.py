@@ -476,3 +476,12 @@ def test_files_that_would_exhaust_memory_are_refused(write, text, expected):
 )
 def test_values_that_would_fail_later_are_refused(write, old, new, expected):
     assert expected in faults_of(write(GOOD, (old, new)))
+
+
+def test_weights_are_given_by_name_as_on_the_command_line(write, tmp_path):
+    file = write(GOOD + "path: {pretrain_network_g: lrfdn_x4}\n")
+    found = to_basicsr(load_options(file, TrainOptions), root=tmp_path)["path"]
+    assert Path(found["pretrain_network_g"]).name == "lrfdn_x4.safetensors"
+    file = write(GOOD + "path: {pretrain_network_g: released:NoSuchNetwork}\n")
+    with pytest.raises(FileNotFoundError, match="no released weights are called NoSuchNetwork"):
+        to_basicsr(load_options(file, TrainOptions), root=tmp_path)
