@@ -47,6 +47,7 @@ class Peers:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         if store is not None:
+            self._publish()
             self._thread.start()
 
     def close(self, reason: str = "", in_another: bool = False) -> None:

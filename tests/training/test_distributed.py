@@ -64,6 +64,56 @@ def test_a_loss_of_one_process_that_is_no_number_stops_all_before_the_update(gro
     assert "images of the batch: 000" in spoiled["output_of_last"]
 
 
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("faulty")
+    result = subprocess.run(
+        [sys.executable, str(HERE / "faulty_groups.py"), str(folder)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("killed", "process 1 (pid "),
+        ("frozen", "has given no sign of life for"),
+        ("error", "ended: image 3 is damaged"),
+    ],
+)
+def test_a_process_that_fails_is_named_by_the_other(faulty, name, words):
+    found = faulty[name]
+    assert found["codes"][0] not in (0, -9) and found["seconds"] < 40, found
+    last = found["said"][0].splitlines()[-1]
+    assert "process 1 (pid " in last and words in last and "--auto_resume" in last, found["said"][0]
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_a_process_that_waits_for_another(faulty):
+    assert faulty["twice"]["codes"] == [143] and faulty["twice"]["seconds"] < 10, faulty["twice"]
+
+
+@pytest.mark.slow
+def test_processes_with_other_options_do_not_start(faulty):
+    found = faulty["options"]
+    assert 0 not in found["codes"] and found["seconds"] < 40
+    for said in found["said"]:
+        assert "processes 0 and 1 differ in train:total_iter (1000000, 30)" in said
+
+
+@pytest.mark.slow
+def test_a_killed_worker_of_one_process_stops_all_after_saving(faulty):
+    found = faulty["worker"]
+    assert 0 not in found["codes"] and -9 not in found["codes"], found
+    assert f"worker process {found['victim']} was ended by SIGKILL" in found["said"][1]
+    assert found["saved"] == found["trained"]
+
+
 @pytest.mark.slow
 def test_torchrun_starts_the_training_command(tmp_path):
     make_images(tmp_path)
