@@ -1,4 +1,4 @@
-"""The ``lrfdn`` command: reads the arguments and hands them on, nothing else."""
+"""The ``lrfdn`` command: parses the arguments and calls the subcommand."""
 
 import argparse
 import sys
@@ -22,7 +22,7 @@ from lrfdn_arch.commands import (
     versus_bicubic,
 )
 
-# In the order of `lrfdn --help`: data, training, use, judging, BasicSR itself.
+# In the order of `lrfdn --help`: data, training, use, evaluation, BasicSR itself.
 COMMANDS = (
     prepare,
     verify,

@@ -1,6 +1,6 @@
-"""Every repair BasicSR 1.4.2 needs on today's stack: what breaks, where it is reported, when to go.
+"""Workarounds that BasicSR 1.4.2 needs with current packages, and when each can be removed.
 
-A repair does nothing at import time; it takes effect the moment BasicSR asks for what is missing.
+None acts at import time; each takes effect when BasicSR requests what is missing.
 """
 
 import sys
@@ -11,7 +11,7 @@ from lrfdn_arch.import_hooks import after_import, supply_if_missing
 
 
 def install() -> None:
-    """Install all repairs; calling it again changes nothing."""
+    """Install all workarounds; calling it again changes nothing."""
     supply_if_missing("torchvision.transforms.functional_tensor", functional_tensor)
     after_import("basicsr.train", _repair_resuming)
 
@@ -19,8 +19,8 @@ def install() -> None:
 def functional_tensor(module: ModuleType) -> None:
     """Fill the private torchvision module that ``import basicsr`` asks for.
 
-    torchvision 0.17 removed it (https://github.com/XPixelGroup/BasicSR/issues/533 and 663). Can go
-    with the first BasicSR release that takes ``rgb_to_grayscale``, the one name it needs, from
+    torchvision 0.17 removed it (https://github.com/XPixelGroup/BasicSR/issues/533 and 663). Can be
+    removed once BasicSR imports ``rgb_to_grayscale``, the only name it needs, from
     ``torchvision.transforms.functional``.
     """
     from torchvision.transforms.functional import rgb_to_grayscale
@@ -37,12 +37,12 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
 
     BasicSR's own function reads it onto the current CUDA device, which fails without a GPU, and
     looks for it relative to the working directory instead of ``opt["path"]["training_states"]``.
-    Can go with the first BasicSR release that passes a ``map_location`` for any device.
+    Can be removed once BasicSR passes a ``map_location`` for any device.
 
     Args:
         opt: BasicSR's options; ``auto_resume`` puts the newest state into ``path: resume_state``.
     """
-    from pathlib import Path  # not above: it is half of what `import lrfdn_arch` would cost
+    from pathlib import Path  # imported here: it would double the time of `import lrfdn_arch`
 
     import torch
     from basicsr.utils.misc import check_resume

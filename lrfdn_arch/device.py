@@ -1,4 +1,4 @@
-"""Devices and their memory: choosing, describing, how much is free, and running out of it."""
+"""Devices and their memory: selection, description, free memory and out-of-memory errors."""
 
 import ctypes
 import platform
@@ -25,14 +25,14 @@ _RAN_OUT = re.compile(
 
 
 def choose_device(device: str | torch.device | None = None, *, gpu: bool = True) -> torch.device:
-    """Return ``device``, "cpu", "cuda" or "cuda:N"; without one the first GPU, else the CPU.
+    """Return ``device``, "cpu", "cuda" or "cuda:N"; by default the first GPU, else the CPU.
 
     Args:
-        device: what the user asked for.
-        gpu: whether a GPU may be chosen without being asked for.
+        device: the requested device.
+        gpu: whether the default may be a GPU.
 
     Raises:
-        ValueError: torch does not know it, or sees no such GPU.
+        ValueError: the device is unknown or unsupported, or torch does not find that GPU.
     """
     if device is None:
         return torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu")
@@ -56,7 +56,7 @@ def device_name(device: torch.device) -> str:
 
 
 def cpu_name() -> str:
-    """Return the CPU's model name, or its architecture where the system does not tell."""
+    """Return the CPU's model name, or its architecture if the system does not report one."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -66,10 +66,10 @@ def cpu_name() -> str:
 def keep_freed_memory() -> bool:
     """Let this process keep freed memory for the next tensor; return whether that worked.
 
-    glibc returns every freed block above 32 MiB at most to the kernel, which clears each page again
-    at the next use. A network frees and allocates hundreds of megabytes per image: on two cores
-    that took a third of the whole time. This changes the whole process, so only commands call it.
-    It does nothing outside Linux with glibc.
+    glibc returns large freed blocks (always those above 32 MiB) to the kernel, which clears each
+    page again at the next use. A network frees and allocates hundreds of megabytes per image: on
+    two cores that took a third of the total time. The setting affects the whole process, so only
+    commands call this. It does nothing outside Linux with glibc.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -83,9 +83,9 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Raise MemoryError in place of what torch and the other runtimes raise when memory runs out.
+    """Raise MemoryError for the exceptions of torch and other runtimes when memory runs out.
 
-    Each has exception classes of its own; only the messages are similar.
+    Each library has its own exception classes; only the messages are similar.
     """
     try:
         yield
@@ -103,9 +103,9 @@ def free_memory(device: torch.device) -> int:
 
 
 def _container_left() -> int:
-    """Return what the limit of a container (cgroup) leaves; a very large number without a limit.
+    """Return the memory left under a container's limit (cgroup); very large without a limit.
 
-    The page cache of files counts as used memory there, but the kernel frees it on demand.
+    The file page cache counts as used memory there, but the kernel frees it on demand.
     """
     for limit, used, cache in _CGROUP_FILES:
         try:

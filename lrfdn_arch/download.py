@@ -7,9 +7,9 @@ from pathlib import Path
 
 from lrfdn_arch.files import sync
 
-_CHUNK = 1 << 16  # what a broken connection can lose
+_CHUNK = 1 << 16  # bytes that a broken connection can lose at most
 _TIMEOUT = 30  # seconds without a byte
-_RETRIES = 5  # consecutive attempts that bring nothing
+_RETRIES = 5  # consecutive attempts without progress
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ def fetch(
 ) -> Path:
     """Return ``folder / download.name``, downloaded if it is not there already.
 
-    What an interrupted download has brought stays in ``<name>.part`` and is continued.
+    An interrupted download is kept in ``<name>.part`` and resumed.
 
     Args:
-        download: what to get.
-        folder: where to put it.
-        advance: called with numbers of bytes, those of an earlier attempt included.
+        download: the file to download.
+        folder: the destination.
+        advance: called with numbers of bytes, including those of an earlier attempt.
         pause: seconds before the first retry; doubled for every further one.
 
     Raises:
@@ -80,7 +80,7 @@ def _matches(file: Path, checksum: str) -> bool:
 
 
 class _Transfer:
-    """Brings a file to ``<target>.part``; pooch and requests do not resume."""
+    """Downloads a file to ``<target>.part``; pooch and requests do not resume."""
 
     def __init__(self, download: Download, target: Path, advance: Callable[[int], object]) -> None:
         self.download = download
@@ -89,7 +89,7 @@ class _Transfer:
         self.advance = advance
 
     def run(self, pause: float) -> None:
-        """Download until the file is complete or `_RETRIES` attempts in a row bring nothing."""
+        """Download until the file is complete or `_RETRIES` attempts in a row make no progress."""
         import requests
 
         self.advance(self._have())
@@ -122,7 +122,7 @@ class _Transfer:
         import requests
 
         have = self._have()
-        headers = {"Accept-Encoding": "identity"}  # a range of a compressed body is of no use
+        headers = {"Accept-Encoding": "identity"}  # a range of a compressed body is useless
         if have:
             headers["Range"] = f"bytes={have}-"
         with requests.get(
@@ -155,7 +155,7 @@ class _Transfer:
         return self._is_complete(total)
 
     def _announced(self, headers: Mapping[str, str]) -> int | None:
-        """Return how large the whole file is, None where the headers do not tell."""
+        """Return the size of the whole file, None if the headers do not specify it."""
         length = headers.get("Content-Length", "")
         if "Content-Encoding" in headers or not length.isdecimal():
             return None

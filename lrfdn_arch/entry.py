@@ -1,4 +1,4 @@
-"""How every command starts and ends: one line for a user's mistake, an exit code, no traceback."""
+"""Entry point of every command: exit codes, and one line instead of a traceback for user errors."""
 
 import os
 import signal
@@ -23,8 +23,8 @@ def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | No
 
     ``ValueError`` and ``OSError`` carry messages written for users: they are printed on stderr and
     the code is 2. With ``--debug`` among the arguments they are raised as they are. All other
-    exceptions are faults of the program and keep their traceback. SIGTERM ends a command as Ctrl-C
-    does, so that unfinished files are removed.
+    exceptions are bugs and keep their traceback. SIGTERM ends a command as Ctrl-C does, so that
+    unfinished files are removed.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:

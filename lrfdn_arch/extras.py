@@ -1,4 +1,4 @@
-"""Packages that only some uses need."""
+"""Optional packages and the extras that install them."""
 
 from importlib.util import find_spec
 
@@ -7,7 +7,7 @@ def require(package: str, extra: str) -> None:
     """Raise unless ``package`` can be imported.
 
     Raises:
-        ValueError: it cannot; the message names the extra that brings it.
+        ValueError: it cannot; the message names the extra that installs it.
     """
     if find_spec(package) is None:
         raise ValueError(
@@ -17,5 +17,5 @@ def require(package: str, extra: str) -> None:
 
 
 def is_installed(package: str) -> bool:
-    """Whether ``package`` can be imported."""
+    """Return whether ``package`` can be imported."""
     return find_spec(package) is not None

@@ -1,4 +1,4 @@
-"""Writing files so that they are either complete or absent, whatever happens meanwhile."""
+"""Writing files atomically: after an error or interruption no incomplete file remains."""
 
 import contextlib
 import os
@@ -19,13 +19,13 @@ _UNFINISHED = ".unfinished"
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside ``path`` to write to; rename it to ``path`` on success.
 
-    The data is on disk before the rename. After an error or an interruption ``path`` is what it
-    was before and the temporary file is gone; after a kill it is left and removed by the next
+    The data is on disk before the rename. After an error or an interruption ``path`` is unchanged
+    and the temporary file is removed; after a kill it remains until the next
     :func:`remove_unfinished`.
 
     The temporary name keeps the suffix of ``path``, because libraries choose formats by it. It is
-    short, because a file system may take no longer name than that of ``path``, and random, because
-    process numbers repeat on machines and in containers that share a folder.
+    short, because ``path`` may already have the longest name that the file system allows, and
+    random, because process IDs repeat across machines and containers that share a folder.
 
     Raises:
         OSError: it could not be written; the message names ``path`` and the reason.
@@ -39,7 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(path.parent)
     except OSError as error:
         if error.errno is None or error.filename not in (None, str(temporary)):
-            raise  # a fault of another file, e.g. the one that is being converted
+            raise  # an error of another file, e.g. the one being converted
         raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -79,7 +79,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def sync(path: Path) -> None:
-    """Put a file's data, or a folder's names, on disk, where the system can."""
+    """Flush a file's data, or a folder's entries, to disk if the system supports it."""
     if path.is_dir() and not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(path, os.O_RDONLY)

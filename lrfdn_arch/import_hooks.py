@@ -1,7 +1,7 @@
-"""Doing something the moment a module is imported, or is looked for and missing.
+"""Hooks that run when a module is imported, or when it cannot be found.
 
-wrapt has such hooks too, but importing it costs 80 ms (it brings asyncio and ssl), most of what
-``import lrfdn_arch`` may cost; the standard library's protocol is two small classes.
+wrapt has such hooks too, but importing it takes 80 ms (it imports asyncio and ssl), most of the
+budget for ``import lrfdn_arch``; with the standard library, two small classes are enough.
 """
 
 import sys
@@ -48,7 +48,7 @@ class _Substitute:
         return ModuleSpec(fullname, self) if fullname == self.name else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """Leave making the module to Python."""
+        """Return None, so that Python creates the module."""
 
     def exec_module(self, module: ModuleType) -> None:
         self.fill(module)
@@ -57,7 +57,7 @@ class _Substitute:
 def after_import(name: str, action: Callable[[], None]) -> None:
     """Call ``action`` right after top-level module ``name`` was imported; at once if it already is.
 
-    An error of ``action`` reaches whoever imports ``name``.
+    Exceptions from ``action`` propagate to the code that imports ``name``.
     """
     if name in sys.modules:
         action()
@@ -66,7 +66,7 @@ def after_import(name: str, action: Callable[[], None]) -> None:
 
 
 def supply_if_missing(name: str, fill: Callable[[ModuleType], None]) -> None:
-    """Let ``fill`` make module ``name`` when it is imported and nothing else provides it."""
+    """Let ``fill`` populate module ``name`` when it is imported and nothing else provides it."""
     if not _installed(_Substitute, name):
         sys.meta_path.append(_Substitute(name, fill))
 

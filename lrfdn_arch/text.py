@@ -1,18 +1,18 @@
-"""Words that messages share: the first few of a list, the nearest known name."""
+"""Text shared by messages: the first few of a list, the nearest valid name."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def first_few(names: Iterable[str], limit: int = 4, separator: str = ", ") -> str:
-    """Return the first names, and how many more there are; "none" for none."""
+    """Return the first names and the number of remaining ones; "none" for an empty list."""
     names = list(names)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return (separator.join(names[:limit]) or "none") + more
 
 
 def unknown(name: str, valid: Iterable[str], what: str = "key") -> str:
-    """Return what to say of an unknown ``name``: the nearest valid one, or all of them."""
+    """Return the message for an unknown ``name``: the nearest valid name, or all of them."""
     names = sorted(valid)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:

@@ -1,4 +1,4 @@
-"""What the rest of the package knows of a network: one record beside its class."""
+"""The record beside each network class: what the rest of the package needs to know about it."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -39,25 +39,25 @@ class RangeLayers:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network class and what is known of it beyond its code.
+    """A network class and the information about it that its code does not contain.
 
-    Everything but ``name`` and ``network`` is optional: a network without it runs as written, as a
-    whole image where memory allows, and is built from the arguments that its file or the user
-    gives. A network keeps its constructor arguments as attributes of the same names where it has
+    Everything but ``name`` and ``network`` is optional: without it a network runs unfused, on
+    whole images if memory allows, and is built from the arguments that its file or the user
+    provides. A network keeps its constructor arguments as attributes of the same names where it has
     ``read_arguments`` or ``fuse``.
 
     Attributes:
         name: of the network in BasicSR's ARCH registry, ``type`` in option files.
         network: the class; maps (N, C, H, W) float in [0, 1], RGB, to (N, C, H*scale, W*scale).
         blocks: its building blocks, registered under their class names.
-        read_arguments: reads constructor arguments off a state dict; None where the weights belong
-            to another network. ``img_range`` leaves no trace in weights.
-        fuse: makes the deployed form, a :class:`lrfdn_arch.archs.fused.FoldedNetwork`, of a
+        read_arguments: infers constructor arguments from a state dict; None if the weights belong
+            to another network. ``img_range`` cannot be inferred from weights.
+        fuse: returns the deployed form, a :class:`lrfdn_arch.archs.fused.FoldedNetwork`, of a
             network whose modules are those its class builds.
         range_layers: for networks that multiply their input by ``img_range`` and divide their
             output by it, and do nothing else with it.
         overlap: LR pixels that tiles must share for results within 1e-5 of the whole image's,
-            given windows (see :mod:`lrfdn_arch.archs.window`); None where that is unknown.
+            given windows (see :mod:`lrfdn_arch.archs.window`); None if unknown.
         papers: references, for reports.
         released: published weights.
     """
@@ -79,7 +79,7 @@ class Architecture:
 
     @property
     def usual_img_range(self) -> float:
-        """The default of ``img_range``, which released weights are trained in; 1 without one."""
+        """The default of ``img_range``, which released weights are trained with; 1 without one."""
         parameter = self.parameters.get("img_range")
         return 1.0 if parameter is None or self.range_layers is None else parameter.default
 
@@ -101,7 +101,7 @@ class Architecture:
             ) from error
 
     def arguments_of(self, network: nn.Module) -> dict[str, Any]:
-        """Return the constructor arguments of ``network``, read off its attributes."""
+        """Return the constructor arguments of ``network``, read from its attributes."""
         found = {name: getattr(network, name, None) for name in self.parameters}
         return {name: value for name, value in found.items() if value is not None}
 

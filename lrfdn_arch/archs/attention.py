@@ -1,8 +1,8 @@
 """Spatial attention computed at low resolution: ESA, and LRFDN's lighter EFSA.
 
 All forms (MAFFSRN's, in its own file, too) reduce the channels, halve the resolution with a strided
-convolution and divide it by 3 with a pooling of 7x7, look around there, stretch the result over the
-image again, and make a mask of it.
+convolution and divide it by 3 with 7x7 max pooling, apply convolutions there, resize the result to
+the image again, and compute a mask from it.
 """
 
 import torch
@@ -72,8 +72,8 @@ class ESA(nn.Module):
     Args:
         num_feat: channels in and out.
         esa_channels: channels that the attention works on; a quarter of ``num_feat``, rounded down,
-            where None.
-        single_conv: one convolution at low resolution, as in RLFN, where the others have three with
+            if None.
+        single_conv: use one convolution at low resolution, as RLFN does, instead of three with
             ReLU between them.
     """
 

@@ -1,4 +1,4 @@
-"""The frame LRFDN and RFDN share: distillation blocks in a row, all of them fused at the end."""
+"""The structure LRFDN and RFDN share: a sequence of distillation blocks, fused at the end."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -70,10 +70,10 @@ class FeatureDistillationNetwork(SuperResolutionNetwork):
 
 
 class FusedDistillationNetwork(FusedNetwork):
-    """The frame as it is deployed.
+    """The deployed form of :class:`FeatureDistillationNetwork`.
 
     Args:
-        network: what it is made from.
+        network: the network it is made from.
         blocks: fused blocks, modules of (N, num_feat, H, W) and a window to the same shape.
         activation: that of the fusing convolution, by name.
     """
@@ -104,6 +104,6 @@ class FusedDistillationNetwork(FusedNetwork):
 
 
 def read_arguments(state: State) -> dict[str, Any] | None:
-    """Return the frame's constructor arguments, read off ``state``; None if it is another's."""
+    """Return the constructor arguments inferred from ``state``; None for another network."""
     sizes = read_sizes(state, "fea_conv.weight")
     return sizes and {**sizes, "num_block": count_blocks(state, "B")}

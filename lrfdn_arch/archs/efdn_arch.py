@@ -80,7 +80,7 @@ class EFDN(SuperResolutionNetwork):
         img_range: the range the weights work in; the released ones expect [0, 1].
 
     Raises:
-        ValueError: an argument is outside what is said above.
+        ValueError: an argument is outside the range documented above.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class EFDN(SuperResolutionNetwork):
 
 
 class FusedEFDB(nn.Module):
-    """EFDB whose distilling convolutions are one with the fusing one."""
+    """EFDB with its distilling convolutions merged into the fusing one."""
 
     def __init__(self, block: EFDB) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ def _distilled_and_fused(block: EFDB) -> Folded:
 
 
 class FusedEFDN(FusedNetwork):
-    """EFDN as it is deployed."""
+    """The deployed form of EFDN."""
 
     def __init__(self, network: EFDN) -> None:
         super().__init__(
@@ -184,7 +184,7 @@ def _read_arguments(state: State) -> dict[str, Any] | None:
     return sizes if "cells.0.conv1.conv1x1.weight" in state else None
 
 
-# No range_layers: what is clamped at img_range is not the same in another range.
+# No range_layers: clamping at img_range does not commute with a change of range.
 ARCHITECTURE = Architecture(
     name="EFDN",
     network=EFDN,

@@ -1,11 +1,11 @@
-"""Networks as they are deployed: convolutions with every linear step between them folded in.
+"""Deployed forms of networks: convolutions with every linear step between them folded in.
 
 - A residual 3x3 convolution, conv(x) + x, is +1 on the center tap of its own channel.
 - A factor per channel scales the rows of the convolution before it or the columns of the next one.
-- 1x1 convolutions that follow each other are one.
+- Consecutive 1x1 convolutions become one.
 - ``img_range`` multiplies the first convolution's weights and divides the last one's.
 
-Folding is done in float64, so the result differs from the network's by float rounding alone.
+Folding is done in float64, so the result equals the network's up to floating-point rounding.
 """
 
 import torch
@@ -28,7 +28,7 @@ class FusedConv(nn.Conv2d):
         activation: "none", "gelu" (the exact one), "leaky_relu" (slope 0.05), "prelu", "relu",
             "relu6", "sigmoid" or "silu".
         stride: of the kernel.
-        padding: zeros on each side; half the kernel where None.
+        padding: zeros on each side; half the kernel size if None.
         dilation: of the kernel.
         slope: (out,), for "prelu".
     """
@@ -64,7 +64,7 @@ def activate(x: Tensor, activation: str, slope: Tensor | None = None) -> Tensor:
     if activation == "leaky_relu":
         return F.leaky_relu_(x, SLOPE)
     if activation == "prelu":
-        assert slope is not None, "made with its activation"
+        assert slope is not None, "created with its activation"
         return F.prelu(x, slope)
     if activation == "relu":
         return F.relu_(x)
@@ -93,7 +93,7 @@ class FusedNetwork(nn.Module):
 
     Attributes:
         min_size: side below which images are padded by replication and the result cropped.
-        uses_window: whether a tile's place in the image changes what is computed.
+        uses_window: whether the result depends on a tile's position in the image.
     """
 
     min_size = MIN_SIZE
@@ -111,7 +111,7 @@ class FusedNetwork(nn.Module):
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Upscale (N, num_in_ch, H, W) in [0, 1] to (N, num_out_ch, H*upscale, W*upscale).
 
-        ``window`` gives the place of ``x`` in a larger image; see :class:`Window`.
+        ``window`` is the position of ``x`` in a larger image; see :class:`Window`.
         """
         height, width = x.shape[-2:]
         out = self.upscale_padded(pad_to_minimum(x, self.min_size), window)
@@ -178,11 +178,11 @@ def fused_conv(
 class FusedESA(nn.Module):
     """A 1x1 convolution and the :class:`ESA` that follows it.
 
-    Three convolutions read the same map where the network has one after the other.
+    Three convolutions read the same map where the original network applies them in sequence.
 
     Args:
         before: the convolution.
-        esa: what follows.
+        esa: the attention that follows.
     """
 
     def __init__(self, before: Folded, esa: ESA) -> None:

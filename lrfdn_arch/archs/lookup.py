@@ -39,8 +39,8 @@ RELEASED: Mapping[str, tuple[Architecture, Released]] = {
 def find_architecture(name: str) -> Architecture:
     """Return the record of the network called ``name`` in option files.
 
-    Names that are not this package's are looked up in BasicSR's ARCH registry, which takes the
-    seconds that importing BasicSR takes.
+    Other names than this package's are looked up in BasicSR's ARCH registry, which imports BasicSR
+    and takes seconds.
 
     Raises:
         ValueError: no such network is registered.
@@ -55,7 +55,7 @@ def find_registered(registry_name: str, what: str, name: str) -> Any:
 
     Args:
         registry_name: e.g. ``ARCH_REGISTRY``, in ``basicsr.utils.registry``.
-        what: what it holds, for the message: ``network``, ``dataset``, ``model``.
+        what: the kind of its entries, for the message: ``network``, ``dataset``, ``model``.
         name: the ``type`` in an option file.
 
     Raises:

@@ -93,7 +93,7 @@ class LRFDN(FeatureDistillationNetwork):
         block_shortcut: see :class:`LRFDB`.
 
     Raises:
-        ValueError: an argument is outside what is said above.
+        ValueError: an argument is outside the range documented above.
     """
 
     def __init__(

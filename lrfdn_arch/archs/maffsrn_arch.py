@@ -17,8 +17,8 @@ MIN_SIZE = 13  # 3x3 convolution of stride 2, padded by 1: 13 -> 7, the pooling 
 class WeightNormConv2d(nn.Conv2d):
     """A convolution whose weight is ``weight_g * weight_v / |weight_v|``, row by row.
 
-    Its parameters have the names of torch's older ``weight_norm``, as the authors' have; its newer
-    one calls them ``parametrizations.weight.original0`` and ``1``.
+    Its parameters have the names of torch's older ``weight_norm``, as in the authors' code; the
+    newer one calls them ``parametrizations.weight.original0`` and ``1``.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
@@ -162,7 +162,7 @@ class MAFFSRN(SuperResolutionNetwork):
         img_range: the range the weights work in.
 
     Raises:
-        ValueError: an argument is outside what is said above.
+        ValueError: an argument is outside the range documented above.
     """
 
     min_size = MIN_SIZE

@@ -1,7 +1,7 @@
 """RFANet, residual feature aggregation (Liu et al., CVPR 2020): where ESA comes from.
 
-Its authors released neither the network's code nor weights, so this follows the paper, and of its
-figures the number of parameters alone could be compared.
+Its authors released neither code nor weights, so this follows the paper; only the number of
+parameters could be compared with it.
 """
 
 from typing import Any
@@ -60,7 +60,7 @@ class RFA(nn.Module):
 
 
 class RFANet(SuperResolutionNetwork):
-    """Residual feature aggregation network, in EDSR's frame.
+    """Residual feature aggregation network, with the structure of EDSR.
 
     Input (N, num_in_ch, H, W) and output (N, num_out_ch, H*upscale, W*upscale), float, RGB, in
     [0, 1]. The defaults are the paper's: 11,093,635 parameters at x4. No weights were released.
@@ -74,7 +74,7 @@ class RFANet(SuperResolutionNetwork):
         img_range: the range the weights work in.
 
     Raises:
-        ValueError: an argument is outside what is said above.
+        ValueError: an argument is outside the range documented above.
     """
 
     def __init__(

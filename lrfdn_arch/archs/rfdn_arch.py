@@ -68,7 +68,7 @@ class RFDN(FeatureDistillationNetwork):
         img_range: the range the weights work in; the released ones expect [0, 255].
 
     Raises:
-        ValueError: an argument is outside what is said above.
+        ValueError: an argument is outside the range documented above.
     """
 
     def __init__(

@@ -65,7 +65,7 @@ class RLFN(SuperResolutionNetwork):
         img_range: the range the weights work in; the released ones expect [0, 255].
 
     Raises:
-        ValueError: an argument is outside what is said above.
+        ValueError: an argument is outside the range documented above.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class RLFN(SuperResolutionNetwork):
 
 
 class FusedRLFB(nn.Module):
-    """RLFB whose attention reads what ``c5`` reads."""
+    """RLFB whose attention reads the same input as ``c5``."""
 
     def __init__(self, block: RLFB) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class FusedRLFB(nn.Module):
 
 
 class FusedRLFN(FusedNetwork):
-    """RLFN as it is deployed."""
+    """The deployed form of RLFN."""
 
     def __init__(self, network: RLFN) -> None:
         super().__init__(

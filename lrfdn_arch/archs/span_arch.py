@@ -44,7 +44,7 @@ class SPAB(nn.Module):
         return self.attend(x, self.activated(x))
 
     def activated(self, x: Tensor) -> Tensor:
-        """Return the first convolution's features, which the network's last block hands on."""
+        """Return the first convolution's features, which the network reads from its last block."""
         return F.silu(self.c1_r(x))
 
     def attend(self, x: Tensor, h: Tensor) -> Tensor:
@@ -67,10 +67,10 @@ class SPAN(SuperResolutionNetwork):
         num_feat: channels of the features.
         num_block: number of SPAB blocks, at least 2.
         upscale: any whole factor from 1.
-        img_range: multiplies the input, its mean subtracted; the output is in [0, 1] as it comes.
+        img_range: factor on the input after subtracting the mean; the output is not divided by it.
 
     Raises:
-        ValueError: an argument is outside what is said above.
+        ValueError: an argument is outside the range documented above.
     """
 
     min_size = 1
@@ -108,7 +108,7 @@ class SPAN(SuperResolutionNetwork):
     def forward(self, x: Tensor) -> Tensor:
         """Upscale (N, num_in_ch, H, W) in [0, 1] to (N, num_out_ch, H*upscale, W*upscale).
 
-        Any H, W >= 1 works as it is: nothing here reduces the resolution.
+        Any H, W >= 1 works without padding, as no layer reduces the resolution.
         """
         f = self.conv_1((x - self.mean) * self.img_range)  # (N, C, H, W)
         features = b1 = self.get_submodule("block_1")(f)
@@ -122,7 +122,7 @@ class SPAN(SuperResolutionNetwork):
 
 
 class FusedSPAB(nn.Module):
-    """SPAB with its activations in its convolutions."""
+    """SPAB with its activations fused into its convolutions."""
 
     def __init__(self, block: SPAB) -> None:
         super().__init__()
@@ -139,10 +139,10 @@ class FusedSPAB(nn.Module):
 
 
 class FusedSPAN(FusedNetwork):
-    """SPAN as it is deployed.
+    """The deployed form of SPAN.
 
-    The mean is subtracted from the image, not folded into a bias: the first convolution pads what
-    is left with zeros, so at the border another bias would be needed.
+    The mean is subtracted from the image, not folded into a bias: the first convolution pads the
+    difference with zeros, so the border would need a different bias.
     """
 
     min_size = SPAN.min_size

@@ -1,9 +1,9 @@
-"""Where a tile lies in its image, which the attention's resize has to know.
+"""The position of a tile in its image, which the attention's resize depends on.
 
 The attention's low-resolution map has one cell per 6 pixels, cell j reading rows 6j to 6j + 14, and
 is stretched over the whole image: the stretch is H / cells(H), a little more than 6 and different
-for every H. A tile that starts on a multiple of 6 has the image's own cells; all it lacks is the
-image's stretch, which is arithmetic.
+for every H. A tile that starts on a multiple of 6 has the same cells as the image; it only needs
+the image's stretch factor, which can be computed.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ GRID = 6  # stride 2 of conv2 times stride 3 of the pooling
 
 
 class Window(NamedTuple):
-    """A tile's place in the image it was cut from, in pixels.
+    """A tile's position in the image it was cut from, in pixels.
 
     Attributes:
         top: first row of the tile, a multiple of 6.
@@ -32,7 +32,7 @@ class Window(NamedTuple):
 
 
 def cells(length: int) -> int:
-    """Return how many low-resolution cells the attention makes of ``length`` >= 15 pixels."""
+    """Return the number of low-resolution attention cells for ``length`` >= 15 pixels."""
     return ((length - 3) // 2 + 1 - 7) // 3 + 1
 
 
@@ -66,7 +66,7 @@ def sources(start: int, length: int, full_length: int) -> tuple[Tensor, Tensor, 
 
     Returns:
         Two int64 tensors and a float32 one, ``length`` long. Positions are computed in float64:
-        float32 has no digits left for the fraction in large images.
+        float32 lacks the precision for the fraction in large images.
     """
     pixels = torch.arange(start, start + length, dtype=torch.float64)
     full, own = cells(full_length), cells(length)

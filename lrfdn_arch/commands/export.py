@@ -1,4 +1,4 @@
-"""``lrfdn export``: the arguments; the work is :mod:`lrfdn_arch.export.files`'s."""
+"""``lrfdn export``: the arguments; see :mod:`lrfdn_arch.export.files`."""
 
 import argparse
 from pathlib import Path
@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
     for kind, what in _KINDS.items():
         one = kinds.add_parser(kind, help=what, description=what)
         one.add_argument(
-            "--weights", metavar="FILE_OR_NAME", help="as of `lrfdn upscale`, .onnx left out"
+            "--weights", metavar="FILE_OR_NAME", help="as in `lrfdn upscale`, except .onnx"
         )
         one.add_argument(
             "--out", type=Path, metavar="FILE", help="default: the weights' name in this folder"
@@ -33,10 +33,10 @@ def add(commands: Any) -> None:
         one.add_argument(
             "--licence",
             default="",
-            help="of the weights, for the file's metadata (default: what the weights' own says)",
+            help="of the weights, for the file's metadata (default: from the weights' metadata)",
         )
         add_network(one)
-        one.add_argument("--overwrite", action="store_true", help="replace a file already there")
+        one.add_argument("--overwrite", action="store_true", help="replace an existing file")
         if kind == "onnx":
             one.add_argument("--half", action="store_true", help="float16 inside")
         one.add_argument("--debug", action="store_true", help="show the traceback of an error")

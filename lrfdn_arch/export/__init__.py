@@ -1,1 +1,1 @@
-"""Networks as files for other programs, and what goes to a challenge."""
+"""Networks as files for other programs, and challenge submissions."""

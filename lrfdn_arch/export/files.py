@@ -1,4 +1,4 @@
-"""``lrfdn export``: a network as a file for others to run, each checked before it is kept."""
+"""``lrfdn export``: networks as files for other programs, each checked before it is kept."""
 
 import json
 import warnings
@@ -22,7 +22,7 @@ from lrfdn_arch.weights.loading import PaddedNetwork
 from lrfdn_arch.weights.reading import CHECKSUM, NETWORK, checksum_of
 
 CHECKED_SIZES = ((1, 24, 32), (2, 15, 40), (1, 7, 9))  # batch, height, width; the last is padded
-TRACED_SIZES = ((1, 24, 32), (2, 40, 31))  # a trace keeps what the network does with such sizes
+TRACED_SIZES = ((1, 24, 32), (2, 40, 31))  # a trace is specific to such sizes
 _TOLERANCE, _HALF_TOLERANCE = 1e-4, 3e-2  # on noise, which the networks amplify
 
 
@@ -43,18 +43,17 @@ def export(
     Args:
         kind: what to write.
         weights: as :func:`lrfdn_arch.weights.find_weights`.
-        out: the file; the weights' name with ``suffix`` in the working folder without it.
-        suffix: of the default name.
+        out: the file; by default the weights' name with ``suffix``, in the working directory.
+        suffix: of the default file name.
         key: "params" or "params_ema" of a checkpoint.
-        half: float16 inside, ONNX alone.
+        half: compute in float16; ONNX only.
         licence: of the weights, for the metadata; by default that of ``weights``.
         overwrite: replace an existing file.
         network_g: as :func:`lrfdn_arch.weights.load_network`.
 
     Raises:
         FileExistsError: the file exists.
-        ValueError: as the function of that kind, the network is not known, or ``out`` is a folder.
-        OSError: the weights are missing, or the file cannot be written.
+        ValueError: the weights are an ONNX file, or ``out`` is a folder.
     """
     source = find_weights(weights)
     if source.suffix.lower() == ".onnx":
@@ -91,7 +90,7 @@ def export_onnx(
     Args:
         loaded: the network.
         path: of the file; an existing one is replaced.
-        half: float16 inside, for fused networks; images stay float32.
+        half: compute in float16, for fused networks; images stay float32.
         licence: of the weights, for the metadata.
         source: name of the weights' file, for the metadata.
 
@@ -147,7 +146,7 @@ def _exported_by_torch(loaded: LoadedNetwork) -> Any:
 def export_torchscript(
     loaded: LoadedNetwork, path: Path, *, licence: str = "", source: str = ""
 ) -> None:
-    """Write a network, fused where it can be, as TorchScript for ``torch.jit.load``.
+    """Write a network, fused if possible, as TorchScript for ``torch.jit.load``.
 
     The metadata is in the extra file "metadata.json". Checked like :func:`export_onnx`.
 
@@ -164,7 +163,9 @@ def export_torchscript(
             extra = {"metadata.json": json.dumps(metadata(loaded, licence, source))}
             buffer = BytesIO()
             torch.jit.save(module, buffer, _extra_files=extra)
-            temporary.write_bytes(buffer.getvalue())  # its own writer aborts on a full disk
+            temporary.write_bytes(
+                buffer.getvalue()
+            )  # torch.jit.save aborts the process on a full disk
             _check(torch.jit.load(str(temporary)), loaded, _TOLERANCE)
 
 
@@ -187,8 +188,8 @@ def export_safetensors(
 def export_fused(loaded: LoadedNetwork, path: Path, *, licence: str = "", source: str = "") -> None:
     """Write the fused network's weights as safetensors.
 
-    The names are its fused form's, for other programs that rebuild it. What ``lrfdn`` itself loads
-    are the plain weights, which fuse in milliseconds.
+    The names are those of the fused form, for other programs that rebuild it. ``lrfdn`` itself
+    loads only plain weights, which fuse in milliseconds.
 
     Raises:
         ValueError: the network cannot be fused.
@@ -222,7 +223,9 @@ def _save_safetensors(state: Mapping[str, Tensor], path: Path, described: dict[s
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     described = described | {CHECKSUM: checksum_of(tensors)}
     with replacing(path) as beside:
-        beside.write_bytes(save(tensors, described))  # its save_file hides the file from others
+        beside.write_bytes(
+            save(tensors, described)
+        )  # save_file makes the file unreadable to other users
 
 
 @torch.no_grad()

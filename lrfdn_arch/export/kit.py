@@ -14,7 +14,7 @@ from lrfdn_arch.files import write_whole
 def write_kit(
     competitor: Competitor, out: Path, team: int, overwrite: bool = False
 ) -> tuple[Path, Path]:
-    """Write network and weights as the kit takes them, and return both files.
+    """Write network and weights in the kit's layout, and return both files.
 
     The network maps [0, 1] to [0, 1] (``data_range`` 1.0 in the kit); its file says at the top
     which lines to add to the kit's ``select_model``.
@@ -22,12 +22,13 @@ def write_kit(
     Args:
         competitor: the network; its label names the files.
         out: the kit's folder, or a new one.
-        team: the number the organisers gave.
-        overwrite: replace files that are there.
+        team: the number that the organisers assigned.
+        overwrite: replace existing files.
 
     Raises:
-        FileExistsError: a file is there and ``overwrite`` is off; nothing was written.
-        ValueError: the label cannot be part of a Python module's name, or the team is no number.
+        FileExistsError: a file exists and ``overwrite`` is off; nothing was written.
+        ValueError: the label cannot be part of a Python module's name, or the team number is not
+            from 0 to 99.
     """
     label = competitor.label
     if not f"team_{label}".isidentifier():

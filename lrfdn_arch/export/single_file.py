@@ -1,7 +1,7 @@
 """A network's sources as one Python file that imports only torch, for kits that take one file.
 
-It is put together from this package's own modules: the class asked for, and whatever it uses, in
-an order that Python can read from top to bottom.
+It is assembled from this package's own modules: the requested class and everything it uses, each
+definition before its first use.
 """
 
 import ast
@@ -23,7 +23,7 @@ class _Collected:
         self._seen: set[str] = set()
 
     def add(self, module: ModuleType) -> None:
-        """Add ``module`` after the modules of ours that it imports."""
+        """Add ``module`` after the modules of this package that it imports."""
         if module.__name__ in self._seen:
             return
         self._seen.add(module.__name__)
@@ -48,7 +48,7 @@ class _Collected:
 
 
 def single_file(network: type[nn.Module], docstring: str) -> str:
-    """Return the source of a module that defines ``network`` and imports nothing of this package.
+    """Return the source of a module that defines ``network`` without importing this package.
 
     Args:
         network: a class of this package, or of an outside module that imports from it.
@@ -59,7 +59,7 @@ def single_file(network: type[nn.Module], docstring: str) -> str:
     used = _reachable(network.__name__, collected)
     imports = sorted({line for name, line in collected.imports.items() if name in used})
     parts = [source for name, (_, source) in collected.definitions.items() if name in used]
-    # Annotations stay text, so that older Pythons than ours can run the file.
+    # Annotations stay text, so that Python versions older than this package's can run the file.
     head = [f'"""{docstring}"""', "from __future__ import annotations", "\n".join(imports)]
     return "\n\n".join(head) + "\n\n\n" + "\n\n\n".join(parts) + "\n"
 

@@ -7,9 +7,9 @@
 Needs the extra ``spandrel``.
 
 Checkpoints that training wrote (``net_g_*.pth``) with another ``img_range`` than the network's
-usual one give noise here: spandrel takes the weights out of the file before an architecture sees
-it, without the ``img_range`` that the file contains. ``lrfdn export safetensors`` makes a file with
-the usual one.
+usual one give noise here: spandrel extracts the weights from the file before an architecture sees
+it, without the ``img_range`` that the file contains. ``lrfdn export safetensors`` writes a file
+with the usual one.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ def install(registry: Any = None) -> None:
     branches are merged), the id here ends in ``-lrfdn``.
 
     Args:
-        registry: another ``spandrel.ArchRegistry`` than ``spandrel.MAIN_REGISTRY``.
+        registry: a ``spandrel.ArchRegistry`` to use instead of ``spandrel.MAIN_REGISTRY``.
 
     Raises:
         ValueError: spandrel is not installed.

@@ -1,6 +1,6 @@
-"""The zip that goes to the server: images at the root and ``readme.txt``, the same bytes each time.
+"""The zip file for the challenge server: images and ``readme.txt`` at its root, reproducible.
 
-The kits document no format; this is what public submissions of NTIRE tracks look like.
+The kits do not document a format; this follows public submissions to NTIRE tracks.
 """
 
 import zipfile
@@ -22,18 +22,18 @@ from lrfdn_arch.files import replacing
 from lrfdn_arch.text import first_few
 
 README = "readme.txt"
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say; a real date would change the bytes
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date in a zip; a real date would change the bytes
 _UNIX, _PLAIN_FILE = 3, 0o100644 << 16
 
 
 @dataclass(frozen=True)
 class Form:
-    """What ``readme.txt`` says.
+    """The contents of ``readme.txt``.
 
     Attributes:
         description: free text on one line.
-        extra_data: whether other data than the challenge's was used in training.
-        runtime_s: seconds per image; None for what is measured while the images are made.
+        extra_data: whether training used data other than the challenge's.
+        runtime_s: seconds per image; None to measure it while the images are upscaled.
     """
 
     description: str
@@ -61,24 +61,24 @@ def write_submission(
     overwrite: bool = False,
     on_image: Callable[[str], None] = lambda name: None,
 ) -> None:
-    """Upscale every small image and write ``out``, after checking what is in it.
+    """Upscale every LR image and write ``out``, after checking its contents.
 
-    The same images, weights and ``form.runtime_s`` give the same bytes. The runtime that is
-    measured otherwise is the kit's: mean of the forward passes, the first included.
+    The same images, weights and ``form.runtime_s`` give the same bytes. Without ``runtime_s`` the
+    runtime is measured as in the kit: the mean of all forward passes, including the first.
 
     Args:
         competitor: the network.
-        image_set: the images; ground truth is not looked at.
+        image_set: the images; ground truth is not used.
         out: the zip file.
-        form: what ``readme.txt`` says.
+        form: the contents of ``readme.txt``.
         device: where the network runs.
         pattern: file name of an image in the zip, with ``{name}`` for the HR name.
-        overwrite: replace a file that is there.
+        overwrite: replace an existing file.
         on_image: called after each image.
 
     Raises:
-        FileExistsError: ``out`` is there and ``overwrite`` is off.
-        ValueError: images are damaged, or names clash or do not lie at the root.
+        FileExistsError: ``out`` exists and ``overwrite`` is off.
+        ValueError: images are damaged, names clash, or a name contains a folder.
     """
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out} exists; choose another --out, or give --overwrite")
@@ -114,7 +114,7 @@ def file_names(names: list[str], pattern: str) -> list[str]:
     """Return the names of the images in the zip.
 
     Raises:
-        ValueError: the pattern lacks ``{name}`` or the ending, or names clash or hold folders.
+        ValueError: the pattern lacks ``{name}`` or the ending, or names clash or contain folders.
     """
     if "{name}" not in pattern or not pattern.lower().endswith(".png"):
         raise ValueError(f"--name {pattern}: expected {{name}} in it and .png behind")
@@ -131,7 +131,7 @@ def file_names(names: list[str], pattern: str) -> list[str]:
 
 
 def check_archive(file: Path, expected: dict[str, tuple[int, int]]) -> None:
-    """Check count, names, sizes and dtype of what was written.
+    """Check count, names, sizes and dtype of the images in the zip.
 
     Args:
         file: the zip.
@@ -146,7 +146,7 @@ def check_archive(file: Path, expected: dict[str, tuple[int, int]]) -> None:
         if missing := sorted({*expected, README} - found):
             faults.append(f"{len(missing)} missing: {first_few(missing)}")
         if extra := sorted(found - {*expected, README}):
-            faults.append(f"{len(extra)} that do not belong there: {first_few(extra)}")
+            faults.append(f"{len(extra)} unexpected: {first_few(extra)}")
         for name in sorted(found & set(expected)):
             data = np.frombuffer(archive.read(name), np.uint8)
             image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
@@ -155,7 +155,7 @@ def check_archive(file: Path, expected: dict[str, tuple[int, int]]) -> None:
                 is_there = "no image" if image is None else f"{image.dtype} {image.shape}"
                 faults.append(f"{name}: expected uint8 ({height}, {width}, 3), found {is_there}")
     if faults:
-        raise ValueError(f"{file} is no valid submission:\n  " + "\n  ".join(faults[:5]))
+        raise ValueError(f"{file} is not a valid submission:\n  " + "\n  ".join(faults[:5]))
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:

@@ -25,7 +25,7 @@ from lrfdn_arch.inference.runtimes import (
 from lrfdn_arch.weights import LoadedNetwork
 
 Candidate = tuple[str, str]  # runtime, precision
-_PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}  # what runs our ONNX graphs
+_PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}  # they run the ONNX graphs
 _SIDE = 192  # of the measured image: large enough to leave the caches, small enough for seconds
 _ROUNDS = 3
 
@@ -33,9 +33,9 @@ _ROUNDS = 3
 def candidates(device: torch.device) -> list[Candidate]:
     """Return what ``auto`` measures on ``device``.
 
-    "compiled" is left out: its compilation, again in every process, outlasts what it gains on all
-    but hours of images. fp16 is measured on GPUs and moves an image by less than 0.01 dB; bf16,
-    which moves some by more, is for those who ask for it.
+    "compiled" is left out: it compiles again in every process, which takes longer than it saves
+    unless the images take hours. fp16 is measured on GPUs and changes PSNR by less than 0.01 dB;
+    bf16, which can change it by more, is used only on request.
     """
     on_gpu = device.type == "cuda"
     names = ["eager"]
@@ -60,17 +60,17 @@ def open_fastest(
 ) -> Runtime:
     """Return ``network`` in the runtime that is fastest here.
 
-    The first call on a machine measures, a few seconds long, and writes the choice into a cache
-    file; later calls read it. Other versions, threads or sizes of network are measured anew.
+    The first call on a machine measures for a few seconds and writes the choice to a cache file;
+    later calls read it. A different version, thread count or network size is measured again.
 
     Args:
-        network: as :func:`open_runtime` takes it; one without a fused form runs in torch alone.
+        network: as in :func:`open_runtime`; one without a fused form runs only in torch.
         device: as :func:`lrfdn_arch.inference.runtimes.open_runtime`.
-        precision: measure this one alone, in the runtimes that have it.
-        cache: the file of choices; by default ``lrfdn/runtimes.json`` in the user's cache
-            folder. Without a writable one the choice is measured at each start.
+        precision: measure only this precision, in the runtimes that support it.
+        cache: the file that stores the choices; by default ``lrfdn/runtimes.json`` in the user's
+            cache folder. If it is not writable, the choice is measured at each start.
         among: what to measure instead of :func:`candidates`.
-        seconds: measures one runtime; the median of some images by default.
+        seconds: measures the time of one runtime; by default the median over a few images.
 
     Raises:
         ValueError: as :func:`open_runtime`.
@@ -117,7 +117,7 @@ def _measured_seconds(runtime: Runtime) -> float:
         start = time.perf_counter()
         runtime(lq).cpu()  # on a GPU, wait for the result
         times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])  # the first one warms up
+    return statistics.median(times[1:])  # the first run is a warm-up
 
 
 def _situation(network: nn.Module, device: torch.device, choices: Sequence[Candidate]) -> str:
@@ -152,4 +152,4 @@ def _write(cache: Path, choices: dict[str, str]) -> None:
         with replacing(cache) as beside:
             beside.write_text(json.dumps(choices, indent=1), encoding="utf-8")
     except OSError:
-        return  # a read-only home: measured again next time
+        return  # the cache is not writable: measure again next time

@@ -1,4 +1,4 @@
-"""Folding a network into its deployed form, after a check that it is what its class builds."""
+"""Folding a network into its deployed form, after checking that it is as its class builds it."""
 
 import torch
 from torch import nn
@@ -9,18 +9,18 @@ from lrfdn_arch.archs.lookup import architecture_of
 
 
 def can_fuse(network: nn.Module) -> bool:
-    """Return whether ``network`` is of a class that has a fused form, or is fused already."""
+    """Return whether the class of ``network`` has a fused form, or ``network`` is already fused."""
     architecture = architecture_of(network)
     return isinstance(network, FusedNetwork) or bool(architecture and architecture.fuse)
 
 
 def fuse(network: nn.Module) -> FusedNetwork:
-    """Return a fused copy of ``network``, which is untouched; a fused network is returned as it is.
+    """Return a fused copy of ``network``; an already fused network is returned unchanged.
 
-    The result differs from the network's by float rounding alone.
+    The outputs of the two differ only by floating-point rounding.
 
     Raises:
-        ValueError: its class has no fused form, or a module is not the one its class builds.
+        ValueError: its class has no fused form, or a module differs from what its class builds.
     """
     if isinstance(network, FusedNetwork):
         return network

@@ -1,9 +1,9 @@
 """Convolution and activation in one oneDNN kernel, for x86 CPUs.
 
 torch's eager mode runs a convolution and then reads and writes its output again for the activation.
-oneDNN, which torch brings along, can do both in one pass and keep the weights in the layout its
-kernels want; ``torch.compile`` uses the operators below for that. They are not public, so they are
-tried once and left alone where they are missing or disagree.
+oneDNN, which is part of torch, can do both in one pass and keep the weights in the layout its
+kernels prefer; ``torch.compile`` uses the operators below for that. They are not public, so they
+are tested once and not used if they are missing or give different results.
 """
 
 import copy
@@ -27,7 +27,7 @@ _POST_OPS: dict[str, tuple[str, list[float], str]] = {
     "silu": ("swish", [], ""),
     "prelu": ("none", [], ""),  # oneDNN's operator has no slope per channel: F.prelu follows
 }
-_TYPICAL_SIZE = 256  # the packed layout is chosen for images of about this side
+_TYPICAL_SIZE = 256  # the packed layout is chosen for images of about this side length
 
 
 class OneDnnConv(nn.Module):
@@ -54,7 +54,7 @@ class OneDnnConv(nn.Module):
 
 
 def with_onednn(network: FusedNetwork) -> FusedNetwork:
-    """Return a copy of ``network`` whose convolutions are oneDNN's; itself where that cannot be.
+    """Return a copy of ``network`` with oneDNN convolutions, or ``network`` if unavailable.
 
     The copy is for inference on the CPU in float32 and channels_last.
     """
@@ -70,7 +70,7 @@ def with_onednn(network: FusedNetwork) -> FusedNetwork:
 
 @cache
 def onednn_works() -> bool:
-    """Whether oneDNN's fused convolution is there and right, by trying every activation once."""
+    """Return whether oneDNN's fused convolution is available and correct for every activation."""
     if not torch.backends.mkldnn.is_available() or not torch.backends.mkldnn.enabled:
         return False
     generator = torch.Generator().manual_seed(0)
@@ -84,5 +84,5 @@ def onednn_works() -> bool:
                 if not torch.allclose(OneDnnConv(conv)(x), conv(x), atol=1e-4):
                     return False
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):
-        return False  # another torch: no such operator, or another signature
+        return False  # this torch version has no such operator, or a different signature
     return True

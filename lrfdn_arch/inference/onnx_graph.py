@@ -1,9 +1,9 @@
 """Fused networks as ONNX graphs, written node by node.
 
 The forward of a fused network is traced down to its convolutions, and each operation is written as
-one node or a few: dynamic batch, height and width, padding to 15x15 included. torch's exporters
-differ from version to version, take seconds, and fix or complicate what depends on the image's
-size; in OpenVINO this graph is 28 % faster than torch's own export of the network as written.
+one or a few nodes, with dynamic batch, height and width, including the padding to 15x15. torch's
+exporters differ between versions, take seconds, and fix or complicate whatever depends on the image
+size; in OpenVINO this graph is 28 % faster than torch's own export of the unfused network.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from lrfdn_arch.archs.window import resize_in_window
 from lrfdn_arch.extras import require
 
 OPSET = 17
-_IR_VERSION = 8  # the one that came with opset 17
+_IR_VERSION = 8  # the version released with opset 17
 INPUT, OUTPUT = "lq", "sr"
 AXES = ("row", "column")
 _FLOAT32, _INT64, _FLOAT16 = 1, 7, 10  # of TensorProto
@@ -27,14 +27,14 @@ def build_model(network: FusedNetwork, *, half: bool = False, windows: bool = Fa
     """Return ``network`` as an ``onnx.ModelProto``.
 
     Input "lq" (N, num_in_ch, H, W), output "sr" (N, num_out_ch, H*upscale, W*upscale), both
-    float32, RGB, in [0, 1], not clamped; N, H, W are free, from 1 pixel on.
+    float32, RGB, in [0, 1], not clamped; N, H and W are dynamic and at least 1.
 
     Args:
         network: from :func:`lrfdn_arch.inference.fuse.fuse`.
-        half: weights and arithmetic in float16 inside.
-        windows: for tiles: six more inputs, "first_row", "second_row", "share_row" and the same for
-            columns, as :func:`lrfdn_arch.archs.window.sources` returns them, which give the
-            stretch of the attention's map.
+        half: use float16 for the weights and the arithmetic.
+        windows: add the six inputs that tiles need, "first_row", "second_row", "share_row" and the
+            same for columns, as :func:`lrfdn_arch.archs.window.sources` returns them; they
+            specify how the attention map is stretched.
 
     Raises:
         ValueError: the package onnx is missing.
@@ -62,7 +62,7 @@ def build_model(network: FusedNetwork, *, half: bool = False, windows: bool = Fa
 
 
 class _Graph:
-    """Nodes and constants in the order they were asked for; every method returns a value's name."""
+    """Nodes and constants in the order of the calls; every method returns the name of a value."""
 
     def __init__(self, half: bool, windows: bool) -> None:
         from onnx import helper, numpy_helper
@@ -112,7 +112,7 @@ class _Graph:
         return self.activation(out, conv.activation)
 
     def activation(self, x: str, name: str) -> str:
-        if name == "gelu":  # runtimes know this pattern; the operator of its own is opset 20
+        if name == "gelu":  # runtimes recognize this pattern; the Gelu operator needs opset 20
             erf = self.op("Erf", self.op("Div", x, self.number(2**0.5)))
             twice = self.op("Mul", x, self.op("Add", erf, self.number(1.0)))
             return self.op("Mul", twice, self.number(0.5))
@@ -122,7 +122,7 @@ class _Graph:
             return self.op("Relu", x)
         if name == "relu6":
             return self.op("Clip", x, self.number(0.0), self.number(6.0))
-        if name == "silu":  # a pattern that runtimes know, too
+        if name == "silu":  # runtimes recognize this pattern, too
             return self.op("Mul", x, self.op("Sigmoid", x))
         return self.op("Sigmoid", x) if name == "sigmoid" else x
 
@@ -169,13 +169,13 @@ def _write_traced(graph: _Graph, network: FusedNetwork, x: str) -> str:
     """Write ``network.upscale_padded`` node by node and return the name of its output.
 
     Raises:
-        ValueError: it contains an operation that is not known here.
+        ValueError: it contains an operation that has no ONNX form here.
     """
     module = _Padded(network)
     names: dict[fx.Node, str] = {}
 
     def value(argument: Any) -> Any:
-        """Return the names of nodes, and numbers as they are."""
+        """Return the name of a node's value; numbers are returned unchanged."""
         if isinstance(argument, fx.Node):
             return names[argument]
         if isinstance(argument, list | tuple):
@@ -213,7 +213,9 @@ def _write_operation(graph: _Graph, target: Any, inputs: Any, options: dict[str,
     if name == "clamp_":
         return graph.op("Clip", inputs[0], *(graph.number(float(limit)) for limit in inputs[1:]))
     kinds = {"add": "Add", "mul": "Mul", "sub": "Sub", "sigmoid": "Sigmoid"}
-    kind = kinds.get(name.removesuffix("_"))  # in place or not is the same in a graph of values
+    kind = kinds.get(
+        name.removesuffix("_")
+    )  # in-place operations are the same in a graph of values
     if kind is None:
         raise ValueError(f"no ONNX form is known for the operation {name or target!r}")
     return graph.op(kind, *(i if isinstance(i, str) else graph.number(i) for i in inputs))
@@ -239,7 +241,7 @@ def _stretch(graph: _Graph, q: str, name: str, *, axis: int) -> str:
 
 
 def _pad_to_minimum(graph: _Graph, x: str, side: int) -> str:
-    """Repeat the last row and column up to that side, and nothing where the image is that large."""
+    """Repeat the last row and column up to that size; larger images are unchanged."""
     if side == 1:
         return x
     size = graph.op("Shape", x, start=2)

@@ -1,4 +1,4 @@
-"""ONNX Runtime as a runtime: our graphs, or a file that ``lrfdn export onnx`` wrote."""
+"""ONNX Runtime as a runtime: graphs built in memory, or a file from ``lrfdn export onnx``."""
 
 import threading
 from collections.abc import Callable
@@ -17,27 +17,27 @@ from lrfdn_arch.inference.fuse import fuse
 from lrfdn_arch.inference.onnx_graph import AXES
 
 _CUDA = "CUDAExecutionProvider"
-_TRIED_SIDE = 24  # of the image a model's scale is measured on, which takes milliseconds
-_MOST_SECONDS = 20.0  # for that image
+_TRIED_SIDE = 24  # of the image that measures a model's scale in milliseconds
+_MOST_SECONDS = 20.0  # time limit for that image
 
 
 class OnnxRuntime:
     """An ONNX model on the CPU, or on CUDA where onnxruntime-gpu is installed.
 
-    A file stretches its attention over the image it is given, so its tiles are not exact: see
-    :mod:`lrfdn_arch.inference.tiling`. From a network, a second graph that knows windows is made
-    when the first tile comes.
+    A model from a file stretches its attention map over the image it receives, so its tiles are
+    not exact: see :mod:`lrfdn_arch.inference.tiling`. For a network, a second graph that supports
+    windows is built at the first tile.
 
     Args:
         model: a path, or the bytes of a model.
         device: cpu or cuda.
-        precision: what the model computes in, for the record.
-        num_feat: channels of its features, for judging memory.
+        precision: the precision that the model computes in, for reports.
+        num_feat: channels of its features, for estimating memory.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: onnxruntime is missing, has no CUDA, or cannot read the model; or the model is
-            not one of image to larger image.
+        FileNotFoundError: the file does not exist.
+        ValueError: onnxruntime is missing, lacks CUDA support or cannot read the model; or the
+            model does not upscale images.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class OnnxRuntime:
     ) -> None:
         require("onnxruntime", extra="onnx")
         self.name = "onnx"
-        self.device = torch.device("cpu")  # where images are handed over, whatever computes
+        self.device = torch.device("cpu")  # images are passed on the CPU, also to a GPU
         self.precision = precision
         self.num_feat = num_feat
         self.overlap: int | None = None
@@ -94,13 +94,13 @@ class OnnxRuntime:
         """Upscale; see :class:`lrfdn_arch.inference.runtimes.Runtime`.
 
         Raises:
-            ValueError: the model, a foreign one, takes no image of this size.
+            ValueError: the model does not accept an image of this size.
         """
         images = {self._input: lq.float().cpu().contiguous().numpy()}
         if window is None or not self._uses_window:
             sr = _run(self._session, images)
         else:
-            assert self._open_windowed is not None, "a model from a file does not know windows"
+            assert self._open_windowed is not None, "a model from a file does not support windows"
             self._windowed = self._windowed or self._open_windowed()
             sr = _run(self._windowed, images | window_inputs(lq, window))
         batch, channels, height, width = lq.shape
@@ -112,14 +112,14 @@ class OnnxRuntime:
         return torch.from_numpy(sr)
 
     def _measured_scale(self) -> int:
-        """From the size of what the model makes of a small image, whatever its metadata says."""
+        """Return the scale measured on a small image; the metadata may be wrong."""
         import onnxruntime
 
         tried = (1, self.channels, _TRIED_SIDE, _TRIED_SIDE)
         options = onnxruntime.RunOptions()
         limit = threading.Timer(_MOST_SECONDS, setattr, (options, "terminate", True))
         limit.daemon = True
-        limit.start()  # a graph may contain a loop without an end
+        limit.start()  # a graph may contain an endless loop
         try:
             sr = _run(self._session, {self._input: np.zeros(tried, dtype=np.float32)}, options)
         finally:
@@ -134,10 +134,10 @@ class OnnxRuntime:
 
 
 def _image_input(session: Any) -> tuple[str, int]:
-    """Return the name and the channels of the one input; 3 where the model leaves them open.
+    """Return the name of the input and its channels, 3 if the model does not fix them.
 
     Raises:
-        ValueError: there is not one image in and one out, float32 of any size.
+        ValueError: the model does not map one float32 image of any size to one such image.
     """
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if (len(inputs), len(outputs)) != (1, 1):
@@ -160,7 +160,7 @@ def _run(session: Any, inputs: dict[str, Any], options: Any = None) -> NDArray[A
 
 
 def has_cuda() -> bool:
-    """Whether an onnxruntime with CUDA is installed."""
+    """Return whether an onnxruntime with CUDA support is installed."""
     if not is_installed("onnxruntime"):
         return False
     import onnxruntime
@@ -169,7 +169,7 @@ def has_cuda() -> bool:
 
 
 def window_inputs(lq: Tensor, window: Window) -> dict[str, Any]:
-    """Return what graphs that know windows read beside the image, numpy arrays by name."""
+    """Return the additional inputs of graphs that support windows, numpy arrays by name."""
     height, width = (max(MIN_SIZE, size) for size in lq.shape[-2:])
     rows = sources(window.top, height, max(MIN_SIZE, window.height))
     columns = sources(window.left, width, max(MIN_SIZE, window.width))
@@ -187,14 +187,14 @@ def _open(model: Path | bytes, device: torch.device) -> Any:
     if device.type == "cuda":
         if not has_cuda():
             raise ValueError(
-                "this onnxruntime has no CUDA: pip install onnxruntime-gpu, or choose --device cpu "
-                "or --runtime eager"
+                "this onnxruntime lacks CUDA support: pip install onnxruntime-gpu, or choose "
+                "--device cpu or --runtime eager"
             )
         providers.insert(0, _CUDA)
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # errors reach us as exceptions
+    options.log_severity_level = 4  # errors are raised as exceptions
     options.intra_op_num_threads = torch.get_num_threads()
-    # Waiting threads must not spin: images are read, written and cut by others in between.
+    # Waiting threads must not spin: other threads read, write and crop images meanwhile.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(

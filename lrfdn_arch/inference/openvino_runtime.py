@@ -1,4 +1,4 @@
-"""OpenVINO as a runtime: our ONNX graphs on the CPU, the fastest way found on x86 so far."""
+"""OpenVINO as a runtime: runs the ONNX graphs on the CPU; the fastest runtime measured on x86."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,7 +15,7 @@ from lrfdn_arch.inference.onnx_runtime import window_inputs
 class OpenVinoRuntime:
     """A network in OpenVINO, in float32 on the CPU, with as many threads as torch has.
 
-    A second graph that knows windows is made when the first tile comes.
+    A second graph that supports windows is built at the first tile.
 
     Args:
         network: LRFDN, RFDN or a fused one.
@@ -51,9 +51,9 @@ class OpenVinoRuntime:
         return torch.from_numpy(sr)
 
     def _open(self, *, windows: bool) -> Any:
-        # Compiling gives the thread that does it another stack for signals, and two models that go
-        # in the order they came leave it one that is freed: the next signal (a child that ends,
-        # where torch's loader listens for those) kills the process. So a thread of its own does it.
+        # Compiling replaces the signal stack of the calling thread. Releasing two models in the
+        # order of creation leaves a freed stack behind, and the next signal (SIGCHLD, which
+        # torch's data loader handles) kills the process. So a separate thread compiles.
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(self._compile, windows).result()
 
@@ -66,7 +66,7 @@ class OpenVinoRuntime:
         model = core.read_model(build_model(self._fused, windows=windows).SerializeToString())
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",  # where there is bf16 it would be taken
+            "INFERENCE_PRECISION_HINT": "f32",  # CPUs with bf16 would use it by default
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
         return core.compile_model(model, "CPU", settings).create_infer_request()

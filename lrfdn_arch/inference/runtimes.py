@@ -4,8 +4,8 @@
     sr = run(lq)
 
 A runtime maps (N, C, H, W) float32 in [0, 1] to (N, C, H*scale, W*scale) float32 on the CPU or on
-its device, not clamped. It decides on fusing, memory layout and the device itself. A network
-without a fused form runs as it is written, in "eager" or "compiled".
+its device, not clamped. It handles fusing, memory layout and device transfers. A network without a
+fused form runs unfused, in "eager" or "compiled".
 """
 
 import copy
@@ -27,24 +27,24 @@ PRECISIONS: dict[str, torch.dtype] = {
     "fp16": torch.float16,
     "bf16": torch.bfloat16,
 }
-RUNTIMES: dict[str, tuple[str, ...]] = {  # and the precisions each has
+RUNTIMES: dict[str, tuple[str, ...]] = {  # with the precisions each supports
     "eager": ("fp32", "fp16", "bf16"),
     "compiled": ("fp32", "fp16", "bf16"),
-    "onnx": ("fp32", "fp16"),  # its convolutions know no bf16
+    "onnx": ("fp32", "fp16"),  # its convolutions do not support bf16
     "openvino": ("fp32",),
 }
 
 
 class Runtime(Protocol):
-    """What every runtime is.
+    """The interface of every runtime.
 
     Attributes:
         name: one of RUNTIMES.
-        precision: "fp32", "fp16" or "bf16", of the arithmetic inside.
-        device: where the images it takes should be, and where its results are.
-        scale: the factor.
-        channels: of the images it takes and gives.
-        num_feat: channels of the features, for judging how much memory an image needs.
+        precision: "fp32", "fp16" or "bf16", of the internal arithmetic.
+        device: the device of its input and output images.
+        scale: the upscaling factor.
+        channels: of the input and output images.
+        num_feat: channels of the features, for estimating how much memory an image needs.
         knows_windows: whether ``window`` may be given, which makes tiles exact.
         overlap: LR pixels that tiles must share to be exact with windows; None where unknown.
     """
@@ -70,23 +70,23 @@ def open_runtime(
     precision: str = "fp32",
     device: str | torch.device | None = None,
 ) -> Runtime:
-    """Return ``network`` in the runtime of that name.
+    """Return ``network`` in the runtime called ``name``.
 
     Args:
-        network: any loaded network, or a module that has a fused form or is one.
+        network: any loaded network, or a module that has a fused form or is fused.
         name: "eager" (fused, channels_last; on the CPU oneDNN's fused kernels), "compiled"
             (torch.compile on top; the first image of each size takes a minute or so), "onnx"
             (ONNX Runtime; needs the extra ``onnx``) or "openvino" (on the CPU in fp32; needs the
             extra ``openvino``).
         precision: "fp16" and "bf16" halve the features' memory and lose less than 0.01 dB on Set5,
             as measured in benchmarks/RESULTS.md.
-        device: "cpu", "cuda", "cuda:1", ...; the first GPU where there is one that the runtime can
-            use, else the CPU.
+        device: "cpu", "cuda", "cuda:1", ...; by default the first GPU if the runtime can use it,
+            otherwise the CPU.
 
     Raises:
-        ValueError: a name that is not known, a package or a GPU that is not there, or a precision
-            that the runtime does not have; or the network has no fused form, which "onnx" and
-            "openvino" need.
+        ValueError: the name is unknown, a package or GPU is not available, the runtime does not
+            support the precision, or the network lacks the fused form that "onnx" and
+            "openvino" require.
     """
     if name not in RUNTIMES:
         raise ValueError(f"runtime {name!r} is not known; choose {', '.join(RUNTIMES)} or auto")
@@ -116,7 +116,7 @@ def open_runtime(
 
 
 def runs_on_gpus(runtime: str) -> bool:
-    """Whether ``runtime``, one of RUNTIMES, can use a GPU as it is installed here."""
+    """Return whether the installed ``runtime``, one of RUNTIMES, can use a GPU."""
     if runtime == "onnx":
         from lrfdn_arch.inference.onnx_runtime import has_cuda
 
@@ -125,7 +125,7 @@ def runs_on_gpus(runtime: str) -> bool:
 
 
 class TorchRuntime:
-    """A network in torch, eager or compiled, fused where it can be; see :func:`open_runtime`."""
+    """A network in torch, eager or compiled, fused if possible; see :func:`open_runtime`."""
 
     def __init__(
         self,
@@ -154,8 +154,9 @@ class TorchRuntime:
         module = module.to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if isinstance(module, FusedNetwork):
             if precision == "bf16":
-                # Its 8 digits cannot tell neighbouring colours apart: pixels are read and made in
-                # float32. Without, LRFDN loses up to 0.016 dB on an image of Set5.
+                # Its 8-bit significand cannot separate neighbouring colours, so the layers that
+                # read and write pixels stay in float32. Otherwise LRFDN loses up to 0.016 dB
+                # on an image of Set5.
                 module.fea_conv.float()
                 module.upsampler.float()
             if not compiled and device.type == "cpu" and precision == "fp32":
@@ -186,11 +187,11 @@ def _compile(network: nn.Module, device: torch.device) -> Callable[..., Any]:
 
 
 def _as_missing_compiler(error: Exception) -> Exception:
-    """Torch's own exceptions for a machine that cannot compile, as a message for users."""
+    """Turn torch's exceptions on a machine that cannot compile into a message for users."""
     text = str(error)
     if "InvalidCxxCompiler" in type(error).__name__ + text or "C++ compiler" in text:
         return ValueError(
-            "the compiled runtime needs a C++ compiler (g++ or clang), and there is none: install "
-            "one, or choose --runtime eager or onnx"
+            "the compiled runtime needs a C++ compiler (g++ or clang), but none was found: "
+            "install one, or choose --runtime eager or onnx"
         )
     return error

@@ -1,11 +1,11 @@
 """Upscaling in tiles, without seams and in bounded memory.
 
-Two things make a tile's result differ from the whole image's: the attention stretches its map over
-the image (a :class:`Window` repairs that exactly, for runtimes that know windows, because tiles
-start on the attention's grid of 6 pixels), and the zeros outside the tile where the image goes on.
-The second needs overlap: each block sees about 36 pixels far, mostly through the low-resolution
-map, and what reaches through four blocks fades fast. Largest difference to
-the whole image on a photograph of 481x321, released weights, LRFDN / RFDN:
+A tile's result differs from the whole image's for two reasons. The attention stretches its map over
+the image; a :class:`Window` corrects that exactly, in runtimes that support windows, because tiles
+start on the attention's grid of 6 pixels. And convolutions pad the tile with zeros where the image
+continues, which requires overlap: the receptive field of a block reaches about 36 pixels, mostly
+through the low-resolution map, and its influence through four blocks decays fast. Largest
+difference from the whole image on a photograph of 481x321, released weights, LRFDN / RFDN:
 
     overlap                32      64      96      128     304 (the whole field of view)
     with windows, LRFDN    4e-2    3e-3    3e-4    5e-6    1e-6 (float rounding)
@@ -22,9 +22,9 @@ from torch import Tensor
 from lrfdn_arch.archs.window import GRID, Window
 from lrfdn_arch.inference.runtimes import Runtime
 
-DEFAULT_OVERLAP = 128  # below 1e-5 from the whole image's result
+DEFAULT_OVERLAP = 128  # within 1e-5 of the whole image's result
 EXACT_OVERLAP = 304  # for networks of four blocks
-_RAMP = 16  # pixels over which neighbours are blended, in the middle of what they share
+_RAMP = 16  # pixels over which neighbours are blended, in the middle of the overlap
 SMALLEST_TILE = 48
 
 
@@ -41,7 +41,7 @@ def spans(length: int, tile: int, overlap: int) -> list[Span]:
     Neighbours share at least ``overlap`` pixels.
 
     Raises:
-        ValueError: the overlap leaves a tile nothing of its own.
+        ValueError: the tile is not larger than the overlap by at least 6 pixels.
     """
     if length <= tile:
         return [Span(0, length)]
@@ -54,16 +54,16 @@ def spans(length: int, tile: int, overlap: int) -> list[Span]:
 
 
 def upscale_tiled(runtime: Runtime, lq: Tensor, *, tile: int, overlap: int) -> Tensor:
-    """Upscale a batch, tile by tile where it is larger than a tile.
+    """Upscale a batch, in tiles if its images are larger than a tile.
 
     For networks with a known overlap, tiles share at least that and are at least twice as large, so
-    that the result is the whole image's within 1e-5.
+    that the result is within 1e-5 of the whole image's.
 
     Args:
-        runtime: what runs the network.
+        runtime: runs the network.
         lq: (N, C, H, W), float32 in [0, 1].
         tile: side of a tile in LR pixels, overlap included; 0 for whole images.
-        overlap: LR pixels that neighbors share, at least.
+        overlap: the minimum number of LR pixels that neighbours share.
 
     Returns:
         (N, C, H*scale, W*scale), float32 on the CPU or the runtime's device, not clamped.
@@ -85,22 +85,22 @@ def upscale_in_bands(
     overlap: int = DEFAULT_OVERLAP,
     on_tile: Callable[[float], object] = lambda share: None,
 ) -> Iterator[Tensor]:
-    """Upscale one image tile by tile and give it band by band, from top to bottom.
+    """Upscale one image tile by tile and yield it in bands, from top to bottom.
 
     Args:
-        runtime: what runs the network.
+        runtime: runs the network.
         lq: (C, H, W), float32 in [0, 1].
         tile: side of a tile in LR pixels, overlap included.
-        overlap: LR pixels that neighbours share, at least.
+        overlap: the minimum number of LR pixels that neighbours share.
         on_tile: called after each tile with its share of the image; the shares add up to 1.
 
     Yields:
-        (C, rows, W*scale), float32 on the CPU, not clamped; together H*scale rows. They are the
-        caller's to write to; to let go of one before it asks for the next saves its memory.
+        (C, rows, W*scale), float32 on the CPU, not clamped; together H*scale rows. The caller may
+        modify them, and saves memory by deleting one before requesting the next.
 
     Raises:
         ValueError: ``tile`` is under 48 where the image is larger, or does not exceed ``overlap``.
-        MemoryError: the runtime gave no result, or one of another size.
+        MemoryError: the runtime returned no result, or one of the wrong size.
     """
     height, width = lq.shape[-2:]
     if tile < min(SMALLEST_TILE, max(height, width)):
@@ -123,7 +123,7 @@ def upscale_in_bands(
             done = (rows[number + 1].start - row.start) * runtime.scale
             yield band[:, :done]
             leftover = band[:, done:].clone()
-            del band  # before the next one is made: of a wide picture it is large
+            del band  # before the next one is computed: bands of wide images are large
 
 
 def _band(
@@ -158,7 +158,7 @@ def _run(runtime: Runtime, piece: Tensor, window: Window | None) -> Tensor:
     sr = runtime(piece[None], window) if known else runtime(piece[None])
     expected = (1, *piece.shape[:1], *(side * runtime.scale for side in piece.shape[1:]))
     if tuple(sr.shape) != expected:
-        # OpenVINO does not raise where memory runs out: it gives nothing or its last result.
+        # OpenVINO does not raise when memory runs out: it returns nothing or its last result.
         raise MemoryError(f"{runtime.name} gave {tuple(sr.shape)} in place of {expected}")
     return sr[0].cpu()
 
@@ -181,7 +181,7 @@ def _shares(tiles: list[Span], scale: int) -> list[Tensor]:
 
 
 def _ramp(stop: int, start: int, pixels: Tensor) -> Tensor:
-    """Go from 0 to 1 in the middle of what a tile that ends at ``stop`` and its next one share."""
+    """Return weights from 0 to 1 across the overlap of a tile ending at ``stop`` and the next."""
     middle, width = (stop + start) / 2, min(_RAMP, stop - start)
     if width == 0:
         return (pixels > middle).float()

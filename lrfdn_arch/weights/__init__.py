@@ -1,4 +1,4 @@
-"""Weights files: reading them safely, recognizing what they hold, building the network."""
+"""Weights files: reading them safely, recognizing what they contain, building the network."""
 
 from lrfdn_arch.weights.img_range import load_into, read_state_for
 from lrfdn_arch.weights.loading import LoadedNetwork, load_network, network_from_state

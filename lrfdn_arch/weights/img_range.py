@@ -1,8 +1,8 @@
-"""Weights trained in one ``img_range``, loaded into a network of another.
+"""Weights trained with one ``img_range``, loaded into a network with another.
 
-An ``img_range`` leaves no trace in weights, and in the wrong one they give noise. This package's
+Weights do not reveal their ``img_range``, and give noise with the wrong one. This package's
 checkpoints and safetensors contain it. Since it only scales the layers that a network's record
-names, those can take a change over exactly.
+names, rescaling these layers converts the weights exactly.
 """
 
 import logging
@@ -20,7 +20,7 @@ def load_into(network: nn.Module, path: str | Path, key: str | None = None) -> N
     """Load the weights in ``path`` into ``network``, every name and shape equal.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: as :func:`read_state_for` and
             :func:`lrfdn_arch.weights.loading.load_strictly`.
     """
@@ -32,11 +32,11 @@ def read_state_for(
 ) -> dict[str, Tensor]:
     """Read weights as ``read_state_dict`` does, scaled to the ``img_range`` that ``network`` has.
 
-    Files that do not contain theirs are taken to be of the network's, as BasicSR takes them, with a
-    warning where that is not its class's usual one.
+    Files without one are assumed to have the network's, as in BasicSR, with a warning if that is
+    not its class's usual one.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: the file is damaged or holds no weights.
     """
     state, options = read_with_options(path, key)
@@ -57,7 +57,7 @@ def read_state_for(
 
 
 def in_usual_range(loaded: LoadedNetwork) -> LoadedNetwork:
-    """Return the same function with its class's usual ``img_range``, for files read elsewhere."""
+    """Return an equivalent network with its class's usual ``img_range``, for other programs."""
     record = loaded.architecture
     own = float(loaded.arguments.get("img_range", record.usual_img_range))
     if record.range_layers is None or own == record.usual_img_range:

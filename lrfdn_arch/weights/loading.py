@@ -16,8 +16,8 @@ from lrfdn_arch.extras import is_installed
 from lrfdn_arch.text import first_few
 from lrfdn_arch.weights.reading import read_with_options
 
-_FEWEST_TENSORS = 4  # of a block; names alone must not have thousands of blocks built
-_MULTIPLES = (1, 2, 4, 8, 16, 32, 64)  # of pixels, that networks may need images to have
+_FEWEST_TENSORS = 4  # per block; names alone must not trigger building thousands of blocks
+_MULTIPLES = (1, 2, 4, 8, 16, 32, 64)  # of pixels, which networks may require as image sizes
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LoadedNetwork:
         architecture: its record.
         arguments: the constructor arguments it was built from.
         scale: how much larger its output is than its input.
-        channels: of the images it takes.
+        channels: of its input images.
     """
 
     network: nn.Module
@@ -52,19 +52,19 @@ def load_network(
 ) -> LoadedNetwork:
     """Load the network that the weights in ``path`` belong to.
 
-    Asked in this order: the ``network_g`` section that the file contains (checkpoints of this
-    package's training, its safetensors); ``network_g``; the networks of this package, recognized by
-    names and shapes; spandrel, where it is installed.
+    These are tried in order: the ``network_g`` section that the file contains (checkpoints and
+    safetensors of this package); ``network_g``; the networks of this package, recognized by names
+    and shapes; spandrel, if it is installed.
 
     Args:
         path: BasicSR ``.pth``, plain state dict or ``.safetensors``.
-        key: "params" or "params_ema" of a checkpoint; the moving average where there is one.
+        key: "params" or "params_ema" of a checkpoint; by default the moving average if present.
         network_g: ``type`` and constructor arguments for a file that does not contain them.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: the file is damaged or would run code when read, contains another network than
-            ``network_g``, or its network is not known here.
+            ``network_g``, or its network is unknown.
     """
     state, own = read_with_options(path, key)
     if own.get("type") and network_g and dict(network_g) != own:
@@ -106,8 +106,8 @@ def load_strictly(network: nn.Module, state: State, source: str | Path) -> None:
     """Load ``state``, read from ``source``, every name and shape equal.
 
     Raises:
-        ValueError: the weights are another network's; the message lists what differs and what the
-            file seems to hold. The network is then unchanged.
+        ValueError: the weights do not fit; the message lists the differences and the network that
+            the file seems to contain. ``network`` is then unchanged.
     """
     differences = _differences(network.state_dict(), state)
     if differences:
@@ -163,7 +163,7 @@ def _by_spandrel(state: State, source: str) -> LoadedNetwork:
     try:
         descriptor = spandrel.ModelLoader().load_from_state_dict(dict(state))
     except Exception as error:  # an architecture's detection may fail in any way
-        raise ValueError(f"{refusal}; spandrel does not know it either") from error
+        raise ValueError(f"{refusal}; spandrel does not recognize it either") from error
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
         raise ValueError(f"{refusal}; spandrel takes it for a {descriptor.architecture.name}")
     network = _Descriptor(descriptor)
@@ -178,7 +178,7 @@ def _by_spandrel(state: State, source: str) -> LoadedNetwork:
 
 
 class _Descriptor(nn.Module):
-    """spandrel's descriptor as a module: it pads images to the sizes that its model takes."""
+    """spandrel's descriptor as a module: it pads images to the sizes that its model accepts."""
 
     def __init__(self, descriptor: Any) -> None:
         super().__init__()
@@ -192,7 +192,7 @@ class _Descriptor(nn.Module):
 def _measured(
     network: nn.Module, architecture: Architecture, arguments: Mapping[str, Any], source: str
 ) -> LoadedNetwork:
-    """Measure channels and scale, which outside classes do not all call by the same name."""
+    """Measure channels and scale, whose attribute names differ between other packages' classes."""
     network = network.eval().requires_grad_(False)
     channels = next(
         (
@@ -215,7 +215,7 @@ def _measured(
 
 
 def _scale_of(network: nn.Module, channels: int) -> int:
-    height, width = 17, 23  # multiples of nothing
+    height, width = 17, 23  # not multiples of any common block size
     with torch.inference_mode():
         out = network(torch.zeros(1, channels, height, width))
     scale = out.shape[-1] // width

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# What a training checkpoint holds: raw weights, and their exponential moving average.
+# The weights in a training checkpoint: raw, and their exponential moving average.
 RAW, EMA = "params", "params_ema"
 CHECKSUM = "sha256"  # of the tensors, in the metadata of this package's safetensors
-NETWORK = "network_g"  # and, from our training, the option file's section of that name
-# Left on names by DistributedDataParallel and torch.compile.
+NETWORK = "network_g"  # in this package's checkpoints: the option file's section of that name
+# Prefixes added by DistributedDataParallel and torch.compile.
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 
 
@@ -26,16 +26,16 @@ def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tenso
     """Read the weights in ``path`` onto the CPU.
 
     Args:
-        path: a ``.safetensors`` file, or what ``torch.save`` made: BasicSR's ``params`` and
-            ``params_ema``, or a plain state dict, as the challenge's released weights are.
-        key: which of a checkpoint's weights; by default ``params_ema`` where there are any, else
-            ``params``. A plain state dict has only the one and ignores it.
+        path: a ``.safetensors`` file, or a ``torch.save`` file with BasicSR's ``params`` and
+            ``params_ema`` or a plain state dict, as released for the challenges.
+        key: which of a checkpoint's weights to read; by default ``params_ema`` if present, else
+            ``params``. Ignored for a plain state dict.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         OSError: it cannot be read.
-        ValueError: it is damaged, would run code when read, holds no weights or not those asked
-            for, or some of them are not finite.
+        ValueError: it is damaged, would run code when read, does not contain the requested
+            weights, or some of them are not finite.
     """
     return read_with_options(path, key)[0]
 
@@ -48,7 +48,7 @@ def read_with_options(
     Checkpoints and safetensors of this package contain that section; for other files it is empty.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: as :func:`read_state_dict`.
     """
     path = Path(path)
@@ -94,7 +94,7 @@ def _check_values(state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Return what a safetensors file that has been read says of itself; {} for other files."""
+    """Return the metadata of a valid safetensors file; {} for other files."""
     from safetensors import safe_open
 
     if path.suffix.lower() != ".safetensors":
@@ -125,7 +125,7 @@ def _read(path: Path) -> Mapping[str, Any]:
             "file); released weights must be fetched first, trained ones are in "
             "experiments/NAME/models"
         )
-    with path.open("rb") as file:  # safetensors says "no such file" where reading is not allowed
+    with path.open("rb") as file:  # safetensors reports "no such file" for an unreadable file
         start = file.read(1)
     if path.suffix.lower() == ".safetensors":
         return _read_safetensors(path)
@@ -159,7 +159,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
     if "architecture" not in described or "img_range" not in described:
         return state
     network = {"type": described["architecture"], "img_range": described["img_range"]}
-    with contextlib.suppress(ValueError):  # what is not a number is refused below
+    with contextlib.suppress(ValueError):  # values that are not numbers are refused below
         network["img_range"] = float(network["img_range"])
     return {RAW: state, NETWORK: network}
 
@@ -176,7 +176,7 @@ def is_whole_zip(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except Exception:  # changed bytes can make it fail in any way, which is the answer
+    except Exception:  # damaged bytes can raise any exception
         return False
 
 
@@ -184,7 +184,7 @@ def _check_zip(path: Path) -> None:
     """Check sizes and checksums of an archive, which ``torch.load`` does not compare."""
     try:
         fault = _zip_fault(path)
-    except Exception as error:  # on damaged bytes zipfile fails in any way there is
+    except Exception as error:  # damaged bytes can raise any exception in zipfile
         raise ValueError(f"{path} is damaged or not a torch file ({_first_line(error)})") from error
     if fault is not None:
         raise ValueError(f"{path} {fault}")
@@ -208,7 +208,7 @@ def _zip_fault(path: Path) -> str | None:
 def _read_torch(path: Path) -> Mapping[str, Any]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it warns of and cannot read it also raises
+            warnings.simplefilter("ignore")  # unreadable files raise as well
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
@@ -216,7 +216,7 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
             "would run code when read. Save a plain state dict, torch.save(network.state_dict(), "
             "path), in an environment where you trust the file, and use that"
         ) from error
-    except Exception as error:  # on damaged bytes the unpickler fails in any way there is
+    except Exception as error:  # damaged bytes can raise any exception
         raise ValueError(f"{path} is damaged or not a torch file ({_first_line(error)})") from error
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds a {type(content).__name__}, expected a state dict")

@@ -61,7 +61,7 @@ def _released(name: str) -> Path:
     found = [r for _, r in RELEASED.values() if r.name.lower() == name.lower()]
     if not found:
         raise FileNotFoundError(
-            f"no released weights are called {name}; there are {', '.join(_names())}"
+            f"no released weights are called {name}; available are {', '.join(_names())}"
         )
     (released,) = found
     download = Download(released.url, f"sha256:{released.sha256}", limit=_LARGEST)

@@ -120,7 +120,7 @@ def test_the_check_finds_what_is_wrong_in_a_zip(tmp_path: Path) -> None:
         check_archive(tmp_path / "a.zip", {"a.png": (4, 4), "b.png": (4, 4)})
     message = str(caught.value)
     assert "2 missing: b.png, readme.txt" in message
-    assert "1 that do not belong there: stray.png" in message
+    assert "1 unexpected: stray.png" in message
     assert "a.png: expected uint8 (4, 4, 3), found uint8 (4, 4)" in message
 
 

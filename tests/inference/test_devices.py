@@ -56,7 +56,7 @@ def test_the_command_needs_no_device_beside_a_gpu(
 def test_a_gpu_asked_for_is_not_replaced_by_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     offer_onnx(monkeypatch)
-    with pytest.raises(ValueError, match="this onnxruntime has no CUDA"):
+    with pytest.raises(ValueError, match="this onnxruntime lacks CUDA support"):
         open_runtime(small("LRFDN"), "onnx", device="cuda")
     with pytest.raises(ValueError, match="openvino is for --device cpu, got cuda"):
         open_runtime(small("LRFDN"), "openvino", device="cuda")
