@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lrfdn_arch.locks import locked
-from lrfdn_arch.options import TrainOptions
+from lrfdn_arch.options import Placement, TrainOptions
 from lrfdn_arch.options.stages import stage_options
 from lrfdn_arch.training import distributed
 from lrfdn_arch.training.build import build_trainer
@@ -14,6 +14,7 @@ from lrfdn_arch.training.log.curves import draw_curves
 from lrfdn_arch.training.log.run_logger import duration, stop_logging
 from lrfdn_arch.training.log.summary import write_test_file
 from lrfdn_arch.training.loop import train
+from lrfdn_arch.training.peers import Peers
 from lrfdn_arch.training.stop_signal import StopSignal
 from lrfdn_arch.training.trainer import Trainer
 
@@ -34,18 +35,31 @@ def run_training(
     Returns:
         0 when the run is complete, 130 or 143 when it was asked to stop and saved.
     """
-    for stage in stage_options(options):
-        code = _run(stage, launcher, root, auto_resume)
-        if code:
-            return code
-    return 0
+    stages = stage_options(options)
+    with (
+        StopSignal() as stop,
+        distributed.joined(launcher, options, auto_resume) as (placement, peers),
+    ):
+        for stage in stages:
+            code = _run(stage, placement, peers, stop, root, auto_resume)
+            if stop.requested and stage is not stages[-1]:
+                code = stop.exit_code
+            # A next stage begins when process 0 has written the weights it starts from.
+            if code := max(distributed.gather(code, placement)):
+                return code
+        return 0
 
 
-def _run(options: TrainOptions, launcher: Launcher, root: Path, auto_resume: bool) -> int:
-    began = time.monotonic()
+def _run(
+    options: TrainOptions,
+    placement: Placement,
+    peers: Peers,
+    stop: StopSignal,
+    root: Path,
+    auto_resume: bool,
+) -> int:
+    began, stop.deferred = time.monotonic(), False
     with ExitStack() as stack:
-        stop = stack.enter_context(StopSignal())
-        placement, peers = stack.enter_context(distributed.joined(launcher, options, auto_resume))
         if placement.rank == 0:
             folder = root / "experiments" / options.name
             stack.enter_context(locked(folder, "choose another name: --force_yml name=OTHER"))

@@ -71,14 +71,14 @@ def wait_for_iteration(root: Path, iteration: float) -> None:
         time.sleep(0.02)
 
 
-def lines(root: Path, kind: str) -> list[dict[str, Any]]:
-    file = root / "experiments/run/metrics.jsonl"
+def lines(root: Path, kind: str, name: str = "run") -> list[dict[str, Any]]:
+    file = root / f"experiments/{name}/metrics.jsonl"
     text = file.read_text() if file.is_file() else ""
     return [line for line in map(json.loads, text.splitlines()) if line["kind"] == kind]
 
 
-def losses(root: Path) -> list[float]:
-    return [line["l_pix"] for line in lines(root, "train")]
+def losses(root: Path, name: str = "run") -> list[float]:
+    return [line["l_pix"] for line in lines(root, "train", name)]
 
 
 def main(folder: Path) -> None:
@@ -116,6 +116,11 @@ def main(folder: Path) -> None:
     note("stopped", [run(stopped, folder / "stopped", 2, signal_after=15)])
     states = (folder / "stopped/experiments/run/training_states").glob("*.state")
     results["stopped"]["states"] = sorted(int(state.stem) for state in states)
+    stages = [{}, {"train": {"total_iter": 6}}]
+    for name, batch, processes in (("one_staged", 4, 1), ("two_staged", 2, 2)):
+        staged = options(folder, datasets__train__batch_size_per_gpu=batch, stages=stages)
+        codes = run(staged, folder / name, processes)
+        results[name] = {"codes": codes, "losses": losses(folder / name, "run_stage2")}
     loop.step = spoil_in_last_process(at=5)
     note("spoiled", [run(opt(2), folder / "spoiled", 2)])
     results["spoiled"]["output_of_first"] = (folder / "spoiled/output_0.txt").read_text()

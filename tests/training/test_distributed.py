@@ -42,6 +42,14 @@ def test_processes_together_do_what_one_does(groups, name):
 
 
 @pytest.mark.slow
+def test_processes_together_train_stages_as_one_does(groups):
+    one, two = groups["one_staged"], groups["two_staged"]
+    assert one["codes"] == [0] and two["codes"] == [0, 0]
+    assert len(two["losses"]) == 6
+    assert two["losses"] == pytest.approx(one["losses"], abs=1e-5)
+
+
+@pytest.mark.slow
 def test_only_the_first_process_writes_and_speaks(groups):
     assert groups["two"]["logs"] == 1
     assert "iter" not in groups["two"]["output_of_last"]
