@@ -1,4 +1,4 @@
-"""Arguments that several commands share: which networks, on which device."""
+"""Command-line arguments shared by several commands."""
 
 import argparse
 from pathlib import Path
@@ -12,21 +12,21 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="LABEL=FILE",
-        help="a weights file (.pth, .safetensors, net_g_*.pth of a training) and what to call it; "
-        "the network and its scale are read off the file",
+        help="a weights file (.pth, .safetensors, or net_g_*.pth of a training run) and its label; "
+        "the network and its scale are detected from the file",
     )
     add_network(parser)
     parser.add_argument(
         "--weights-key",
         choices=("params_ema", "params"),
-        help="which weights of a training checkpoint (default: params_ema where there are any)",
+        help="weights to use of a training checkpoint (default: params_ema if present)",
     )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if available)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
-    """Add ``--network`` and ``--import``, for networks that this package does not have."""
+    """Add ``--network`` and ``--import``, for networks outside this package."""
     parser.add_argument(
         "--network",
         metavar="FILE_OR_YAML",
@@ -44,16 +44,15 @@ def add_import(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="FILE_OR_MODULE",
-        help="Python files or modules that register networks; their code is run",
+        help="Python files or modules that register networks; their code is executed",
     )
 
 
 def network_of(arguments: argparse.Namespace) -> dict[str, Any] | None:
-    """Import what ``--import`` names and return ``--network`` as a ``network_g`` section.
+    """Import the ``--import`` modules and return ``--network`` as a ``network_g`` section.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: an import fails, or ``--network`` is neither an option file nor a section.
+        ValueError: ``--network`` is neither an option file with a network nor a section.
     """
     from lrfdn_arch.extensions import import_extensions
     from lrfdn_arch.options.yaml_file import read_value, read_yaml
@@ -80,5 +79,5 @@ def add_out(parser: argparse.ArgumentParser, help: str) -> None:
     """Add ``--out`` and ``--overwrite``."""
     parser.add_argument("--out", type=Path, required=True, help=help)
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace what an earlier run left there"
+        "--overwrite", action="store_true", help="overwrite the output of an earlier run"
     )

@@ -1,4 +1,4 @@
-"""``lrfdn challenge``: judge networks by the challenge's protocol."""
+"""``lrfdn challenge``: evaluate networks by the challenge's protocol."""
 
 import argparse
 from pathlib import Path
@@ -11,26 +11,28 @@ def add(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "challenge",
-        help="judge networks by the NTIRE 2023 Efficient SR protocol: PSNR, runtime, complexity",
+        help="evaluate networks by the NTIRE 2023 Efficient SR protocol: PSNR, runtime, complexity",
     )
     add_models(parser)
     add_out(parser, "folder for results.json, results.txt and images/")
     images = parser.add_argument_group("images: the kit's layout, or any folders or LMDBs")
     images.add_argument("--data", type=Path, help="folder with DIV2K_valid_LR and DIV2K_valid_HR")
-    images.add_argument("--lr", type=Path, help="folder or LMDB of small images")
-    images.add_argument("--hr", type=Path, help="folder or LMDB of ground truth; no PSNR without")
+    images.add_argument("--lr", type=Path, help="folder or LMDB of LR images")
+    images.add_argument("--hr", type=Path, help="folder or LMDB of ground truth, needed for PSNR")
     images.add_argument(
         "--set", help="name of the set; with --data it names the folders (default: DIV2K_valid)"
     )
-    parser.add_argument("--no-ssim", action="store_true", help="PSNR only")
-    parser.add_argument("--no-images", action="store_true", help="keep no images (no page then)")
+    parser.add_argument("--no-ssim", action="store_true", help="compute PSNR only")
+    parser.add_argument(
+        "--no-images", action="store_true", help="do not save images; the page needs them"
+    )
     parser.add_argument(
         "--tf32",
         action="store_true",
-        help="let GPU convolutions round to TF32, PyTorch's default that the kit ran with",
+        help="allow TF32 in GPU convolutions, PyTorch's default and the kit's setting",
     )
-    timing = parser.add_argument_group("fair timing, beside the kit's")
-    timing.add_argument("--no-fair-timing", action="store_true", help="only the kit's timing")
+    timing = parser.add_argument_group("fair timing, in addition to the kit's")
+    timing.add_argument("--no-fair-timing", action="store_true", help="run only the kit's timing")
     timing.add_argument("--timing-size", type=int, nargs=2, default=(256, 256), metavar=("H", "W"))
     timing.add_argument("--timing-batch", type=int, default=1, metavar="N")
     timing.add_argument("--timing-repeats", type=int, default=10, metavar="N")
@@ -38,7 +40,7 @@ def add(commands: Any) -> None:
     timing.add_argument(
         "--precision", nargs="+", choices=("fp32", "fp16", "bf16"), default=["fp32"]
     )
-    timing.add_argument("--compile", action="store_true", help="time compiled networks too")
+    timing.add_argument("--compile", action="store_true", help="also time compiled networks")
     parser.set_defaults(run=run)
 
 
@@ -83,18 +85,18 @@ def run(arguments: argparse.Namespace) -> None:
 def _origin(weights: Any) -> str:
     if weights.released:
         return f"released weights, {weights.released}"
-    return f"weights of {weights.file}, not among the released ones"
+    return f"weights of {weights.file}, not a released version"
 
 
 def _image_set(arguments: argparse.Namespace) -> Any:
     from lrfdn_arch.evaluation.image_set import kit_folders, open_image_set
 
     if (arguments.data is None) == (arguments.lr is None):
-        raise ValueError("say which images: either --data FOLDER, or --lr (and --hr)")
+        raise ValueError("specify the images with either --data FOLDER or --lr (and --hr)")
     if arguments.data is None:
         return open_image_set(arguments.lr, arguments.hr, arguments.set)
     if arguments.hr is not None:
-        raise ValueError("--hr goes with --lr; --data has its own HR folder")
+        raise ValueError("--hr requires --lr; with --data the HR folder is found by name")
     name = arguments.set or "DIV2K_valid"
     return open_image_set(*kit_folders(arguments.data, name), name)
 

@@ -1,4 +1,4 @@
-"""``lrfdn compare``: stored results as tables, plots and one page."""
+"""``lrfdn compare``: compare stored results in tables, plots and a page."""
 
 import argparse
 from pathlib import Path
@@ -10,7 +10,7 @@ from lrfdn_arch.commands.arguments import add_out
 def add(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
-        "compare", help="tables, plots and a page of the results of `lrfdn challenge`"
+        "compare", help="compare results of `lrfdn challenge` in tables, plots and a page"
     )
     parser.add_argument("results", nargs="+", type=Path, help="folders with results.json")
     add_out(parser, "folder for index.html, report.md, CSV files and plots/")
@@ -19,7 +19,7 @@ def add(commands: Any) -> None:
         type=int,
         default=24,
         metavar="N",
-        help="images on the page, those that differ most; 0 for none (default: %(default)s)",
+        help="number of images on the page, those that differ most first (default: %(default)s)",
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
@@ -35,4 +35,4 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.results, arguments.out, arguments.page_images, arguments.overwrite
     )
     print(table.markdown())
-    print(f"the page: {arguments.out / 'index.html'}")
+    print(f"page: {arguments.out / 'index.html'}")

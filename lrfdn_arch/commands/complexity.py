@@ -1,4 +1,4 @@
-"""``lrfdn complexity``: what networks cost."""
+"""``lrfdn complexity``: report the complexity of networks."""
 
 import argparse
 import sys
@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
         metavar="NETWORK",
         help="names in BasicSR's ARCH registry (default: RFDN LRFDN)",
     )
-    parser.add_argument("--all", action="store_true", help="every network of this package")
+    parser.add_argument("--all", action="store_true", help="count every network of this package")
     parser.add_argument("--size", type=int, nargs=3, default=(3, 256, 256), metavar=("C", "H", "W"))
     parser.add_argument(
         "--set",
@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--format", choices=("github", "simple", "latex", "csv"), default="github")
     add_import(parser)
-    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 

@@ -1,4 +1,4 @@
-"""``lrfdn submit``: the zip for a challenge's server, or files for the organisers' kit."""
+"""``lrfdn submit``: create a zip for the challenge's server, or files for the organisers' kit."""
 
 import argparse
 from pathlib import Path
@@ -10,11 +10,11 @@ from lrfdn_arch.commands.arguments import add_models, add_out, network_of
 def add(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
-        "submit", help="make a challenge submission: a zip of images, or files for the kit"
+        "submit", help="create a challenge submission: a zip of images, or files for the kit"
     )
     add_models(parser)
-    add_out(parser, "the zip file; with --kit a folder")
-    parser.add_argument("--lr", type=Path, help="folder or LMDB of small images")
+    add_out(parser, "output zip file, or folder with --kit")
+    parser.add_argument("--lr", type=Path, help="folder or LMDB of LR images")
     parser.add_argument(
         "--name",
         default="{name}.png",
@@ -22,16 +22,16 @@ def add(commands: Any) -> None:
         help="file names in the zip; {name} is the HR name (default: %(default)s)",
     )
     parser.add_argument(
-        "--runtime", type=float, metavar="SECONDS", help="per image (default: measured)"
+        "--runtime", type=float, metavar="SECONDS", help="runtime per image (default: measured)"
     )
     parser.add_argument(
-        "--no-extra-data", action="store_true", help="trained on the challenge's data alone"
+        "--no-extra-data", action="store_true", help="state that only the challenge's data was used"
     )
     parser.add_argument("--description", help="free text for readme.txt (default: the network)")
     parser.add_argument(
         "--kit", action="store_true", help="write models/teamNN_NAME.py and model_zoo/... instead"
     )
-    parser.add_argument("--team", type=int, help="with --kit: the team's number")
+    parser.add_argument("--team", type=int, help="team number, required with --kit")
     parser.set_defaults(run=run)
 
 
@@ -40,12 +40,12 @@ def run(arguments: argparse.Namespace) -> None:
     from lrfdn_arch.evaluation.competitor import load_competitors
 
     if arguments.kit == (arguments.lr is not None):
-        raise ValueError("say what to write: either --lr FOLDER for a zip of images, or --kit")
+        raise ValueError("specify either --lr FOLDER for a zip of images or --kit")
     if arguments.kit and arguments.team is None:
         raise ValueError("--kit needs --team NUMBER, which is part of the files' names")
     competitors = load_competitors(arguments.model, arguments.weights_key, network_of(arguments))
     if len(competitors) > 1:
-        raise ValueError("a submission is of one network; give --model once")
+        raise ValueError("a submission contains one network; use --model once")
     (_write_kit if arguments.kit else _write_zip)(arguments, competitors[0])
 
 
@@ -53,7 +53,7 @@ def _write_kit(arguments: argparse.Namespace, competitor: Any) -> None:
     from lrfdn_arch.export.kit import write_kit
 
     network, weights = write_kit(competitor, arguments.out, arguments.team, arguments.overwrite)
-    print(f"{network} (its first lines say what to add to the kit)\n{weights}")
+    print(f"{network} (its first lines explain what to add to the kit)\n{weights}")
 
 
 def _write_zip(arguments: argparse.Namespace, competitor: Any) -> None:

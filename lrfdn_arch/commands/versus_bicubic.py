@@ -1,4 +1,4 @@
-"""``lrfdn versus-bicubic``: a tested network beside bicubic."""
+"""``lrfdn versus-bicubic``: compare a tested network with bicubic."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 def add(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
-        "versus-bicubic", help="table and picture of a tested network beside bicubic"
+        "versus-bicubic", help="compare a tested network with bicubic in a table and a picture"
     )
     parser.add_argument("-opt", required=True, metavar="FILE", help="the option file of the test")
     parser.add_argument("--out", required=True, metavar="FILE.png", help="the picture to write")
@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
         nargs="+",
         default=[],
         metavar="LABEL=FILE_OR_NAME",
-        help="show other weights beside it, e.g. shipped=lrfdn_x4",
+        help="also compare other weights, e.g. shipped=lrfdn_x4",
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
@@ -41,5 +41,5 @@ def run(arguments: argparse.Namespace) -> int:
     network = options.network_g.type
     worse = [image.name for image in images if not image.is_better(network)]
     if worse:
-        print(f"{network} is not above bicubic on {', '.join(worse)}", file=sys.stderr)
+        print(f"{network} is not better than bicubic on {', '.join(worse)}", file=sys.stderr)
     return 1 if worse else 0

@@ -1,9 +1,9 @@
-"""The protocol of the NTIRE 2023 Efficient SR kit: one network over one set of images.
+"""Evaluation of one network on one image set by the protocol of the NTIRE 2023 Efficient SR kit.
 
-The small image is scaled to the network's range, run whole, and the output clamped, scaled to 255,
-rounded and made uint8. HR is cut to a multiple of the scale. PSNR has one mean square error over
-all three channels, ``scale`` pixels cut from each side; the score is the mean of the images'
-values. Source: https://github.com/ofsoundof/NTIRE2023_ESR.
+The LR image is scaled to the network's range and processed without tiling; the output is clamped,
+scaled to 255, rounded and converted to uint8. HR is cropped to a multiple of the scale. PSNR uses
+the mean squared error over all three channels, excluding ``scale`` border pixels on each side. The
+reported score is the mean over the images. Source: https://github.com/ofsoundof/NTIRE2023_ESR.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,15 +43,15 @@ def judge(
     images: Path | None,
     on_image: Callable[[ImageScore], None],
 ) -> NetworkResult:
-    """Run one network over the set; what ``progress`` already has is not run again.
+    """Evaluate one network on the set, skipping images that ``progress`` already contains.
 
     Args:
-        competitor: the network.
-        image_set: the images.
-        protocol: how they are judged.
-        device: where the network runs; it is moved back to the CPU afterwards.
-        progress: what is finished, and where to note more.
-        images: the folder to write outputs to as ``NAME.png``, or None.
+        competitor: the network to evaluate.
+        image_set: the images to evaluate it on.
+        protocol: the evaluation protocol.
+        device: device to run the network on; it is moved back to the CPU afterwards.
+        progress: record of the finished images, to which new scores are added.
+        images: folder that outputs are written to as ``NAME.png``, or None to discard them.
         on_image: called after each image.
     """
     network = competitor.network.to(device)
@@ -107,19 +107,19 @@ def network_result(
     memory_mib: float | None = None,
     interruptions: int = 0,
 ) -> NetworkResult:
-    """Put together what results hold of one network; its operations are counted here.
+    """Assemble the result of one network, including its operation counts.
 
     Args:
         network: on any device.
-        scores: of all images, with the milliseconds of their forward passes on ``device``.
-        device: where they were made.
-        label: what results call the network.
+        scores: scores of all images, with their forward times on ``device`` in milliseconds.
+        device: device the scores were computed on.
+        label: name of the network in the results.
         network_type: name of its class in BasicSR's registry.
-        arguments: of its constructor.
-        weights: its file.
-        data_range: the range that it was fed.
-        memory_mib: peak memory on a GPU.
-        interruptions: how often the evaluation was resumed.
+        arguments: its constructor arguments.
+        weights: its weights file.
+        data_range: maximum of its input range.
+        memory_mib: peak GPU memory in MiB; ignored on the CPU.
+        interruptions: number of times the evaluation was resumed.
     """
     counts = complexity.count(network)
     on_gpu = device.type == "cuda"
@@ -141,9 +141,9 @@ def network_result(
 
 
 def judge_bicubic(image_set: ImageSet, protocol: Protocol, images: Path) -> tuple[ImageScore, ...]:
-    """Write bicubic and HR images beside the networks' and measure the bicubic ones.
+    """Save bicubic and HR images next to the networks' outputs and score the bicubic ones.
 
-    Bicubic is MATLAB's ``imresize``, what every table of the field starts with.
+    Bicubic upscaling follows MATLAB's ``imresize``, the usual reference in super-resolution papers.
     """
     from lrfdn_arch.data.bicubic import imresize
 
@@ -160,14 +160,14 @@ def judge_bicubic(image_set: ImageSet, protocol: Protocol, images: Path) -> tupl
 
 
 def kit_memory_mib(device: torch.device) -> float | None:
-    """Return the kit's memory figure so far: the peak that torch allocated on the GPU, in MiB."""
+    """Return the peak memory that torch has allocated on the GPU in MiB, as the kit reports it."""
     return torch.cuda.max_memory_allocated(device) / MIB if device.type == "cuda" else None
 
 
 def identity_of(
     competitor: Competitor, protocol: Protocol, set_sha256: str, environment: Environment
 ) -> dict[str, str]:
-    """Return everything that an image's score depends on, for :class:`Progress`."""
+    """Return everything that the scores depend on, for :class:`Progress`."""
     return {
         "weights": competitor.weights.sha256,
         "key": str(competitor.weights.key),

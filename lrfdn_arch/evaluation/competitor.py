@@ -1,4 +1,4 @@
-"""A network with its weights as the command line names it: ``LABEL=file.pth``."""
+"""Networks to evaluate, given on the command line as ``LABEL=file.pth``."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -15,15 +15,15 @@ from lrfdn_arch.weights import LoadedNetwork, find_weights, load_network
 
 @dataclass(frozen=True)
 class Competitor:
-    """A network ready to be judged.
+    """A network that is ready for evaluation.
 
     Attributes:
-        label: what results call it.
+        label: name of the network in the results.
         loaded: the network; its module maps (N, 3, H, W) in [0, data_range] to
-            (N, 3, H*scale, W*scale), as the challenge's kits run it. Through [0, 1] the input of a
-            network of [0, 255] would be rounded differently in the last bit.
-        data_range: the range the weights work in, where the network scales by nothing else; or 1.
-        weights: the file.
+            (N, 3, H*scale, W*scale), as in the challenge's kits. Converting the input of a
+            [0, 255] network to [0, 1] first would change its last bit.
+        data_range: the native range of the weights if the network rescales its input; else 1.
+        weights: the weights file.
     """
 
     label: str
@@ -38,7 +38,7 @@ class Competitor:
 
     @property
     def scale(self) -> int:
-        """How much larger its output is than its input."""
+        """The upscaling factor."""
         return self.loaded.scale
 
 
@@ -50,47 +50,50 @@ def load_competitors(
     ``FILE`` may be the name of shipped weights.
 
     Args:
-        specs: in the order of the report.
+        specs: the networks, in the order they are reported in.
         key: ``params`` or ``params_ema`` of a training checkpoint, see ``read_state_dict``.
-        network_g: for files that do not contain theirs and are not recognized.
+        network_g: network section for files that do not contain one and are not recognized.
 
     Raises:
-        FileNotFoundError: a weights file is missing.
-        ValueError: a label is used twice or cannot name a folder, a file is damaged or its network
-            is not known or not the one its label names, or the scales differ.
+        ValueError: a label is used twice, or the scales differ.
     """
     competitors = [load_competitor(spec, key, network_g) for spec in specs]
     labels = [competitor.label for competitor in competitors]
     if len(set(labels)) != len(labels):
-        raise ValueError(f"networks need different labels, got {', '.join(labels)}: LABEL=FILE")
+        raise ValueError(f"networks need different labels, got {', '.join(labels)}; use LABEL=FILE")
     if len({competitor.scale for competitor in competitors}) > 1:
         scales = ", ".join(f"{c.label} x{c.scale}" for c in competitors)
-        raise ValueError(f"networks of one evaluation need the same scale, got {scales}")
+        raise ValueError(f"all networks of an evaluation must have the same scale, got {scales}")
     return competitors
 
 
 def load_competitor(
     spec: str, key: str | None = None, network_g: Mapping[str, Any] | None = None
 ) -> Competitor:
-    """Load one network of :func:`load_competitors`."""
+    """Load one network, given as ``LABEL=FILE`` or ``FILE``; see :func:`load_competitors`.
+
+    Raises:
+        ValueError: the network does not process RGB images, or its label is the name of another
+            network.
+    """
     label, separator, file = spec.partition("=")
     path = find_weights(file if separator else spec)
     loaded = load_network(path, key, network_g)
     name = loaded.architecture.name
     if loaded.channels != 3:
-        raise ValueError(f"{path} holds {loaded} for {loaded.channels} channels; RGB is judged")
+        raise ValueError(f"{path}: {loaded} has {loaded.channels} channels, expected 3 (RGB)")
     label = label if separator else name
     check_label(label)
     if label in ARCHITECTURES and label != name:
         raise ValueError(
-            f"--model {spec}: the file holds {loaded}, not {label}; give the other file or "
+            f"--model {spec}: the file contains {loaded}, not {label}; choose another file or "
             "another label"
         )
     return Competitor(label, loaded, _move_to_own_range(loaded), weights_record(path, key))
 
 
 def weights_record(path: Path, key: str | None) -> Weights:
-    """Return what results hold of a weights file."""
+    """Return the record of a weights file that is stored in the results."""
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     released = RELEASED.get(sha256)
     source = released[1].source if released else None
@@ -98,7 +101,7 @@ def weights_record(path: Path, key: str | None) -> Weights:
 
 
 def _move_to_own_range(loaded: LoadedNetwork) -> float:
-    """Let the network map [0, data_range] to [0, data_range] and return that range."""
+    """Make the network map [0, data_range] to [0, data_range], and return ``data_range``."""
     if loaded.architecture.range_layers is None:
         return 1.0
     network: Any = loaded.network

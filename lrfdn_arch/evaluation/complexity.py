@@ -1,7 +1,7 @@
-"""What a network costs: parameters, FLOPs by two counters, activations, convolutions.
+"""Complexity of a network: parameters, FLOPs by two counters, activations, convolutions.
 
-The 2023 counter is the one of the NTIRE 2023 Efficient SR kit and of the factsheet's Table 1; from
-2024 on the challenge uses fvcore. They disagree by construction and are never mixed.
+The 2023 counter is that of the NTIRE 2023 Efficient SR kit and of the factsheet's Table 1; since
+2024 the challenge has used fvcore. The two give different numbers and are reported separately.
 """
 
 import warnings
@@ -21,12 +21,12 @@ _ACTIVATIONS = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6)
 
 @dataclass(frozen=True)
 class Complexity:
-    """Plain counts of one network at one input size, one image.
+    """Complexity of one network for one image of a given size.
 
     Attributes:
         network: name of the network's class.
         input_size: (channels, height, width).
-        params: all parameters.
+        params: number of parameters.
         flops_2023: the 2023 kit's counter, see :func:`flops_2023`.
         flops_fvcore: fvcore's ``FlopCountAnalysis``, the counter of 2024 and later.
         activations: elements of the outputs of all Conv2d and ConvTranspose2d calls.
@@ -46,10 +46,10 @@ class Complexity:
 
 
 def count(network: nn.Module, input_size: Sequence[int] = (3, 256, 256)) -> Complexity:
-    """Count what ``network`` costs for one image of ``input_size`` (channels, height, width).
+    """Count the complexity of ``network`` for one image of ``input_size`` (C, H, W).
 
-    The network is run once on zeros, on its own device and dtype, and on shapes alone where its
-    operators allow that, in evaluation mode; its mode is restored afterwards.
+    The network is run in evaluation mode, on the meta device if its operators support it and
+    otherwise on zeros of its device and dtype; its mode is restored afterwards.
     """
     channels, height, width = input_size
     parameter = next(network.parameters())
@@ -73,7 +73,7 @@ def count(network: nn.Module, input_size: Sequence[int] = (3, 256, 256)) -> Comp
 
 
 def multiply_accumulates(module: nn.Module, inputs: Tensor, output: Tensor) -> int:
-    """Count those of one call of a convolution or linear layer, bias not counted; 0 for others."""
+    """Count the multiply-accumulates of one convolution or linear call without bias; else 0."""
     if isinstance(module, _CONVOLUTIONS):
         per_position = prod(module.kernel_size) * module.in_channels * module.out_channels
         positions = output.shape[0] * prod(output.shape[2:])
@@ -86,10 +86,10 @@ def multiply_accumulates(module: nn.Module, inputs: Tensor, output: Tensor) -> i
 def flops_2023(module: nn.Module, inputs: Tensor, output: Tensor) -> int:
     """Count one call of ``module`` as the 2023 kit does.
 
-    A convolution counts its multiply-accumulates per output position (a transposed one too), bias
-    not counted; a linear layer its multiply-accumulates; BatchNorm2d two per element where affine,
-    else one; the modules ReLU, PReLU, ELU, LeakyReLU and ReLU6 one per output element. Everything
-    else counts nothing: GELU, functional calls, pooling, resizing, additions.
+    Convolutions (including transposed ones) and linear layers count as their multiply-accumulates
+    without bias; BatchNorm2d as two operations per element if affine, else one; the modules ReLU,
+    PReLU, ELU, LeakyReLU and ReLU6 as one per output element. Everything else counts as zero, such
+    as GELU, functional calls, pooling, resizing and additions.
     """
     if isinstance(module, nn.BatchNorm2d):
         return output.numel() * (2 if module.affine else 1)
@@ -99,7 +99,7 @@ def flops_2023(module: nn.Module, inputs: Tensor, output: Tensor) -> int:
 
 
 class _Counter:
-    """A forward hook that adds up what it sees."""
+    """A forward hook that accumulates the counts of all modules."""
 
     def __init__(self) -> None:
         self.flops = 0
@@ -116,12 +116,12 @@ class _Counter:
 
 
 def _run_with_counters(network: nn.Module, lq: Tensor) -> tuple[_Counter, torch.Size]:
-    """Return what a run counts and the shape of its output; on shapes alone where that works."""
+    """Return the counts of one run and its output's shape, on the meta device where possible."""
     tensors = [*network.named_parameters(), *network.named_buffers()]
     shapes = {name: tensor.to("meta") for name, tensor in tensors}
     try:
         return _counted(network, lambda: functional_call(network, shapes, (lq.to("meta"),)))
-    except (RuntimeError, NotImplementedError):  # an operator or a constant needs values
+    except (RuntimeError, NotImplementedError):  # an operator or a constant needs real data
         return _counted(network, lambda: network(lq))
 
 

@@ -1,4 +1,4 @@
-"""``lrfdn complexity``: the counts of networks by name, as a table or as JSON."""
+"""The complexity of named networks as a table or JSON, for ``lrfdn complexity``."""
 
 import inspect
 import json
@@ -28,20 +28,20 @@ _HEADERS = (
 def complexity_report(
     names: Sequence[str], input_size: tuple[int, int, int], arguments: dict[str, Any], style: str
 ) -> tuple[str, list[str]]:
-    """Count the networks called ``names``.
+    """Report the complexity of the networks called ``names``.
 
     Args:
-        names: names in the ARCH registry; blocks such as EFSA count too.
+        names: names in the ARCH registry, or of blocks such as EFSA.
         input_size: (channels, height, width) of one image or feature map.
         arguments: constructor arguments for all of them, e.g. ``{"upscale": 2}``.
         style: ``json`` or one of ``TABLE_FORMATS``.
 
     Returns:
-        The table, and a line for each network that is not registered or cannot be built or run
-        like that.
+        The report, and an error message for each network that is not registered or cannot be built
+        or run with these arguments.
 
     Raises:
-        ValueError: that is all of them.
+        ValueError: every network failed.
     """
     results, faults = [], []
     for name in names:

@@ -1,4 +1,4 @@
-"""Where a result was computed: device, versions, commit."""
+"""The environment of an evaluation: device, library versions, commit."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ from lrfdn_arch.evaluation.results import Environment
 
 
 def describe_environment(device: torch.device) -> Environment:
-    """Describe this machine, the libraries and the checkout of this package."""
+    """Return the hardware, library versions and commit in use."""
     return Environment(
         device=device_name(device),
         cpu=cpu_name(),
@@ -35,7 +35,7 @@ def describe_environment(device: torch.device) -> Environment:
 
 
 def _git_commit(folder: Path) -> str | None:
-    """Return the commit of the checkout ``folder`` is in; None for an installed package."""
+    """Return the commit of the checkout that contains ``folder``; None outside a checkout."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", os.fspath(folder), *arguments]

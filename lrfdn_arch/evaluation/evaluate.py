@@ -1,4 +1,4 @@
-"""``lrfdn challenge``: all networks over one set, into one folder of results."""
+"""Evaluation of several networks on one image set, for ``lrfdn challenge``."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -24,14 +24,14 @@ _UNFINISHED = "unfinished"
 
 @dataclass(frozen=True)
 class Settings:
-    """How an evaluation is run.
+    """Settings of an evaluation.
 
     Attributes:
-        device: where.
+        device: device to run the networks on.
         ssim: compute SSIM too.
         tf32: see ``Protocol``.
-        save_images: keep outputs, bicubic and HR under ``images/``, which the page needs.
-        timing: the fair timing, or None for none.
+        save_images: save outputs, bicubic and HR under ``images/``; the page needs them.
+        timing: the fair timing to run, or None to skip it.
     """
 
     device: torch.device
@@ -48,21 +48,17 @@ def evaluate(
     settings: Settings,
     on_step: Callable[[str, str], None] = lambda stage, name: None,
 ) -> Results:
-    """Judge ``competitors`` on ``image_set`` and write ``results.json`` and ``results.txt``.
+    """Evaluate ``competitors`` on ``image_set``; write ``results.json`` and ``results.txt``.
 
-    If a run into the same folder was stopped, it goes on there and gives the same result.
+    An interrupted evaluation in the same folder is resumed.
 
     Args:
-        competitors: networks of one scale.
-        image_set: the images.
-        out: the folder; it may hold the same evaluation, begun, and nothing else.
-        settings: how.
-        on_step: called after each image and each timed pass with what was done (a network's label,
-            "timing") and the image's name or the network's label.
-
-    Raises:
-        FileExistsError: the folder holds other things.
-        ValueError: images do not fit, or the folder holds another begun evaluation.
+        competitors: networks of the same scale.
+        image_set: the images to evaluate on.
+        out: output folder; must be missing, empty, or contain an unfinished evaluation.
+        settings: the evaluation settings.
+        on_step: called after each image with the stage ("checking images" or a network's label)
+            and the image's name, and after each timed pass with "timing" and the label.
     """
     check_free(out)
     scale = competitors[0].scale
@@ -120,28 +116,28 @@ def evaluate(
 
 
 def check_free(out: Path) -> None:
-    """Refuse a folder with anything but an evaluation that was begun.
+    """Check that ``out`` is missing, empty, or contains an unfinished evaluation.
 
     Raises:
-        FileExistsError: it holds a finished evaluation or other files.
+        FileExistsError: it contains a finished evaluation or other files.
     """
     if (out / RESULTS_FILE).exists():
         raise FileExistsError(
-            f"{out} holds a finished evaluation. Choose another --out, or give --overwrite to "
-            "remove it first"
+            f"{out} contains a finished evaluation. Choose another --out, or use --overwrite to "
+            "replace it"
         )
     if out.exists() and not out.is_dir():
-        raise FileExistsError(f"--out {out} is a file, expected a folder")
+        raise FileExistsError(f"--out {out}: expected a folder, found a file")
     others = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
     if others and not (out / _UNFINISHED).is_dir():
         raise FileExistsError(
-            f"{out} is not empty ({first_few(others)}) and was not begun by `lrfdn challenge`. "
-            "Choose another --out"
+            f"{out} is not empty ({first_few(others)}) and does not contain an unfinished "
+            "evaluation. Choose another --out"
         )
 
 
 def remove_evaluation(out: Path) -> None:
-    """Remove what :func:`evaluate` made in ``out``, finished or not, and nothing else."""
+    """Remove only the files that :func:`evaluate` wrote to ``out``, finished or not."""
     if not ((out / RESULTS_FILE).is_file() or (out / _UNFINISHED).is_dir()):
         return
     for name in (IMAGES, _UNFINISHED):

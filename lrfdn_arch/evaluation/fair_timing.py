@@ -1,7 +1,7 @@
-"""The fair timing: warmed up, repeated, networks in turn, median and spread.
+"""Fair timing: warm-up, repeated and interleaved passes, median and spread.
 
-It is not the kit's number and never stands in its column: the kit times every image once, the
-first cold, and says nothing about spread.
+It is reported separately from the kit's timing, which runs every image once without warm-up and
+reports only the mean.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,15 +27,15 @@ DTYPES: dict[Precision, torch.dtype] = {
 
 @dataclass(frozen=True)
 class TimingPlan:
-    """What is timed.
+    """Settings of the fair timing.
 
     Attributes:
-        variants: (precision, compiled); weights and input are converted as a whole.
+        variants: (precision, compiled) pairs; weights and input are converted to the precision.
         batch: images per forward pass.
         size: (height, width) of the LR images.
-        warmup: passes of each network and variant that are not counted.
-        repeats: passes that are, at least 1.
-        tf32: let float32 convolutions round to TF32 on GPUs that can.
+        warmup: untimed passes of each network and variant.
+        repeats: timed passes of each network and variant, at least 1.
+        tf32: allow TF32 in float32 convolutions on GPUs that support it.
     """
 
     variants: Sequence[tuple[Precision, bool]] = (("fp32", False),)
@@ -46,7 +46,7 @@ class TimingPlan:
     tf32: bool = False
 
     def passes(self, networks: int) -> int:
-        """Return how many forward passes the timing of so many networks takes."""
+        """Return the total number of forward passes for a number of networks."""
         return networks * len(self.variants) * (self.warmup + 1 + self.repeats)
 
     def __post_init__(self) -> None:
@@ -74,19 +74,16 @@ def time_in_turn(
     device: torch.device,
     on_pass: Callable[[str], object] = lambda label: None,
 ) -> dict[str, list[FairTiming]]:
-    """Time all networks in all variants, A B A B, so that drift of the machine hits all alike.
+    """Time all networks and variants, interleaved so that machine drift affects all equally.
 
     Args:
-        networks: by label; they take (N, 3, H, W). Copies are timed.
-        plan: what is timed.
-        device: where.
-        on_pass: called with a network's label after each of ``plan.passes``.
+        networks: networks by label, for (N, 3, H, W) inputs; copies of them are timed.
+        plan: the timing settings.
+        device: device to time on.
+        on_pass: called with the network's label after each forward pass.
 
     Returns:
-        By label one timing per variant, in the plan's order.
-
-    Raises:
-        ValueError: a variant cannot be run here; the message says which and why.
+        One timing per variant for each label, in the plan's order.
     """
     with torch.inference_mode(), kit_arithmetic(plan.tf32):
         runners = [
@@ -112,7 +109,7 @@ def _prepare(
     device: torch.device,
     on_pass: Callable[[str], object],
 ) -> _Runner:
-    """Build one runner, warm it up, and take its peak memory while nothing else runs."""
+    """Build and warm up one runner, and measure its peak memory while nothing else runs."""
     precision, compiled = variant
     dtype = DTYPES[precision]
     copy: nn.Module = deepcopy(network).eval().to(device, dtype)
@@ -130,7 +127,7 @@ def _prepare(
         runner.run()
         on_pass(label)
         runner.memory = peak.mib(), peak.kind
-    except Exception as error:  # torch.compile raises a zoo of its own
+    except Exception as error:  # torch.compile raises many exception types
         mode = "compiled" if compiled else "eager"
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Which images are judged: a kit's folders, any LR and HR folders, LMDBs, or LR alone."""
+"""Image sets to evaluate on: the kit's folders, other LR and HR folders, LMDBs, or LR only."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +28,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Pairs in the order of their names; either all of them have an HR image or none has."""
+    """Pairs sorted by name; either all of them have an HR image or none does."""
 
     name: str
     pairs: tuple[Pair, ...]
@@ -40,7 +40,7 @@ class ImageSet:
 
 
 def samples(pairs: Iterable[Pair], scale: int) -> Iterator[Sample]:
-    """Yield pairs as samples; HR is cut to a multiple of the scale."""
+    """Yield pairs as samples; HR is cropped to a multiple of the scale."""
     for pair in pairs:
         lq = torch.from_numpy(np.ascontiguousarray(pair.read_lr().transpose(2, 0, 1)))[None]
         gt = crop_to_multiple(pair.read_hr(), scale) if pair.read_hr is not None else None
@@ -48,37 +48,36 @@ def samples(pairs: Iterable[Pair], scale: int) -> Iterator[Sample]:
 
 
 def kit_folders(data: Path, name: str) -> tuple[Path, Path | None]:
-    """Return the LR and HR folder of set ``name`` in the kit's layout, e.g. ``DIV2K_valid``.
+    """Return the LR and HR folders of set ``name`` in the kit's layout, e.g. ``DIV2K_valid``.
 
-    HR is None where there is none, as for the test sets while a challenge runs.
+    HR is None if its folder is missing, as for test sets during a challenge.
 
     Raises:
-        FileNotFoundError: there is no ``NAME_LR`` in ``data``.
+        FileNotFoundError: ``data`` does not contain ``NAME_LR``.
     """
     lr, hr = data / f"{name}_LR", data / f"{name}_HR"
     if not lr.is_dir():
         found = sorted(p.name for p in data.iterdir() if p.is_dir()) if data.is_dir() else []
         raise FileNotFoundError(
             f"{data} has no folder {lr.name}: the kit's layout is {lr.name}/0801x4.png and "
-            f"{hr.name}/0801.png. Folders there: {first_few(found)}. Name another set with --set, "
-            "or the folders themselves with --lr and --hr"
+            f"{hr.name}/0801.png. Folders found: {first_few(found)}. Choose another set with "
+            "--set, or specify the folders with --lr and --hr"
         )
     return lr, hr if hr.is_dir() else None
 
 
 def open_image_set(lr: Path, hr: Path | None, name: str | None = None) -> ImageSet:
-    """Pair the images of ``lr`` with those of ``hr``, folders or LMDBs, by name.
+    """Pair the images of ``lr`` and ``hr``, folders or LMDBs, by name.
 
-    An LR image is called as its HR image, with or without ``x4`` (any number) behind.
+    LR images have the name of their HR image, optionally followed by ``x4`` (or another number).
 
     Args:
-        lr: the small images.
+        lr: the LR images.
         hr: the ground truth, or None.
-        name: what reports call the set; by default the name of the folder that holds both.
+        name: name of the set in reports; by default that of the folder containing both.
 
     Raises:
-        FileNotFoundError: a folder is missing.
-        ValueError: there are no images, or some have no partner; the message names the first few.
+        ValueError: LR and HR images do not match, or several have the same name.
     """
     small = _readers(lr)
     if hr is None:
@@ -99,13 +98,13 @@ def open_image_set(lr: Path, hr: Path | None, name: str | None = None) -> ImageS
 def _readers(path: Path) -> dict[str, Reader]:
     readers = _lmdb_readers(path) if (path / "data.mdb").is_file() else _file_readers(path)
     if not readers:
-        raise ValueError(f"{path} holds no images ({', '.join(sorted(SUFFIXES))})")
+        raise ValueError(f"{path} contains no images ({', '.join(sorted(SUFFIXES))})")
     return readers
 
 
 def _file_readers(folder: Path) -> dict[str, Reader]:
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder of images or LMDB")
+        raise FileNotFoundError(f"{folder}: image folder or LMDB not found")
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
     _check_unique([file.stem for file in files], folder)
     return {file.stem: partial(read_rgb, file) for file in files}
@@ -122,7 +121,7 @@ def _lmdb_readers(path: Path) -> dict[str, Reader]:
     names = {info.key: name_of(info.key) for info in reader.infos}
     outside = [name for name in names.values() if Path(name).is_absolute() or ".." in name]
     if outside:
-        raise ValueError(f"{path}: names that lead out of a folder: {first_few(outside)}")
+        raise ValueError(f"{path}: image names outside the LMDB's folder: {first_few(outside)}")
     return {name: partial(read, reader, key) for key, name in names.items()}
 
 
@@ -145,7 +144,7 @@ def _unpaired(
         lines.append(f"{len(without_hr)} LR without HR: {first_few(without_hr)}")
     if without_lr:
         lines.append(f"{len(without_lr)} HR without LR: {first_few(without_lr)}")
-    lines.append("an LR image is called as its HR image, e.g. 0801x4.png or 0801.png for 0801.png")
+    lines.append("name LR images like their HR images, e.g. 0801x4.png or 0801.png for 0801.png")
     return "\n  ".join(lines)
 
 

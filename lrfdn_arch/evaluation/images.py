@@ -1,4 +1,4 @@
-"""Reading and writing the images that networks are judged on: uint8 (H, W, 3), RGB."""
+"""Reading and writing of images for evaluation: uint8 (H, W, 3), RGB."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def read_rgb(path: Path) -> Image:
     """Read an image file as (H, W, 3) uint8 RGB; grey becomes three equal channels.
 
     Raises:
-        ValueError: it is damaged, or not an image file as `open_image` accepts them.
+        ValueError: it is damaged.
     """
     # Not cv2.imread: it cannot open every name on every system, and prints instead of raising.
     data = np.frombuffer(read_image_file(path), np.uint8)
@@ -29,7 +29,7 @@ def read_rgb(path: Path) -> Image:
 
 
 def encode_png(image: Image) -> bytes:
-    """Return ``image`` as the bytes of a PNG file, the same bytes every time."""
+    """Encode ``image`` as a PNG file; the result is deterministic."""
     done, data = cv2.imencode(".png", image[..., ::-1] if image.shape[2] == 3 else image)
     assert done, f"a uint8 image can be written, got {image.dtype} {image.shape}"
     return data.tobytes()
@@ -39,20 +39,20 @@ def write_png(path: Path, image: Image, *, overwrite: bool = False) -> None:
     """Write ``image``, (H, W, 3 or 1) uint8 RGB, to ``path``, creating its folder.
 
     Raises:
-        FileExistsError: there already is a file of that name with other content.
+        FileExistsError: ``path`` exists with other content and ``overwrite`` is off.
     """
     data = encode_png(image)
     if path.exists() and not overwrite:
         if path.read_bytes() == data:
             return
         raise FileExistsError(
-            f"{path} exists and is another image; nothing is overwritten silently. Choose another "
-            "folder, or give --overwrite"
+            f"{path} already exists and contains a different image. Choose another folder, or use "
+            "--overwrite"
         )
     write_whole(path, data)
 
 
 def crop_to_multiple(image: Image, scale: int) -> Image:
-    """Cut rows and columns off the end until height and width are multiples of ``scale``."""
+    """Crop bottom rows and right columns until height and width are multiples of ``scale``."""
     height, width = image.shape[:2]
     return image[: height - height % scale, : width - width % scale]

@@ -1,4 +1,4 @@
-"""Looking at every image before any network runs: readable, and of sizes that fit the scale."""
+"""Checks that all images are readable and match the scale, run before any network."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -14,18 +14,18 @@ from lrfdn_arch.text import first_few
 def inspect(
     image_set: ImageSet, scale: int, on_image: Callable[[str], None] = lambda name: None
 ) -> str:
-    """Read every image, check it, and return the sha256 of all names and pixels.
+    """Read and check every image; return the sha256 of all names and pixels.
 
-    The hash is over what is judged (HR cut to a multiple of ``scale``), not over files: a folder
-    and an LMDB of the same images have the same.
+    HR is cropped to a multiple of ``scale`` before hashing. The hash is independent of the storage
+    format: a folder and an LMDB of the same images have the same hash.
 
     Args:
-        image_set: what to read.
-        scale: how much larger HR is; it may have up to ``scale - 1`` pixels more.
-        on_image: called with the name of each image once it was read.
+        image_set: the images to check.
+        scale: ratio of HR to LR; HR may have up to ``scale - 1`` additional rows and columns.
+        on_image: called with the name of each image after it has been read.
 
     Raises:
-        ValueError: images are damaged or their sizes do not fit; the message names the first few.
+        ValueError: images are damaged or their sizes do not match the scale.
     """
     digest, faults = hashlib.sha256(), []
     for pair in image_set.pairs:
@@ -37,7 +37,7 @@ def inspect(
     if faults:
         raise ValueError(
             f"{len(faults)} of the {len(image_set.pairs)} images of {image_set.name} cannot be "
-            f"judged at x{scale}:\n  " + first_few(faults, separator="\n  ")
+            f"used at x{scale}:\n  " + first_few(faults, separator="\n  ")
         )
     return digest.hexdigest()
 
@@ -65,6 +65,6 @@ def _check_sizes(name: str, lr: Image, hr: Image, scale: int) -> None:
         return
     ratio = hr.shape[0] / lr.shape[0]
     raise ValueError(
-        f"{name}: LR {lr.shape[1]}x{lr.shape[0]} and HR {hr.shape[1]}x{hr.shape[0]} are a factor "
-        f"of {ratio:.3g} apart; the weights are x{scale}"
+        f"{name}: LR {lr.shape[1]}x{lr.shape[0]} and HR {hr.shape[1]}x{hr.shape[0]} differ by a "
+        f"factor of {ratio:.3g}, expected {scale} (the scale of the weights)"
     )

@@ -1,4 +1,4 @@
-"""``results.txt``: the table that the 2023 kit writes, in its columns and its digits."""
+"""``results.txt``: the table that the 2023 kit writes, with the same columns and precision."""
 
 from collections.abc import Sequence
 
@@ -15,15 +15,15 @@ _COLUMNS = (
     ("Mem [M]", 8),
     ("Conv", 8),
 )
-_SSIM = ("Val SSIM", 10)  # the kit computes it on request, and then only logs it
+_SSIM = ("Val SSIM", 10)  # the kit computes it on request but only logs it
 UNKNOWN = "-"
 
 
 def kit_text(networks: Sequence[NetworkResult], ssim: bool = False) -> str:
-    """Return the table, tab-separated; FLOPs are the 2023 kit's.
+    """Return the table, tab-separated; FLOPs are those of the 2023 kit's counter.
 
     Args:
-        networks: one line each.
+        networks: the networks, one row each.
         ssim: add the mean RGB SSIM as the last column.
     """
     columns = (*_COLUMNS, _SSIM) if ssim else _COLUMNS

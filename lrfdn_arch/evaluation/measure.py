@@ -1,4 +1,4 @@
-"""From images to scores: the one loop behind validation, ``test.py``, challenge and submission."""
+"""The evaluation loop used by validation, ``test.py``, ``lrfdn challenge`` and submissions."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ class Sample:
     """One image to upscale.
 
     Attributes:
-        name: what its scores are stored under.
+        name: the name its scores are stored under.
         lq: (1, C, H, W), RGB, uint8 or float in [0, 1].
         gt: (H*scale, W*scale, C) uint8 RGB, or None.
-        file: name for a saved result, without ending; ``name`` where empty.
+        file: file name of the saved result without extension; ``name`` if empty.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Measured:
-    """One image's metrics by name, and the milliseconds of its forward pass."""
+    """The metrics of one image by name, and its forward time in milliseconds."""
 
     name: str
     metrics: Mapping[str, float]
@@ -52,21 +52,17 @@ def measure(
     save: Callable[[Sample, Image], None] | None = None,
     on_image: Callable[[Measured], None] | None = None,
 ) -> list[Measured]:
-    """Upscale every image, round it to uint8, save and measure it.
+    """Upscale every image, convert the result to uint8, and optionally save and score it.
 
     Args:
         upscale: maps (1, C, H, W) float32 RGB in [0, data_range] on ``device`` to
             (1, C, H*scale, W*scale), not necessarily clamped.
-        samples: the images.
-        metrics: by name.
-        device: where ``upscale`` expects its input.
+        samples: the images to upscale.
+        metrics: the metrics to compute, by name.
+        device: device that ``upscale`` expects its input on.
         data_range: 1, or 255 for networks that work on gray levels.
         save: called with each sample and its result, (H*scale, W*scale, C) uint8 RGB.
         on_image: called after each image.
-
-    Raises:
-        ValueError: an image lacks the ground truth that a metric needs, or its size differs; a
-            metric fails; or the network's output is not finite. The message names the image.
     """
     results = []
     for sample in samples:
@@ -88,7 +84,7 @@ def measure(
 def to_network(image: Tensor, data_range: float, device: torch.device) -> Tensor:
     """Return (1, C, H, W) uint8, or float in [0, 1], as float32 in [0, data_range] on ``device``.
 
-    uint8 images are converted on the device: they are a quarter of the size of floats.
+    uint8 images are converted on the device, since transferring them takes a quarter of the memory.
     """
     if image.dtype == torch.uint8:
         return image.to(device).float().div_(255 / data_range)
@@ -98,14 +94,14 @@ def to_network(image: Tensor, data_range: float, device: torch.device) -> Tensor
 def to_image(output: Tensor, data_range: float, name: str = "") -> Image:
     """Return a network's output (1, C, H, W) as (H, W, C) uint8: clamped, scaled to 255, rounded.
 
-    Halves are rounded to even, as numpy rounds.
+    Ties are rounded to even, as in NumPy.
 
     Raises:
-        ValueError: it is not finite.
+        ValueError: the output is not finite.
     """
     if not bool(torch.isfinite(output).all()):
         raise ValueError(
-            f"image {name}: the network's output is not finite; are its weights damaged?"
+            f"image {name}: the network's output is not finite; the weights may be damaged"
         )
     hwc = output[0].float().clamp(0, data_range).cpu().numpy().transpose(1, 2, 0)
     return np.uint8((hwc * 255.0 / data_range).round())  # type: ignore[return-value]
@@ -117,12 +113,12 @@ def apply_metrics(
     """Return every metric of one image.
 
     Raises:
-        ValueError: see :func:`measure`.
+        ValueError: the shapes of the image and the ground truth differ, or a metric fails.
     """
     if gt is not None and gt.shape != sr.shape:
         raise ValueError(
-            f"image {name}: the network made {_size(sr)} (width x height x channels), the ground "
-            f"truth has {_size(gt)}; do LR, HR and scale belong together?"
+            f"image {name}: the network's output is {_size(sr)} (width x height x channels), the "
+            f"ground truth {_size(gt)}; check that LR, HR and the scale match"
         )
     found = {}
     for metric, function in metrics.items():
@@ -143,9 +139,9 @@ def averages(images: Iterable[Measured]) -> dict[str, float]:
 def validation_loader(
     dataset: Dataset, *, rank: int = 0, world_size: int = 1, num_workers: int = 0
 ) -> DataLoader:
-    """Return a loader of one image at a time: the images rank, rank + world_size, ...
+    """Return a loader with batch size 1 of the images rank, rank + world_size, ...
 
-    No image occurs twice, whatever their number, so averages need no correction.
+    Every image occurs exactly once across all ranks, so averages need no correction.
     """
     indices = range(rank, len(dataset), world_size)  # type: ignore[arg-type]
     generator = torch.Generator()  # DataLoader would draw from the global one, which training uses
@@ -158,8 +154,8 @@ def samples_of(loader: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
     """Yield the images of a BasicSR dataset's loader with a batch size of 1.
 
     Its items are dicts with ``lq`` and, for metrics, ``gt``, (1, C, H, W), float in [0, 1] or
-    uint8, and ``lq_path``, a list of one. A sample is called as its ground truth's file is where
-    that is known, like the image sets of ``lrfdn challenge``.
+    uint8, and ``lq_path``, a list of one path. A sample is named after its ground-truth file if
+    there is one, as in the image sets of ``lrfdn challenge``.
     """
     for data in loader:
         stem = Path(data["lq_path"][0]).stem
@@ -173,7 +169,7 @@ def samples_of(loader: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
 def save_under(folder: Path, ending: str) -> Callable[[Sample, Image], None]:
     """Return a ``save`` for :func:`measure` that writes ``folder/FILE_ENDING.png``.
 
-    The folder may contain ``{name}``, which becomes the image's file name without ending.
+    The folder may contain ``{name}``, which is replaced by the image's file name without extension.
     """
 
     def save(sample: Sample, image: Image) -> None:
@@ -187,10 +183,10 @@ def save_under(folder: Path, ending: str) -> Callable[[Sample, Image], None]:
 def from_all_processes(mine: list[Measured]) -> list[Measured]:
     """Return the images of all processes in the dataset's order; see :func:`validation_loader`.
 
-    With more than one process all of them must call this.
+    In distributed evaluation every process must call this.
 
     Raises:
-        ValueError: there are no images in any process.
+        ValueError: no process has any images.
     """
     parts: list[list[Measured]] = [mine]
     if dist.is_available() and dist.is_initialized():
@@ -198,7 +194,7 @@ def from_all_processes(mine: list[Measured]) -> list[Measured]:
         dist.all_gather_object(parts, mine)
     longest = max(map(len, parts))
     if longest == 0:
-        raise ValueError("there is no image to validate or test on; check the dataset's folders")
+        raise ValueError("there are no images to validate or test on; check the dataset's folders")
     return [part[row] for row in range(longest) for part in parts if row < len(part)]
 
 

@@ -1,8 +1,8 @@
 """PSNR and SSIM as super-resolution papers report them, on RGB or on luma.
 
 Images are uint8 arrays of shape (H, W, 3) in RGB order, or (H, W) for grey, and are compared after
-``crop_border`` pixels were cut from each side. The Y metrics of papers and the RGB metrics of the
-challenge differ by more than a decibel, so every function says which one it is.
+removing ``crop_border`` pixels from each side. The Y metrics of papers and the RGB metrics of the
+challenge differ by more than 1 dB, so the function names specify which one is computed.
 """
 
 import inspect
@@ -27,45 +27,29 @@ def luma(image: Image) -> NDArray[np.float64]:
 
 
 def psnr_rgb(image: Image, gt: Image, crop_border: int) -> float:
-    """PSNR in dB with one mean square error over all channels; infinite for equal images.
-
-    Raises:
-        ValueError: the shapes differ or nothing is left inside the border.
-    """
+    """PSNR in dB from the mean squared error over all channels; infinite for equal images."""
     return _psnr(*_cropped(image, gt, crop_border))
 
 
 def psnr_y(image: Image, gt: Image, crop_border: int) -> float:
-    """PSNR in dB of the unrounded Y channel of RGB images.
-
-    Raises:
-        ValueError: the shapes differ or nothing is left inside the border.
-    """
+    """PSNR in dB of the unrounded Y channel of RGB images."""
     image, gt = _cropped(image, gt, crop_border)
     return _psnr(luma(image), luma(gt))
 
 
 def ssim_rgb(image: Image, gt: Image, crop_border: int) -> float:
-    """SSIM (Wang et al., 2004), mean over the channels.
-
-    Raises:
-        ValueError: the shapes differ or less than 11x11 pixels are left inside the border.
-    """
+    """SSIM (Wang et al., 2004), mean over the channels."""
     return _ssim(*_cropped(image, gt, crop_border, at_least=11))
 
 
 def ssim_y(image: Image, gt: Image, crop_border: int) -> float:
-    """SSIM (Wang et al., 2004) of the unrounded Y channel of RGB images.
-
-    Raises:
-        ValueError: the shapes differ or less than 11x11 pixels are left inside the border.
-    """
+    """SSIM (Wang et al., 2004) of the unrounded Y channel of RGB images."""
     image, gt = _cropped(image, gt, crop_border, at_least=11)
     return _ssim(luma(image), luma(gt))
 
 
 def challenge_metrics(crop_border: int, *, ssim: bool) -> dict[str, Metric]:
-    """Return the metrics that results of :mod:`lrfdn_arch.evaluation.results` hold, by name."""
+    """Return the metrics that :mod:`lrfdn_arch.evaluation.results` stores, by name."""
     functions = {"psnr_rgb": psnr_rgb, "psnr_y": psnr_y}
     if ssim:
         functions |= {"ssim_rgb": ssim_rgb, "ssim_y": ssim_y}
@@ -75,7 +59,7 @@ def challenge_metrics(crop_border: int, *, ssim: bool) -> dict[str, Metric]:
 def _with_truth(
     metric: Callable[[Image, Image, int], float], crop_border: int, sr: Image, gt: Image | None
 ) -> float:
-    assert gt is not None, "these metrics are asked for where there is ground truth"
+    assert gt is not None, "challenge metrics require ground truth"
     return metric(sr, gt, crop_border)
 
 
@@ -92,7 +76,7 @@ def _basicsr_metric(opt: dict[str, Any], sr: Image, gt: Image | None) -> float:
     from basicsr.utils.registry import METRIC_REGISTRY
 
     if gt is None and "img2" in inspect.signature(METRIC_REGISTRY.get(opt["type"])).parameters:
-        raise ValueError("there is no ground truth (dataroot_gt) to compute it with")
+        raise ValueError("this metric needs ground truth (dataroot_gt)")
     images = {"img": sr} if gt is None else {"img": sr, "img2": gt}
     bgr = {k: i[..., 0] if i.shape[2] == 1 else i[..., ::-1] for k, i in images.items()}
     return float(calculate_metric(bgr, dict(opt)))
@@ -104,8 +88,8 @@ def _cropped(image: Image, gt: Image, border: int, at_least: int = 1) -> tuple[I
     height, width = image.shape[:2]
     if min(height, width) - 2 * border < at_least:
         raise ValueError(
-            f"{height}x{width} pixels are too few to compare with crop_border {border}: "
-            f"{at_least}x{at_least} must be left"
+            f"{height}x{width} pixels are too few for crop_border {border}: at least "
+            f"{at_least}x{at_least} must remain"
         )
     inside = slice(border, height - border), slice(border, width - border)
     return image[inside], gt[inside]
@@ -117,7 +101,7 @@ def _psnr(image: NDArray[np.generic], gt: NDArray[np.generic]) -> float:
 
 
 def _ssim(image: NDArray[np.generic], gt: NDArray[np.generic]) -> float:
-    # The 11x11 Gaussian window of the original paper; scikit-image averages where it fits whole.
+    # The 11x11 Gaussian window of the original paper; scikit-image averages over full windows only.
     result = structural_similarity(
         image.astype(np.float64),
         gt.astype(np.float64),

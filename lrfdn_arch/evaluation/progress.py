@@ -1,4 +1,4 @@
-"""An evaluation that stops halfway goes on where it stopped: one line per finished image."""
+"""Progress of an evaluation, stored per image so that it can be resumed."""
 
 import json
 from collections.abc import Mapping
@@ -10,16 +10,16 @@ from lrfdn_arch.evaluation.results import ImageScore
 
 
 class Progress:
-    """The finished images of one network, in a file that lives until the evaluation is done.
+    """The finished images of one network, stored in a file until the evaluation is complete.
 
-    The first line says what is judged and how; going on with anything else is refused.
+    The first line identifies the evaluation; resuming with any other identity raises an error.
 
     Args:
-        file: where the lines are.
-        identity: whatever the scores depend on, as text by name.
+        file: JSON Lines file; created if missing.
+        identity: everything that the scores depend on, as strings by name.
 
     Raises:
-        ValueError: the file is of another evaluation; the message says what differs.
+        ValueError: the file is damaged or belongs to another evaluation.
     """
 
     def __init__(self, file: Path, identity: Mapping[str, str]) -> None:
@@ -35,7 +35,7 @@ class Progress:
             self._append({"identity": dict(identity)})
 
     def add(self, score: ImageScore, memory_mib: float | None) -> None:
-        """Note that an image is done, and the peak memory of the kit up to it."""
+        """Record the score of a finished image and the peak memory so far in MiB."""
         if self._to_be_continued:
             self._to_be_continued = False
             self.interruptions += 1
@@ -49,7 +49,7 @@ class Progress:
             file.write(json.dumps(line) + "\n")
 
     def _read(self, identity: Mapping[str, str]) -> None:
-        # Only whole lines count: the last one may have been cut by whatever stopped the process.
+        # Ignore an incomplete last line, left when the process was interrupted.
         lines = [
             line
             for line in self._file.read_bytes().splitlines(keepends=True)
@@ -60,13 +60,17 @@ class Progress:
             rest = [json.loads(line) for line in lines[1:]]
             scores = [ImageScore.model_validate(line["score"]) for line in rest if "score" in line]
         except (ValueError, KeyError, ValidationError) as error:
-            raise ValueError(f"{self._file} is damaged; give --overwrite to start over") from error
+            raise ValueError(
+                f"{self._file} is damaged; use --overwrite to start from scratch"
+            ) from error
         different = [key for key in identity if found.get(key) != identity[key]]
         if different:
-            differences = "; ".join(f"{k} was {found.get(k)}, is {identity[k]}" for k in different)
+            differences = "; ".join(
+                f"{k} was {found.get(k)}, is now {identity[k]}" for k in different
+            )
             raise ValueError(
-                f"{self._file.parent.parent} holds a begun evaluation of something else: "
-                f"{differences}. Choose another --out, or --overwrite to start over"
+                f"{self._file.parent.parent} contains a different unfinished evaluation: "
+                f"{differences}. Choose another --out, or use --overwrite to start from scratch"
             )
         self.scores = {score.name: score for score in scores}
         self.memory_mib = max((line.get("memory_mib") or 0 for line in rest), default=0.0)

@@ -1,6 +1,6 @@
-"""What an evaluation leaves behind: one documented JSON, ``results.json``, read back as checked.
+"""The results of an evaluation, stored as ``results.json`` and validated on reading.
 
-Everything a table, plot or page shows comes from here and from the images beside it
+Tables, plots and pages are generated from this file and the images next to it
 (``images/LABEL/NAME.png``). Infinite PSNR (equal images) is the string ``"Infinity"``.
 """
 
@@ -14,45 +14,45 @@ FORMAT = "lrfdn-results-1"
 RESULTS_FILE = "results.json"
 IMAGES = "images"
 BICUBIC, HR = "LR-bicubic", "HR"
-REFERENCES = (BICUBIC, HR)  # folders of images that are no network's
+REFERENCES = (BICUBIC, HR)  # image folders that do not belong to a network
 
 
 def _check_name(name: str) -> str:
     if Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name or "\0" in name:
-        raise ValueError(f"{name!r} leads out of the folder of images")
+        raise ValueError(f"{name!r} is outside the images folder")
     return name
 
 
 def check_label(label: str) -> str:
-    """Return ``label`` if it can name a folder of images beside the references; else raise."""
+    """Return ``label``; raise ValueError if it cannot be used as the name of an image folder."""
     if not re.fullmatch(r"\w[\w.+-]*", label) or label in REFERENCES:
         raise ValueError(
-            f"{label!r} cannot be a network's label: use letters, digits, '.', '_', '+' and '-', "
-            f"and none of {', '.join(REFERENCES)}"
+            f"{label!r} is not a valid label: use letters, digits, '.', '_', '+' and '-', and "
+            f"none of {', '.join(REFERENCES)}"
         )
     return label
 
 
-# Both name files in reports, also of results that others wrote.
+# Both become file names in reports, including reports of untrusted results.
 ImageName = Annotated[str, AfterValidator(_check_name)]
 Label = Annotated[str, AfterValidator(check_label)]
 
 
 class Record(BaseModel):
-    """A part of the JSON: frozen, and without keys of other versions."""
+    """Base class of all parts of the JSON; unknown keys are rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Protocol(Record):
-    """How images were judged. Results of different protocols never share a table.
+    """The evaluation protocol. Results of different protocols are not comparable.
 
     Attributes:
-        name: whose protocol it is.
-        scale: how much larger HR is than LR.
-        crop_border: pixels cut from each side before metrics.
+        name: name of the protocol.
+        scale: ratio of HR to LR.
+        crop_border: pixels removed from each side before computing metrics.
         ssim: whether SSIM was computed.
-        tf32: whether convolutions were allowed to round float32 to TF32 (NVIDIA GPUs only).
+        tf32: whether TF32 was allowed in float32 convolutions (NVIDIA GPUs only).
     """
 
     name: str = "NTIRE 2023 Efficient SR"
@@ -63,13 +63,13 @@ class Protocol(Record):
 
 
 class Dataset(Record):
-    """Which images.
+    """The image set.
 
     Attributes:
-        name: what reports call the set.
+        name: name of the set in reports.
         count: number of images.
-        has_ground_truth: without it there are no metrics.
-        sha256: over all names and pixels.
+        has_ground_truth: whether there are HR images; without them there are no metrics.
+        sha256: hash of all names and pixels.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Dataset(Record):
 
 
 class Environment(Record):
-    """Where it was computed. ``git_commit`` ends in ``+`` where files were changed since."""
+    """Hardware and software; ``git_commit`` ends in ``+`` if there were uncommitted changes."""
 
     device: str
     cpu: str
@@ -97,7 +97,7 @@ class Environment(Record):
 
 
 class Weights(Record):
-    """A weights file; ``released`` says whose where its sha256 is a published one's."""
+    """A weights file; ``released`` is its source if its sha256 is that of published weights."""
 
     file: str
     sha256: str
@@ -106,7 +106,7 @@ class Weights(Record):
 
 
 class Counts(Record):
-    """Complexity at 3x256x256; the two FLOPs are different counters (``complexity.py``)."""
+    """Complexity at 3x256x256; the two FLOPs use different counters, see ``complexity.py``."""
 
     params: int
     flops_2023: int
@@ -116,7 +116,7 @@ class Counts(Record):
 
 
 class ImageScore(Record):
-    """One image: PSNR in dB and SSIM on RGB and on luma; milliseconds of the forward pass."""
+    """PSNR in dB and SSIM of one image on RGB and luma, and its forward time in milliseconds."""
 
     name: ImageName
     psnr_rgb: float | None = None
@@ -127,13 +127,13 @@ class ImageScore(Record):
 
 
 class KitTiming(Record):
-    """Runtime as the 2023 kit takes it; every image once, the first included, no warm-up.
+    """Runtime as the 2023 kit measures it: every image once, without warm-up.
 
     Attributes:
         clock: ``CUDA events`` or ``CPU clock`` (where there is no GPU; the kit needs one).
-        mean_ms: mean of the images' forward passes.
+        mean_ms: mean forward time of the images.
         memory_mib: ``torch.cuda.max_memory_allocated``; None without a GPU.
-        interruptions: how often the evaluation was continued, each time with a cold start.
+        interruptions: number of times the evaluation was resumed, each with a cold start.
     """
 
     clock: Literal["CUDA events", "CPU clock"]
@@ -143,11 +143,11 @@ class KitTiming(Record):
 
 
 class FairTiming(Record):
-    """Runtime after warm-up, networks in turn: median and spread of ``repeats`` passes.
+    """Runtime after warm-up with interleaved networks: median and spread of ``repeats`` passes.
 
     Attributes:
         input_size: (batch, channels, height, width).
-        memory_mib: peak of this network alone, above what there was before it.
+        memory_mib: peak memory of this network above the usage before it ran.
         memory_kind: ``CUDA allocated`` or ``resident``; None where it cannot be measured.
     """
 
@@ -172,7 +172,7 @@ class FairTiming(Record):
 
 
 class NetworkResult(Record):
-    """One network: what it is, what it costs, what it scored."""
+    """One network with its complexity, scores and runtimes."""
 
     label: Label
     network: str
@@ -186,11 +186,11 @@ class NetworkResult(Record):
 
 
 class Results(Record):
-    """One evaluation: networks judged alike on the same images.
+    """One evaluation: networks evaluated by the same protocol on the same images.
 
     Attributes:
-        bicubic: the scores of MATLAB's bicubic, where images were saved.
-        has_images: whether ``images/`` holds every network's output and the references.
+        bicubic: scores of MATLAB's bicubic upscaling; empty if images were not saved.
+        has_images: whether ``images/`` contains the networks' outputs and the references.
     """
 
     format: Literal["lrfdn-results-1"] = FORMAT
@@ -210,7 +210,7 @@ class Results(Record):
 
 
 def mean(images: tuple[ImageScore, ...], metric: str) -> float | None:
-    """Return the mean of the per-image values of ``metric``, None where there are none."""
+    """Return the mean of the per-image values of ``metric``, None if any is missing."""
     values = [getattr(image, metric) for image in images]
     return None if not values or None in values else sum(values) / len(values)
 
@@ -219,18 +219,18 @@ def read_results(folder: Path) -> Results:
     """Read ``folder/results.json``.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is of another format or damaged; the message names the first faults.
+        FileNotFoundError: the file is missing.
+        ValueError: it is damaged or has another format.
     """
     file = folder / RESULTS_FILE
     if not file.is_file():
         raise FileNotFoundError(
-            f"{folder} holds no {RESULTS_FILE}: it is not the --out of a finished `lrfdn challenge`"
+            f"{folder} contains no {RESULTS_FILE}; expected the output of `lrfdn challenge`"
         )
     try:
         return Results.model_validate_json(file.read_bytes())
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3]]
         raise ValueError(
-            f"{file} is not what this version writes ({FORMAT}):\n  " + "\n  ".join(faults)
+            f"{file}: expected results in format {FORMAT}:\n  " + "\n  ".join(faults)
         ) from error

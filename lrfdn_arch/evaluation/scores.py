@@ -1,11 +1,11 @@
-"""How later years of the challenge would judge a network: score and gate.
+"""Score and PSNR gate of the 2024 and 2025 challenges.
 
-Score_X = exp(2 * X / X_baseline) for runtime, FLOPs and parameters, weighted .7, .15 and .15; less
-is better, the baseline has exp(2) = 7.389 in each. FLOPs are fvcore's, as from 2024 on. Runtimes
-are compared only where both networks were timed warm, in turn and with the same settings: the
-kit's own timing includes the first, cold pass, and one busy moment of the machine gives scores of
-10^8. Published baselines therefore give the two other parts and no total. Source: reports and kits
-of NTIRE 2024 and 2025 Efficient SR.
+Score_X = exp(2 * X / X_baseline) for runtime, FLOPs and parameters, weighted .7, .15 and .15. Lower
+is better; the baseline scores exp(2) = 7.389 in each. FLOPs are counted by fvcore, as in 2024 and
+later. Runtimes are compared only if both networks were timed after warm-up, interleaved and with
+the same settings: the kit's timing includes a cold first pass, and a short load spike can produce
+scores of 10^8. Scores against published baselines therefore have no runtime part and no total.
+Source: reports and kits of NTIRE 2024 and 2025 Efficient SR.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ GATE_SET = "DIV2K_LSDIR_valid"  # the validation folder of the 2024 and 2025 kit
 
 @dataclass(frozen=True)
 class Baseline:
-    """What networks are scored against; ``timings`` only where networks were timed beside it."""
+    """A baseline for scoring; ``timings`` is empty unless it was timed in the same run."""
 
     label: str
     source: str
@@ -37,7 +37,7 @@ PUBLISHED = (
 
 @dataclass(frozen=True)
 class Score:
-    """One network against one baseline; ``total`` is None without a comparable runtime."""
+    """Score of a network against a baseline; ``total`` is None without a comparable runtime."""
 
     network: str
     baseline: Baseline
@@ -55,7 +55,7 @@ class Score:
 
 
 def partial_score(value: float, baseline: float) -> float:
-    """Return ``exp(2 * value / baseline)``; infinite where that is beyond a float."""
+    """Return ``exp(2 * value / baseline)``; infinity on overflow."""
     try:
         return exp(2 * value / baseline)
     except OverflowError:
@@ -63,7 +63,7 @@ def partial_score(value: float, baseline: float) -> float:
 
 
 def measured_baseline(network: NetworkResult, device: str, *, same_run: bool) -> Baseline:
-    """Take a network as the baseline, with its timings if they were taken in the same run."""
+    """Return a network as a baseline, with its timings if they are from the same run."""
     return Baseline(
         label=network.label,
         source=f"measured on {device}",
@@ -76,7 +76,7 @@ def measured_baseline(network: NetworkResult, device: str, *, same_run: bool) ->
 def timings_alike(
     network: NetworkResult, baseline: Baseline
 ) -> tuple[FairTiming, FairTiming] | None:
-    """Return the first timings of both that differ in nothing but the network, None without any."""
+    """Return the first pair of timings taken with equal settings, or None."""
     alike = ("device", "precision", "compiled", "input_size", "warmup", "repeats")
     for own in network.fair_timings:
         for other in baseline.timings:
@@ -99,7 +99,7 @@ def score_against(network: NetworkResult, baseline: Baseline) -> Score:
 
 
 def gate(network: NetworkResult, dataset: Dataset) -> bool | None:
-    """Return whether the network passes the PSNR gate of 2024 and 2025, None on another set."""
+    """Return whether the network passes the PSNR gate of 2024 and 2025, None on other sets."""
     psnr = mean(network.images, "psnr_rgb")
     if psnr is None or dataset.name != GATE_SET:
         return None

@@ -1,4 +1,4 @@
-"""Averages of the weights of several runs or checkpoints, kept where validation gains by them."""
+"""Greedy averaging of the weights of several runs or checkpoints (model soups)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -19,12 +19,12 @@ METRICS = ("psnr_y", "psnr_rgb")
 
 @dataclass(frozen=True)
 class Ingredient:
-    """A file that was tried.
+    """A weights file that was tried in the average.
 
     Attributes:
-        file: the weights.
-        alone: its own metric.
-        together: the metric of the average with those kept before it.
+        file: the weights file.
+        alone: the metric of this file by itself.
+        together: the metric of its average with the files kept before it.
         kept: whether the average was at least as good.
     """
 
@@ -45,20 +45,20 @@ def greedy_soup(
 ) -> tuple[LoadedNetwork, list[Ingredient]]:
     """Average weights greedily (Wortsman et al., "Model soups", ICML 2022).
 
-    Starting with the best file, each next best one is kept if the equal-weighted average of all
-    kept files, measured on ``images``, does not get worse. So the result is at least as good on
-    these images as the best file.
+    Files are tried from best to worst, and each is kept if the unweighted average of all kept files
+    does not score worse on ``images``. The result is therefore at least as good on these images as
+    the best file.
 
     Args:
-        files: weights of equal networks, at least two.
-        images: for validation, with ground truth; images to report results on should be others.
-        metric: of :data:`METRICS`, with as many border pixels cut as the scale.
-        key: "params" or "params_ema" of checkpoints.
-        device: where to compute.
-        on_step: called with what is measured next.
+        files: at least two weights files of the same network.
+        images: validation images with ground truth; report results on other images.
+        metric: one of :data:`METRICS`, excluding ``scale`` border pixels on each side.
+        key: "params" or "params_ema" of training checkpoints.
+        device: device to evaluate on.
+        on_step: called before each evaluation with a description of it.
 
     Returns:
-        The averaged network on the CPU, and every file in the order it was tried.
+        The averaged network on the CPU, and all files in the order they were tried.
 
     Raises:
         ValueError: the networks differ, or the images lack ground truth.
@@ -70,7 +70,9 @@ def greedy_soup(
     loaded = [load_network(file, key) for file in files]
     for file, other in zip(files, loaded, strict=True):
         if other.options() != loaded[0].options():
-            raise ValueError(f"{file} is {other}, {files[0]} is {loaded[0]}: expected equal ones")
+            raise ValueError(
+                f"expected equal networks, got {other} in {file} and {loaded[0]} in {files[0]}"
+            )
     states = [network.network.state_dict() for network in loaded]
     judge = _Judge(loaded[0], images, metric, device)
     alone = []
@@ -93,7 +95,7 @@ def greedy_soup(
 
 
 def mean_state(states: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean of each floating-point tensor; others are those of the first state."""
+    """Return the mean of each floating-point tensor; others are taken from the first state."""
     states = list(states)
     return {
         name: torch.stack([state[name].double() for state in states]).mean(dim=0).to(first.dtype)
@@ -104,7 +106,7 @@ def mean_state(states: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 class _Judge:
-    """Measures states of one network on the same images."""
+    """Evaluates states of one network on the same images."""
 
     def __init__(
         self, loaded: LoadedNetwork, images: ImageSet, metric: str, device: torch.device | str

@@ -1,4 +1,4 @@
-"""``test.py``: measure a network on the test sets of an option file, image by image."""
+"""Evaluation of a network on the test sets of an option file, for ``test.py``."""
 
 import hashlib
 import re
@@ -36,29 +36,25 @@ from lrfdn_arch.options import Placement, TestOptions, check_files, to_basicsr
 from lrfdn_arch.progress import progress_bar
 from lrfdn_arch.weights import load_into, read_state_dict
 
-_SHARED = "shared "  # before the names of the metrics that results.json holds
+_SHARED = "shared "  # prefix of the metrics that are stored in results.json
 
 
 def test(
     options: TestOptions, *, root: Path, only: Sequence[str] | None = None
 ) -> dict[str, list[Measured]]:
-    """Test the network of ``options`` on its datasets; print tables, write results.
+    """Test the network of ``options`` on its datasets, print tables and write results.
 
     ``root/results/NAME/DATASET`` gets ``results.json``, which ``lrfdn compare`` reads, and, where
-    ``val: save_img`` is on, the images under ``root/results/NAME/visualization``. A folder of that
-    name from an earlier test is kept under another name.
+    ``val: save_img`` is on, the images under ``root/results/NAME/visualization``. An existing
+    results folder is renamed.
 
     Args:
         options: a checked option file.
-        root: the folder of ``results``, and of relative paths that the working directory lacks.
-        only: names of the datasets to test on; all by default.
+        root: folder of ``results``, and of relative paths not found in the working directory.
+        only: names of the datasets to test on; None for all.
 
     Returns:
         The images of each dataset, by its name, with the metrics of the option file.
-
-    Raises:
-        FileNotFoundError: weights or images are missing; checked before anything is built.
-        ValueError: weights do not fit, a type is not registered, LR and HR do not belong together.
     """
     device = choose_device(gpu=options.num_gpu != 0)
     opt = to_basicsr(options, root=root, placement=Placement(num_gpu=int(device.type == "cuda")))
@@ -81,7 +77,7 @@ def test(
 
 
 def results_table(images: Sequence[Measured]) -> str:
-    """Return a Markdown table: a row per image by name, the average last, four decimals."""
+    """Return a Markdown table with one row per image, sorted by name, and the average last."""
     means = averages(images)
     rows = [[i.name, *i.metrics.values()] for i in sorted(images, key=lambda image: image.name)]
     rows.append(["average", *means.values()])
@@ -92,7 +88,7 @@ def _chosen(datasets: dict[str, Any], only: Sequence[str] | None) -> dict[str, A
     known = [dataset["name"] for dataset in datasets.values()]
     unknown = [name for name in only or () if name not in known]
     if unknown:
-        raise ValueError(f"--only {' '.join(unknown)}: the file has {', '.join(known)}")
+        raise ValueError(f"--only {' '.join(unknown)}: expected one of {', '.join(known)}")
     return {k: d for k, d in datasets.items() if only is None or d["name"] in only}
 
 
@@ -102,13 +98,13 @@ def _check_weights(options: TestOptions, path: str | None) -> None:
             "a test needs weights: set path: pretrain_network_g in the file, or "
             "--force_yml path:pretrain_network_g=FILE"
         )
-    read_state_dict(path, options.path.param_key_g)  # before the seconds that BasicSR takes
+    read_state_dict(path, options.path.param_key_g)  # fail early: importing BasicSR takes seconds
 
 
 def _build(
     options: TestOptions, opt: dict[str, Any], device: torch.device
 ) -> tuple[nn.Module, Upscale]:
-    """Return the network, and it or the model of BasicSR's that does more as a function."""
+    """Return the network, and its upscaling function or that of its BasicSR model."""
     model_class = find_registered("MODEL_REGISTRY", "model", options.model_type)
     if has_own_test(model_class):
         model = model_class(opt)
@@ -188,7 +184,7 @@ def _write_results(
     network: nn.Module,
     device: torch.device,
 ) -> None:
-    """Write what ``lrfdn challenge`` would write of this network and set, without images."""
+    """Write ``results.json`` as ``lrfdn challenge`` does, without images."""
     scores = [
         ImageScore(
             name=image.name,
@@ -223,7 +219,7 @@ def _write_results(
 
 
 def _archive(folder: Path) -> None:
-    """Keep an earlier test's folder under a name with the time, as BasicSR does."""
+    """Rename an existing folder with a timestamp, as BasicSR does."""
     from basicsr.utils.misc import mkdir_and_rename
 
     mkdir_and_rename(str(folder))

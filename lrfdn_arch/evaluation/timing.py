@@ -1,4 +1,4 @@
-"""Clocks and memory meters: CUDA events and allocator where there is a GPU, else the CPU's."""
+"""Runtime and peak memory measurement on CUDA devices and the CPU."""
 
 import ctypes
 import time
@@ -17,7 +17,7 @@ MemoryKind = Literal["CUDA allocated", "resident"]
 def timed(forward: Callable[[Tensor], Tensor], lq: Tensor) -> tuple[Tensor, float]:
     """Run ``forward`` on ``lq`` and return its result and the milliseconds it took.
 
-    On a GPU between two CUDA events with a synchronisation after the second, as the 2023 kit does.
+    On a GPU the time is measured with CUDA events and a final synchronization, as in the 2023 kit.
     """
     if lq.device.type != "cuda":
         start = time.perf_counter()
@@ -33,11 +33,11 @@ def timed(forward: Callable[[Tensor], Tensor], lq: Tensor) -> tuple[Tensor, floa
 
 @contextmanager
 def kit_arithmetic(tf32: bool) -> Iterator[None]:
-    """Compute in float32, without trying algorithms out (``cudnn.benchmark`` off).
+    """Compute in float32 with ``cudnn.benchmark`` off.
 
     Args:
-        tf32: leave convolutions PyTorch's default on recent GPUs, ten bits of mantissa, as the kit
-            did; otherwise full float32, which gives the same images everywhere.
+        tf32: allow TF32 in convolutions (10-bit mantissa), PyTorch's default on recent GPUs and
+            the kit's setting; otherwise use full float32, for consistent images across devices.
     """
     cudnn: Any = torch.backends.cudnn  # a module to pyright, an object with properties at run time
     matmul = torch.backends.cuda.matmul
@@ -50,9 +50,10 @@ def kit_arithmetic(tf32: bool) -> Iterator[None]:
 
 
 class PeakMemory:
-    """Peak memory from its making on, above what was in use then.
+    """Peak memory since construction, relative to the usage at that time.
 
-    On a GPU what torch allocated there; on Linux with glibc resident memory; else unknown.
+    Measures memory allocated by torch on a GPU, and resident memory on Linux with glibc;
+    unavailable elsewhere.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -79,7 +80,7 @@ class PeakMemory:
 
 def _reset_resident_peak() -> int | None:
     try:
-        # Freed memory that the C library keeps would hide what the next pass takes from it.
+        # Freed memory retained by the C library would hide allocations of the next pass.
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak, VmHWM
     except (OSError, AttributeError):  # not Linux, or not glibc
@@ -88,7 +89,7 @@ def _reset_resident_peak() -> int | None:
 
 
 def _resident(field: str) -> int | None:
-    """Return a field of this process's status in bytes, None where the system has no such field."""
+    """Return a field of this process's status in bytes, None if it is not available."""
     lines = Path("/proc/self/status").read_text().splitlines()
     kibibytes = (int(line.split()[1]) for line in lines if line.startswith(field))
     return next((1024 * number for number in kibibytes), None)

@@ -28,13 +28,13 @@ def through_network(
     """Return ``network`` as a function of images.
 
     Args:
-        network: maps (N, C, H, W) float32 in [0, 1] to (N, C, H*scale, W*scale). It is called in
-            the mode (training or evaluation) it is in.
-        scale: the network's factor.
-        channels: of its images.
-        autocast: bfloat16 or float16 for mixed precision; float32 without.
-        tile_size: side of the LR tiles that larger images are cut into; 0 for whole images.
-        tile_overlap: LR pixels that neighboring tiles share, at least; see
+        network: maps (N, C, H, W) float32 in [0, 1] to (N, C, H*scale, W*scale). Its mode
+            (training or evaluation) is not changed.
+        scale: upscaling factor of the network.
+        channels: number of image channels.
+        autocast: bfloat16 or float16 for mixed precision; None for float32.
+        tile_size: side of the LR tiles that larger images are split into; 0 disables tiling.
+        tile_overlap: minimum overlap of neighboring tiles in LR pixels; see
             :func:`lrfdn_arch.inference.tiling.upscale_tiled`.
 
     Returns:
@@ -68,7 +68,7 @@ def has_own_test(model: type) -> bool:
 
 
 def through_model(model: Any) -> Upscale:
-    """Return a BasicSR model's own ``test()`` as a function of images."""
+    """Return the ``test()`` method of a BasicSR model as a function of images."""
 
     def upscale(lq: Tensor) -> Tensor:
         model.feed_data({"lq": lq})

@@ -1,1 +1,1 @@
-"""What is made of results: tables, pictures, pages."""
+"""Reports of evaluation results: tables, plots, images, pages."""

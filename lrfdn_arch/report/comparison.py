@@ -1,4 +1,4 @@
-"""Stored evaluations put together, where they may be: same protocol, same images, same scale."""
+"""Comparison of stored evaluations of the same protocol, images and scale."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ BASELINE = "RFDN"
 
 @dataclass(frozen=True)
 class Entry:
-    """One network of one evaluation; ``label`` is its own among all that are compared."""
+    """One network of one evaluation; ``label`` is unique in the comparison."""
 
     label: str
     network: NetworkResult
@@ -40,14 +40,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks that may stand in one table.
+    """Networks with comparable results.
 
     Attributes:
-        protocol: theirs, all alike.
-        dataset: the images, all alike.
+        protocol: the protocol of all of them.
+        dataset: the image set of all of them.
         entries: the networks in the order of the folders.
-        bicubic: per-image scores of bicubic, empty where no evaluation has them.
-        references: folder with ``LR-bicubic`` and ``HR``, None where no evaluation kept images.
+        bicubic: per-image scores of bicubic, empty if no evaluation has them.
+        references: folder with ``LR-bicubic`` and ``HR``, None if no images were saved.
     """
 
     protocol: Protocol
@@ -58,30 +58,28 @@ class Comparison:
 
     @property
     def baseline(self) -> Entry:
-        """RFDN where it is among them, else the last network."""
+        """RFDN if present, else the last network."""
         named = [entry for entry in self.entries if entry.network.network == BASELINE]
         return (named or list(self.entries))[-1]
 
     @property
     def is_one_machine(self) -> bool:
-        """Whether all runtimes were taken on the same device."""
+        """Whether all runtimes were measured on the same device."""
         return len({entry.environment.device for entry in self.entries}) == 1
 
     @property
     def others(self) -> list[Entry]:
-        """All but the baseline."""
+        """All entries except the baseline."""
         return [entry for entry in self.entries if entry is not self.baseline]
 
 
 def load_comparison(folders: Sequence[Path]) -> Comparison:
-    """Read the results in ``folders`` and check that they belong together.
+    """Read the results in ``folders`` and check that they are comparable.
 
-    A label that two evaluations use gets its folder behind.
+    If several evaluations use a label, their folders are appended to it.
 
     Raises:
-        FileNotFoundError: a folder holds no results.
-        ValueError: protocols, image sets or scales differ, and the message says which and how; or
-            a folder is given twice.
+        ValueError: protocols or image sets differ, or a folder is given twice.
     """
     loaded = [(folder, read_results(folder)) for folder in folders]
     differences = [
@@ -91,9 +89,9 @@ def load_comparison(folders: Sequence[Path]) -> Comparison:
     ]
     if differences:
         raise ValueError(
-            "these results cannot stand in one table:\n  "
+            "these results cannot be compared:\n  "
             + "\n  ".join(differences)
-            + "\n  compare each with its like, or evaluate again with the same options"
+            + "\n  compare only equal settings, or evaluate again with the same options"
         )
     labels = [network.label for _, results in loaded for network in results.networks]
     where = _telling_names(folders)
@@ -119,7 +117,7 @@ def load_comparison(folders: Sequence[Path]) -> Comparison:
 
 
 def _telling_names(folders: Sequence[Path]) -> dict[Path, str]:
-    """Return a name for each folder that no other has: its own, or its whole path."""
+    """Return unique names: the folders' names, or their paths if the names are not unique."""
     resolved = [folder.resolve() for folder in folders]
     twice = [str(f) for f, path in zip(folders, resolved, strict=True) if resolved.count(path) > 1]
     if twice:
@@ -136,11 +134,11 @@ def _differences(a_folder: Path, a: Results, b_folder: Path, b: Results) -> list
         for name in Protocol.model_fields
         if getattr(a.protocol, name) != getattr(b.protocol, name)
     ]
-    # Both hashes change with the scale, so the images are only worth a word at the same scale.
+    # The hashes depend on the scale, so they are compared only at the same scale.
     if a.protocol.scale == b.protocol.scale and a.dataset.sha256 != b.dataset.sha256:
         lines.append(
             f"images: {a.dataset.name} ({a.dataset.count} images) in {a_folder}, "
             f"{b.dataset.name} ({b.dataset.count} images) in {b_folder}"
-            + (", of other pixels" if a.dataset.name == b.dataset.name else "")
+            + (", with different pixels" if a.dataset.name == b.dataset.name else "")
         )
     return lines

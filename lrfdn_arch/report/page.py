@@ -1,4 +1,4 @@
-"""The comparison as one HTML page that needs nothing else: no network, no other file."""
+"""The comparison as a self-contained HTML page."""
 
 from importlib.resources import files
 from typing import Any
@@ -17,13 +17,13 @@ _SCRIPTS = ("table.js", "error_map.js", "stage.js", "viewer.js")
 def page(
     comparison: Comparison, tables: list[Table], plots: dict[str, str], pictures: dict[str, Any]
 ) -> str:
-    """Return the page.
+    """Render the HTML page.
 
     Args:
-        comparison: the results.
-        tables: in the order shown; the first is the main one.
+        comparison: the networks to compare.
+        tables: tables in display order, the main one first.
         plots: SVG elements by name.
-        pictures: what the viewer shows, see ``pictures.pictures``.
+        pictures: data of the image viewer, see ``pictures.pictures``.
     """
     environment = Environment(
         loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -41,7 +41,7 @@ def page(
 
 
 def facts(comparison: Comparison) -> list[dict[str, str]]:
-    """Return what the first network gains and loses against the baseline, as figures to read."""
+    """Return the key differences between the first network and the baseline."""
     if not comparison.others:
         return []
     ours, baseline = comparison.others[0], comparison.baseline
@@ -49,7 +49,7 @@ def facts(comparison: Comparison) -> list[dict[str, str]]:
     a, b = ours.mean("psnr_rgb"), baseline.mean("psnr_rgb")
     if a is not None and b is not None:
         figure = f"{a - b:+.2f} dB".replace("-", "\N{MINUS SIGN}")
-        result.append({"figure": figure, "what": f"PSNR, {a:.2f} against {b:.2f}"})
+        result.append({"figure": figure, "what": f"PSNR, {a:.2f} vs. {b:.2f}"})
     a_counts, b_counts = ours.network.counts, baseline.network.counts
     result.append(_ratio(a_counts.params / 1e6, b_counts.params / 1e6, "of the parameters", "M", 3))
     flops = (a_counts.flops_2023 / 1e9, b_counts.flops_2023 / 1e9)
@@ -61,7 +61,7 @@ def facts(comparison: Comparison) -> list[dict[str, str]]:
 
 
 def _ratio(a: float, b: float, what: str, unit: str, digits: int) -> dict[str, str]:
-    detail = f"{what}: {a:.{digits}f} against {b:.{digits}f} {unit}"
+    detail = f"{what}: {a:.{digits}f} vs. {b:.{digits}f} {unit}"
     return {"figure": f"{100 * a / b:.0f} %", "what": detail}
 
 

@@ -1,4 +1,4 @@
-"""Which images the page shows, which part of them, and how they get into it."""
+"""Selection, cropping and encoding of the images on the page."""
 
 import base64
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from lrfdn_arch.report.comparison import Comparison
 from lrfdn_arch.report.side_by_side import where_they_differ_most
 
 LARGEST = (
-    640  # pixels; of larger images a square this wide is shown, where the networks differ most
+    640  # pixels; larger images are cropped to a square of this side, where networks differ most
 )
 _LOSSLESS = 101  # OpenCV's quality for lossless WebP
 CAPTIONS = {BICUBIC: "LR, bicubic", HR: "Ground truth"}
@@ -23,7 +23,7 @@ CAPTIONS = {BICUBIC: "LR, bicubic", HR: "Ground truth"}
 
 @dataclass(frozen=True)
 class Layer:
-    """One version of every image: a network's, bicubic or ground truth."""
+    """One version of every image: a network's output, bicubic or ground truth."""
 
     id: str
     caption: str
@@ -32,10 +32,10 @@ class Layer:
 
 
 def layers(comparison: Comparison) -> list[Layer]:
-    """Return the versions there are images of: bicubic, the networks, ground truth.
+    """Return the available versions: bicubic, the networks, ground truth.
 
     Raises:
-        ValueError: results say that images were kept, and some are missing.
+        ValueError: saved images are missing.
     """
     if comparison.references is None:
         return []
@@ -56,21 +56,21 @@ def layers(comparison: Comparison) -> list[Layer]:
     ]
     if missing:
         raise ValueError(
-            f"{len(missing)} images of these results are gone, the first is {missing[0]}; evaluate "
+            f"{len(missing)} images of these results are missing, e.g. {missing[0]}; evaluate "
             "again, or compare with --page-images 0"
         )
     return result
 
 
 def pictures(comparison: Comparison, at_most: int) -> dict[str, Any]:
-    """Return what the page's viewer shows, ready for JSON.
+    """Return the data of the page's image viewer, JSON-serializable.
 
-    Images come in the order of how much the networks differ: root mean square of the difference
-    of two networks' outputs in grey levels, the largest of all pairs.
+    Images are sorted by how much the networks differ: the largest root mean square difference
+    between two networks' outputs, in grey levels.
 
     Args:
-        comparison: the results.
-        at_most: how many images; the ones that differ most are kept.
+        comparison: the networks to compare.
+        at_most: maximum number of images; those that differ most are kept.
     """
     shown = layers(comparison) if at_most else []
     networks = [layer for layer in shown if layer.id not in (BICUBIC, HR)]

@@ -1,4 +1,4 @@
-"""Plots as SVG that take the page's text colour, so they read on light and on dark."""
+"""SVG plots that use the page's text colour, for light and dark backgrounds."""
 
 import io
 import re
@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from lrfdn_arch.report.comparison import Comparison, Entry
 from lrfdn_arch.report.published import TABLE_1, is_the_factsheet_s_set
 
-# One colour per network: told apart also with the common kinds of colour blindness (Okabe & Ito).
+# One colour per network, distinguishable with common types of colour blindness (Okabe & Ito).
 COLOURS = ("#0a9396", "#e07a1f", "#5e60ce", "#c2456b", "#7a8b1d", "#3a7ca5")
-_INK = "#010203"  # becomes currentColor: whatever colour the surrounding text has
+_INK = "#010203"  # replaced by currentColor, the colour of the surrounding text
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "path",  # looks the same where the font is missing
+    "svg.fonttype": "path",  # renders the same without the font
     "font.size": 9,
     "text.color": _INK,
     "axes.labelcolor": _INK,
@@ -31,18 +31,18 @@ _STYLE: dict[Any, Any] = {
     "grid.alpha": 0.12,
 }
 _SIZE = (4.5, 3.3)  # inches; as wide as a phone at the page's scale
-_MOST_NAMES = 32  # with more images their names no longer fit under the bars
+_MOST_NAMES = 32  # more image names do not fit under the bars
 
 
 def colour_of(comparison: Comparison, entry: Entry) -> str:
-    """Return the colour that a network has in all plots and on the page."""
+    """Return the colour of a network in all plots and on the page."""
     return COLOURS[comparison.entries.index(entry) % len(COLOURS)]
 
 
 def plots(comparison: Comparison) -> dict[str, str]:
     """Return SVG by file name (no extension); empty without ground truth.
 
-    PSNR against runtime is left out where runtimes are of different machines.
+    PSNR against runtime is omitted if runtimes were measured on different machines.
     """
     if not comparison.dataset.has_ground_truth:
         return {}
@@ -73,7 +73,7 @@ def plots(comparison: Comparison) -> dict[str, str]:
 def _runtimes(
     comparison: Comparison,
 ) -> tuple[str, list[float], list[tuple[float, float]] | None]:
-    """Return axis label, milliseconds, spread: the fair timing if all have one alike, or kit's."""
+    """Return axis label, times in ms and spread: of comparable fair timings, else the kit's."""
     timings = [e.network.fair_timings for e in comparison.entries]
     first = [t[0] for t in timings if t]
     alike = {(t.device, t.variant, t.input_size) for t in first}
@@ -148,7 +148,7 @@ def _per_image(comparison: Comparison) -> str:
 
 
 def _svg(figure: Figure, name: str, description: str) -> str:
-    """Return the figure as an SVG element that is the same every time and can share a page."""
+    """Return the figure as a deterministic SVG element with ids unique on the page."""
     text = io.StringIO()
     settings: dict[Any, Any] = {"svg.hashsalt": name}  # ids are random otherwise
     with matplotlib.rc_context(settings):

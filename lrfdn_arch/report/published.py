@@ -1,4 +1,4 @@
-"""Numbers that others published, shown beside the measured ones and labelled as theirs."""
+"""Published results, shown next to the measured ones and labelled as published."""
 
 from dataclasses import dataclass
 
@@ -28,5 +28,5 @@ TABLE_1 = (
 
 
 def is_the_factsheet_s_set(dataset: Dataset, protocol: Protocol) -> bool:
-    """Return whether PSNR measured here and in the factsheet are of the same images."""
+    """Return whether the image set is the one the factsheet reports PSNR on."""
     return (dataset.name, dataset.count, protocol.scale) == ("DIV2K_valid", 100, 4)

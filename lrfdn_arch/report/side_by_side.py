@@ -1,4 +1,4 @@
-"""One picture of several versions of the same images, each with a zoomed crop below."""
+"""A figure of several versions of the same images, each with an enlarged crop below."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Row:
 
     Attributes:
         name: shown beside the row.
-        versions: caption -> uint8 RGB (H, W, 3), all of one size.
+        versions: caption -> uint8 RGB (H, W, 3), all of the same size.
         crop: (top, left, side) of the square that is shown enlarged, in pixels.
     """
 
@@ -31,7 +31,7 @@ class Row:
 def where_they_differ_most(a: Image, b: Image, side: int = 64) -> tuple[int, int, int]:
     """Return (top, left, side) of the square in which two images (H, W, 3) differ most.
 
-    The square is smaller where the images are.
+    The square is smaller if the images are smaller.
     """
     difference = np.abs(a.astype(np.int64) - b.astype(np.int64)).sum(axis=2)
     side = min(side, *difference.shape)
@@ -42,7 +42,7 @@ def where_they_differ_most(a: Image, b: Image, side: int = 64) -> tuple[int, int
 
 
 def side_by_side(rows: Sequence[Row], path: Path) -> None:
-    """Write ``path`` (PNG): for each row the whole images, and below them their crops enlarged."""
+    """Write ``path`` (PNG): for each row the full images, with enlarged crops below."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 

@@ -1,4 +1,4 @@
-"""The comparison as tables: one description of columns and rows for Markdown, CSV and the page."""
+"""Comparison tables, rendered as Markdown, CSV and on the page."""
 
 import csv
 import io
@@ -25,13 +25,13 @@ UNKNOWN = "\N{EN DASH}"
 
 @dataclass(frozen=True)
 class Column:
-    """A heading, and how many digits behind the point its numbers are shown with."""
+    """A column heading, and the number of decimals its numbers are shown with."""
 
     heading: str
     digits: int | None = None
 
     def show(self, cell: Cell) -> str:
-        """Return ``cell`` as people read it."""
+        """Return ``cell`` formatted for display."""
         if cell is None:
             return UNKNOWN
         if isinstance(cell, str) or self.digits is None:
@@ -41,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of raw cells; ``notes`` are said below."""
+    """Rows of raw cells; ``notes`` are shown below."""
 
     title: str
     columns: tuple[Column, ...]
@@ -49,7 +49,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def shown(self) -> list[list[str]]:
-        """Return the rows as people read them."""
+        """Return the rows formatted for display."""
         return [
             [column.show(cell) for column, cell in zip(self.columns, row, strict=True)]
             for row in self.rows
@@ -75,12 +75,12 @@ class Table:
 
 
 def _escaped(text: str) -> str:
-    """Return text for a Markdown table that is not taken for HTML or a column's end."""
+    """Escape HTML and column separators for a Markdown table."""
     return escape(text, quote=False).replace("|", "\\|")
 
 
 def _plain(cell: Cell) -> Cell:
-    """Return a cell that no spreadsheet takes for a formula."""
+    """Escape a cell that a spreadsheet would interpret as a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
 
 
@@ -97,14 +97,14 @@ def main_table(comparison: Comparison) -> Table:
         rows.append(_bicubic(comparison))
     notes = [
         "PSNR and SSIM are on RGB, those marked (Y) on luma, "
-        f"{comparison.protocol.crop_border} pixels cut from each side.",
-        "Kit time is the 2023 kit's: every image once, the first one cold, mean. It has a column "
-        "of its own and is no fair timing.",
+        f"excluding {comparison.protocol.crop_border} pixels on each side.",
+        "Kit time is the mean over all images as in the 2023 kit, each run once without warm-up. "
+        "See the fair timing for comparable runtimes.",
         f"Factsheet rows: {FACTSHEET}."
-        + ("" if same_set else " Measured on other images, so only what no image changes is here."),
+        + ("" if same_set else " They were measured on other images, so only complexity is shown."),
     ]
     if any(entry.network.kit_timing.memory_mib is None for entry in comparison.entries):
-        notes.append("Memory is what torch allocated on the GPU; there was none.")
+        notes.append("Memory is the peak allocated on the GPU; it is not available on the CPU.")
     if not comparison.is_one_machine:
         notes.append("Runtimes of different machines (see Source) cannot be compared.")
     columns = (
@@ -157,14 +157,14 @@ def timing_table(comparison: Comparison) -> Table:
         Column("Device"),
     )
     notes = [
-        "After warm-up, networks in turn, so that drift of the machine hits all alike.",
+        "Measured after warm-up with networks interleaved, so that drift affects all equally.",
         "Half of the passes lie between 25 % and 75 %.",
     ]
     return Table("Fair timing", columns, rows, notes)
 
 
 def score_table(comparison: Comparison) -> Table:
-    """Return what the scoring of 2024 and 2025 makes of the networks."""
+    """Return the scores of the networks by the rules of 2024 and 2025."""
     baseline = comparison.baseline
     rows: list[list[Cell]] = []
     for entry in comparison.entries:
@@ -189,17 +189,17 @@ def score_table(comparison: Comparison) -> Table:
     )
     notes = [
         "Score_X = exp(2 X / X of the baseline), weighted .7 runtime, .15 FLOPs (fvcore), .15 "
-        "parameters; less is better and the baseline itself has 7.389.",
-        "Runtimes are compared only where both networks were timed warm, in turn, in one run and "
-        "with the same precision and input (the medians of the fair timing); a dash stands where "
-        "they were not, as for a published baseline, which was timed on another machine.",
-        f"The gate of 2024 and 2025 is {GATE_DB:.2f} dB on {GATE_SET} and asked nowhere else.",
+        "parameters; lower is better and the baseline scores 7.389.",
+        "Runtimes are the medians of the fair timing, compared only if both networks were timed in "
+        "the same run with the same precision and input; otherwise a dash is shown, as for the "
+        "published baselines, which were timed on other machines.",
+        f"The gate of 2024 and 2025 is {GATE_DB:.2f} dB on {GATE_SET}; other sets have no gate.",
     ]
     return Table("Scores of later years", columns, rows, notes)
 
 
 def image_table(comparison: Comparison) -> Table:
-    """Return the PSNR of every image, and how far each network is from the baseline."""
+    """Return the PSNR of every image, and each network's difference from the baseline."""
     baseline = comparison.baseline
     others = comparison.others
     columns = [Column("Image"), *(Column(f"{e.label} (dB)", 4) for e in comparison.entries)]

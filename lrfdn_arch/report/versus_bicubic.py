@@ -1,4 +1,4 @@
-"""A tested network beside bicubic enlargement: a table, a picture, and whether it is better."""
+"""Comparison of a tested network with bicubic upscaling, as a table and a picture."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ METRICS = {"PSNR": psnr_rgb, "SSIM": ssim_rgb, "PSNR (Y)": psnr_y, "SSIM (Y)": s
 
 @dataclass(frozen=True)
 class Compared:
-    """One image, enlarged in several ways; all images are uint8 RGB.
+    """One image, upscaled by several methods; all images are uint8 RGB.
 
     Attributes:
-        name: of the image.
-        scale: how much larger the results are than ``lq``.
+        name: name of the image.
+        scale: upscaling factor.
         lq: (H, W, 3).
         gt: (H*scale, W*scale, 3).
-        results: by label, of the size of ``gt``: "bicubic", the tested network, others.
+        results: images of the size of ``gt`` by label: "bicubic", the tested network, others.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Compared:
     results: Mapping[str, Image]
 
     def metrics(self, label: str) -> dict[str, float]:
-        """Return PSNR in dB and SSIM of a result, cut by ``scale`` pixels on each side."""
+        """Return PSNR in dB and SSIM of a result, excluding ``scale`` border pixels."""
         image = self.results[label]
         return {name: metric(image, self.gt, self.scale) for name, metric in METRICS.items()}
 
@@ -53,21 +53,21 @@ class Compared:
 def tested_images(
     options: TestOptions, root: Path, others: Sequence[Competitor] = ()
 ) -> list[Compared]:
-    """Return the images that ``lrfdn test`` made of the LMDB pairs in ``options``.
+    """Return the images that ``lrfdn test`` saved for the LMDB pairs in ``options``.
 
     Args:
-        options: of the test; its network's type is the label of its results.
-        root: the folder that the option file's paths start from.
-        others: networks that are run on the same images now, and stand beside it.
+        options: options of the test; its network's type is the label of its results.
+        root: folder that the paths in the option file are relative to.
+        others: additional networks, run on the same images now.
 
     Raises:
-        FileNotFoundError: a pair is missing, or the test has not been run with ``save_img`` on.
-        ValueError: a dataset of the file is not a PairedLMDBDataset, or another network is of
-            another scale or has a label that is taken.
+        ValueError: another network has a different scale or a label that is already used.
     """
     for other in others:
         if other.scale != options.scale:
-            raise ValueError(f"--beside {other.label}: it is x{other.scale}, not x{options.scale}")
+            raise ValueError(
+                f"--beside {other.label}: expected x{options.scale}, got x{other.scale}"
+            )
         if other.label in (BICUBIC, options.network_g.type):
             raise ValueError(f"--beside {other.label}: give it another label, LABEL=FILE")
     opt = to_basicsr(options, root=root)

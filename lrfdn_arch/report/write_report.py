@@ -1,4 +1,4 @@
-"""``lrfdn compare``: stored results in, a folder with tables, plots and one page out."""
+"""Report of stored results as tables, plots and a page, for ``lrfdn compare``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,20 +21,19 @@ from lrfdn_arch.text import first_few
 def write_report(
     folders: Sequence[Path], out: Path, page_images: int = 24, overwrite: bool = False
 ) -> Table:
-    """Compare the results in ``folders`` and write everything about it into ``out``.
+    """Compare the results in ``folders`` and write the report to ``out``.
 
     Args:
-        folders: what ``lrfdn challenge`` left, one or more.
-        out: gets ``index.html``, ``report.md``, a CSV per table and ``plots/*.svg``.
-        page_images: how many images the page shows, those that differ most.
-        overwrite: replace files that are there.
+        folders: one or more output folders of ``lrfdn challenge``.
+        out: output folder for ``index.html``, ``report.md``, a CSV per table and ``plots/*.svg``.
+        page_images: maximum number of images on the page; those that differ most are shown.
+        overwrite: overwrite existing files.
 
     Returns:
         The main table.
 
     Raises:
-        FileExistsError: files are there and ``overwrite`` is off; nothing was written.
-        ValueError: the results cannot stand in one table.
+        FileExistsError: output files exist and ``overwrite`` is off; nothing is written.
     """
     comparison = load_comparison(folders)
     tables = {
@@ -55,7 +54,7 @@ def write_report(
     existing = sorted(name for name in content if (out / name).exists())
     if existing and not overwrite:
         raise FileExistsError(
-            f"{out} already has {first_few(existing)}; choose another --out, or give --overwrite"
+            f"{out} already has {first_few(existing)}; choose another --out, or use --overwrite"
         )
     for name, text in content.items():
         (out / name).parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +63,6 @@ def write_report(
 
 
 def _standalone(svg: str) -> str:
-    """Give an SVG element for a page the ink and the paper it needs in a file of its own."""
+    """Return an SVG element as a standalone file with fixed text and background colours."""
     style = '<svg style="color: #1c2733; background: #ffffff"'
     return '<?xml version="1.0" encoding="utf-8"?>\n' + svg.replace("<svg", style, 1)

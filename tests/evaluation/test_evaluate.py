@@ -77,7 +77,7 @@ def test_an_interrupted_evaluation_goes_on_and_gives_the_same_result(
         assert same.read_bytes() == file.read_bytes()
 
 
-def test_a_begun_evaluation_of_other_weights_is_not_continued(
+def test_an_unfinished_evaluation_of_other_weights_is_not_resumed(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*arguments):
@@ -89,14 +89,14 @@ def test_a_begun_evaluation_of_other_weights_is_not_continued(
             workplace.run("out")
     state = torch.load(workplace.weights["LRFDN"], weights_only=True)
     torch.save({name: t + 1 for name, t in state.items()}, workplace.weights["LRFDN"])
-    with pytest.raises(ValueError, match="a begun evaluation of something else: weights was"):
+    with pytest.raises(ValueError, match="a different unfinished evaluation: weights was"):
         workplace.run("out")
     workplace.run("out", "--overwrite")
 
 
 def test_a_finished_evaluation_is_replaced_only_on_request(workplace: Workplace) -> None:
     workplace.run("out")
-    with pytest.raises(FileExistsError, match="holds a finished evaluation"):
+    with pytest.raises(FileExistsError, match="contains a finished evaluation"):
         workplace.run("out")
     workplace.run("out", "--overwrite", "--no-images")
     assert not (workplace.folder / "out/images").exists()
@@ -121,7 +121,7 @@ def test_a_folder_of_other_things_is_left_alone(workplace: Workplace) -> None:
     diary.parent.mkdir(parents=True)
     diary.write_text("dear diary")
     for more in ([], ["--overwrite"]):
-        with pytest.raises(FileExistsError, match=r"not empty \(images\) and was not begun"):
+        with pytest.raises(FileExistsError, match=r"not empty \(images\) and does not contain"):
             workplace.run("out", *more)
     assert diary.read_text() == "dear diary"
 
@@ -133,9 +133,9 @@ def test_results_read_back_equal_and_other_formats_are_refused(workplace: Workpl
     content = json.loads(file.read_text())
     content["protocol"]["scale"] = "four"
     file.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"not what this version writes(.|\n)*protocol.scale"):
+    with pytest.raises(ValueError, match=r"expected results in format(.|\n)*protocol.scale"):
         read_results(workplace.folder / "out")
-    with pytest.raises(FileNotFoundError, match=r"holds no results\.json"):
+    with pytest.raises(FileNotFoundError, match=r"contains no results\.json"):
         read_results(workplace.folder)
 
 
@@ -169,11 +169,11 @@ def test_a_training_checkpoint_is_judged_by_its_ema_or_on_request_raw(workplace:
 @pytest.mark.parametrize(
     ("models", "message"),
     [
-        (["LRFDN={RFDN}"], r"the file holds RFDN x2 .*, not LRFDN"),
+        (["LRFDN={RFDN}"], r"the file contains RFDN x2 .*, not LRFDN"),
         (["a={RFDN}", "a={LRFDN}"], "need different labels, got a, a"),
-        (["a={RFDN}", "b={x4}"], "need the same scale, got a x2, b x4"),
-        (["../a={RFDN}"], r"'../a' cannot be a network's label"),
-        (["HR={RFDN}"], "'HR' cannot be a network's label"),
+        (["a={RFDN}", "b={x4}"], "must have the same scale, got a x2, b x4"),
+        (["../a={RFDN}"], r"'../a' is not a valid label"),
+        (["HR={RFDN}"], "'HR' is not a valid label"),
         (["a={stranger}"], "holds the weights of no network known here"),
         (["a={RFDN}.absent"], "no weights file at"),
     ],
@@ -191,9 +191,9 @@ def test_wrong_weights_and_labels_are_named(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "either --data FOLDER, or --lr"),
-        (["--data", "x", "--lr", "y"], "either --data FOLDER, or --lr"),
-        (["--data", "x", "--hr", "y"], "--hr goes with --lr"),
+        ([], "either --data FOLDER or --lr"),
+        (["--data", "x", "--lr", "y"], "either --data FOLDER or --lr"),
+        (["--data", "x", "--hr", "y"], "--hr requires --lr"),
         (["--lr", "x", "--device", "mps:9"], "device mps:9 is not supported"),
         (["--lr", "x", "--timing-repeats", "0"], "positive repeats"),
     ],

@@ -98,19 +98,21 @@ def test_grey_images_work():
 
 
 def test_nothing_to_validate_on_is_an_error():
-    with pytest.raises(ValueError, match="no image to validate"):
+    with pytest.raises(ValueError, match="no images to validate"):
         from_all_processes([])
 
 
 def test_sizes_that_do_not_belong_together_are_named():
-    with pytest.raises(ValueError, match=r"image image\.0: the network made 9x8x3 .* has 18x16x3"):
+    with pytest.raises(
+        ValueError, match=r"image image\.0: the network's output is 9x8x3 .* truth 18x16x3"
+    ):
         measure(lambda lq: lq, samples_of(validation_loader(Pairs(1))), PSNR)
 
 
 def test_metrics_need_a_ground_truth_where_they_compare_with_one(monkeypatch):
     data = [{"lq": torch.zeros(1, 3, 8, 8), "lq_path": ["a.png"]}]
     assert measure(double, samples_of(data))[0].metrics == {}
-    with pytest.raises(ValueError, match="image a: psnr: there is no ground truth"):
+    with pytest.raises(ValueError, match="image a: psnr: this metric needs ground truth"):
         measure(double, samples_of(data), PSNR)
     registry = pytest.importorskip("basicsr.utils.registry").METRIC_REGISTRY
     monkeypatch.setitem(registry._obj_map, "brightness", lambda img: img.mean())

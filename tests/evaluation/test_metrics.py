@@ -54,5 +54,5 @@ def test_other_shapes_and_empty_crops_are_refused() -> None:
         psnr_rgb(image, image[:, :19], 0)
     with pytest.raises(ValueError, match=r"20x20 pixels are too few .* crop_border 10"):
         psnr_y(image, image, 10)
-    with pytest.raises(ValueError, match="11x11 must be left"):
+    with pytest.raises(ValueError, match="11x11 must remain"):
         ssim_rgb(image, image, 5)

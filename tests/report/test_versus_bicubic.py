@@ -70,7 +70,7 @@ def test_a_worse_result_is_said_and_the_exit_code_is_1(
 ) -> None:
     save_sr(np.full_like(gt, 128))
     assert main(["versus-bicubic", "-opt", "test.yml", "--out", "picture.png"]) == 1
-    assert "LRFDN is not above bicubic on astronaut" in capsys.readouterr().err
+    assert "LRFDN is not better than bicubic on astronaut" in capsys.readouterr().err
 
 
 def test_other_weights_stand_beside_the_tested_ones(
@@ -94,7 +94,7 @@ def test_other_weights_stand_beside_the_tested_ones(
 @pytest.mark.parametrize(
     ("network", "label", "message"),
     [
-        (LRFDN(num_feat=8, num_block=1, upscale=2), "other", "--beside other: it is x2, not x4"),
+        (LRFDN(num_feat=8, num_block=1, upscale=2), "other", "--beside other: expected x4, got x2"),
         (LRFDN(num_feat=8, num_block=1), "LRFDN", "--beside LRFDN: give it another label"),
     ],
 )

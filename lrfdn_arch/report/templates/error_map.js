@@ -1,7 +1,7 @@
 "use strict";
-// How far an image is from the ground truth: mean of the channels' distances, dark to bright.
+// Error map: mean absolute difference of the channels from the ground truth, dark to bright.
 const ErrorMap = {
-  most: 32, // grey levels; larger errors look alike
+  most: 32, // grey levels; larger errors are clipped
   // Inferno-like: even steps in lightness, readable without seeing colour.
   stops: [[0, 0, 4], [40, 11, 84], [101, 21, 110], [159, 42, 99], [212, 72, 66], [245, 125, 21], [250, 193, 39], [252, 255, 164]],
 

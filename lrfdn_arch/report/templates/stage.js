@@ -1,5 +1,5 @@
 "use strict";
-// Two images one above the other, a divider between them, zoom and pan. Knows no networks.
+// Two overlaid images with a divider, zoom and pan.
 class Stage {
   constructor(root) {
     this.root = root;
@@ -40,7 +40,7 @@ class Stage {
     const [x, y] = centre ?? [this.root.clientWidth / 2, this.root.clientHeight / 2];
     const zoom = Math.min(Math.max(this.zoom * factor, this.fitZoom), 32);
     if (zoom <= this.fitZoom * 1.001) return this.fit();
-    const grown = zoom / this.zoom; // the point under the centre stays where it is
+    const grown = zoom / this.zoom; // keeps the point at the centre fixed
     this.offset = [x - (x - this.offset[0]) * grown, y - (y - this.offset[1]) * grown];
     this.zoom = zoom;
     this.fitted = false;

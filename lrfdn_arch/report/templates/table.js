@@ -1,5 +1,5 @@
 "use strict";
-// Tables sort by a click on a heading (or Enter on it): first the way up, then the way down.
+// Clicking a heading (or pressing Enter) sorts the table: first ascending, then descending.
 for (const table of document.querySelectorAll("table.sortable")) {
   const headings = [...table.tHead.rows[0].cells];
   const body = table.tBodies[0];
@@ -21,7 +21,7 @@ function value(row, column) {
   return text !== "" && !Number.isNaN(number) ? number : text;
 }
 
-// Unknown cells stay at the end whichever way it goes.
+// Unknown cells stay at the end in either order.
 function compare(a, b, ascending) {
   if (a === "" || b === "") return (a === "") - (b === "");
   const order = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));

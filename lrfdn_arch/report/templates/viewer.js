@@ -1,5 +1,5 @@
 "use strict";
-// Which image is shown, in which two versions: selects, thumbnails, keys.
+// Selection of the image and its two versions: selects, thumbnails, keys.
 (() => {
   const pictures = JSON.parse(document.getElementById("pictures").textContent);
   if (!pictures.images.length) return;
@@ -12,7 +12,7 @@
   const networks = ids.filter((id) => id !== "LR-bicubic" && id !== TRUTH);
   let current = 0;
   let showErrors = false;
-  let drawing = 0; // only the newest drawing counts when images load late
+  let drawing = 0; // discards outdated drawings when images load late
 
   for (const select of Object.values(sides)) {
     select.append(...ids.map((id) => new Option(caption[id], id)));
@@ -139,7 +139,7 @@
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.closest("select, input, .scroll")) return;
     const onDivider = event.target === stage.divider;
-    if ((event.key === "Home" || event.key === "End") && !onDivider) return; // the page's own
+    if ((event.key === "Home" || event.key === "End") && !onDivider) return; // scroll the page
     const digit = /^Digit([1-9])$/.exec(event.code)?.[1];
     if (digit && ids[digit - 1] !== undefined) {
       sides[event.shiftKey ? "right" : "left"].value = ids[digit - 1];
