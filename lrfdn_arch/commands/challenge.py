@@ -20,7 +20,9 @@ def add(commands: Any) -> None:
     images.add_argument("--lr", type=Path, help="folder or LMDB of LR images")
     images.add_argument("--hr", type=Path, help="folder or LMDB of ground truth, needed for PSNR")
     images.add_argument(
-        "--set", help="name of the set; with --data it names the folders (default: DIV2K_valid)"
+        "--set",
+        help="name of the set; with --data it names the folders SET_LR and SET_HR (default: "
+        "DIV2K_valid; the folders of 2024 to 2026 are DIV2K_LSDIR_valid and DIV2K_LSDIR_test)",
     )
     parser.add_argument("--no-ssim", action="store_true", help="compute PSNR only")
     parser.add_argument(
