@@ -1,4 +1,4 @@
-"""Stopping before an update that would destroy the weights, without waiting for the device."""
+"""Stopping before an update that would spoil the weights, without waiting for the device."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,22 +12,22 @@ _ELSEWHERE = "another process had a loss or gradient that is not finite; its out
 
 
 class NotFiniteError(ValueError):
-    """A loss or gradient was not a finite number; the update was not made."""
+    """A loss or gradient is not finite; the update was not made."""
 
 
 class FiniteGuard:
-    """Watches loss and gradient norm of every iteration.
+    """Checks loss and gradient norm of every iteration.
 
-    Reading a number off a GPU makes the processor wait for it. There the guard only makes a flag
-    on the device, which a fused optimizer obeys: from the first bad iteration on no update is
-    made. The host looks at the flag when it waits for the device anyway (:meth:`raise_if_bad`),
-    before anything is printed or saved. Elsewhere the guard looks at once.
+    Reading a value from a GPU makes the host wait for it. There the guard only sets a flag on the
+    device, which a fused optimizer obeys: no update is made from the first bad iteration on. The
+    host reads the flag when it waits for the device anyway (:meth:`raise_if_bad`), before anything
+    is printed or saved. Elsewhere the guard reads it at once.
 
     Args:
-        device: where losses are.
+        device: of the losses.
         deferred: whether the optimizer obeys the flag, :attr:`found_inf`.
-        overflow_is_normal: whether a gradient scaler takes care of infinite gradients, as it must
-            in float16; only the loss is watched then.
+        overflow_is_normal: whether a gradient scaler handles infinite gradients, as in float16;
+            only the loss is checked then.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class FiniteGuard:
 
     @property
     def found_inf(self) -> Tensor:
-        """A float tensor, 1 where no update may be made any more, as fused optimizers take it."""
+        """A float tensor, 1 once no update may be made any more, as fused optimizers expect it."""
         return self._bad
 
     def observe(self, iteration: int, loss: Tensor, norm: Tensor, images: Sequence[str]) -> None:
-        """Note loss and gradient norm (tensors without dimensions) of an iteration's batch.
+        """Check loss and gradient norm (0-dimensional tensors) of an iteration.
 
         With many processes all of them must call this.
 
@@ -94,7 +94,7 @@ def check_logged(iteration: int, losses: Mapping[str, float]) -> None:
     """Check the losses a model reports, for models that have no guard of their own.
 
     Raises:
-        NotFiniteError: one is not finite; the model's weights are spoilt, what was saved is not.
+        NotFiniteError: one is not finite; the model's weights are spoilt, the saved ones are not.
     """
     bad = {name: value for name, value in losses.items() if not math.isfinite(value)}
     if bad:

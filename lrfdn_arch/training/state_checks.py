@@ -5,17 +5,25 @@ fused kernels trust shapes and crash the process where they are wrong. Everythin
 what this run would have saved.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lrfdn_arch.text import first_few
 from lrfdn_arch.training.random_state import check_random_state
+from lrfdn_arch.training.value_checks import (
+    differences,
+    is_count,
+    is_list_of_dicts,
+    is_nothing,
+    is_number,
+    is_plain_number,
+    shapes,
+)
 
 FORMAT = 1  # of the keys in a state that BasicSR does not have
 _NEEDED = {"lr", "betas", "eps", "weight_decay"}  # of BasicSR's Adam; ours are the option file's
@@ -29,7 +37,7 @@ def check_contents(state: Any, path: Path) -> None:
     """
     if not isinstance(state, Mapping) or not {"iter", "optimizers"} <= state.keys():
         raise ValueError(f"{path} is not a training state: 'iter' or 'optimizers' is missing")
-    if _is_count(state.get("format")) and state["format"] > FORMAT:
+    if is_count(state.get("format")) and state["format"] > FORMAT:
         raise ValueError(
             f"{path} has format {state['format']}, and this version reads formats up to {FORMAT}; "
             "resume with the version of lrfdn_arch that saved it, or a newer one"
@@ -42,25 +50,17 @@ def check_contents(state: Any, path: Path) -> None:
     else:
         faults.append("sampler has other keys than position, seed and length")
     for name, value in counts.items():
-        if not _is_count(value):
+        if not is_count(value):
             faults.append(f"{name} is {value!r}, expected a whole number from 0")
     if not isinstance(state.get("owes_validation", False), bool):
         faults.append("owes_validation is not true or false")
     types = state.get("optimizer_types", [])
     if not isinstance(types, list) or not all(isinstance(one, str) for one in types):
         faults.append("optimizer_types is not a list of names")
-    if not _is_list_of_dicts(state["optimizers"]):
+    if not is_list_of_dicts(state["optimizers"]):
         faults.append("optimizers is not a list of dicts")
     faults += _best_faults(state.get("best", {}))
-    random_states = state.get("random", [])
-    if not isinstance(random_states, list):
-        faults.append("random is not a list")
-    else:
-        for number, one in enumerate(random_states):
-            try:
-                check_random_state(one)
-            except Exception as error:  # generators refuse wrong states in many ways
-                faults.append(f"random:{number} is not a state of random generators ({error})")
+    faults += _random_faults(state.get("random", []))
     _raise(faults, path)
 
 
@@ -94,18 +94,18 @@ def check_fits(
     found = state.get("model", {})
     if not isinstance(found, Mapping):
         raise ValueError(f"{path} is damaged: its model is not a dict")
-    if _shapes(found.get("branches", {})) != _shapes(own.get("branches", {})):
+    if shapes(found.get("branches", {})) != shapes(own.get("branches", {})):
         raise ValueError(f"{path} has other branches than train:reparameterize specifies")
     # Either run may have had no gradient scaler.
-    shared = {k: v for k, v in own.items() if not _is_nothing(v) and not _is_nothing(found.get(k))}
-    faults = [*_differences({k: found[k] for k in shared}, shared, "model")]
+    shared = {k: v for k, v in own.items() if not is_nothing(v) and not is_nothing(found.get(k))}
+    faults = [*differences({k: found[k] for k in shared}, shared, "model")]
     if len(state["optimizers"]) != len(here):
         faults.append(f"it has {len(state['optimizers'])} optimizers, expected {len(here)}")
     for optimizer, found in zip(model.optimizers, state["optimizers"], strict=False):
         faults += optimizer_faults(found, optimizer)
     schedulers = state.get("schedulers", [])
     if model.schedulers and not (
-        _is_list_of_dicts(schedulers) and len(schedulers) == len(model.schedulers)
+        is_list_of_dicts(schedulers) and len(schedulers) == len(model.schedulers)
     ):
         faults.append(f"it lacks the states of {len(model.schedulers)} schedulers")
     else:
@@ -118,7 +118,7 @@ def _check_network(network: nn.Module, found: Any, name: str, path: Path) -> Non
     from lrfdn_arch.archs import recognize
 
     own = network.state_dict()
-    if _shapes(found) is None:
+    if shapes(found) is None:
         raise ValueError(f"{path} is damaged: its {name} is not a mapping from names to weights")
     differing = [k for k in own if k not in found or own[k].shape != found[k].shape]
     differing += [k for k in found if k not in own]
@@ -130,7 +130,7 @@ def _check_network(network: nn.Module, found: Any, name: str, path: Path) -> Non
             + (f"; it seems to be {known[0].describe(known[1])}" if known else "")
             + ". Give the option file this state was saved with, or start a run of another name"
         )
-    _raise([*_differences(found, own, name)], path)
+    _raise([*differences(found, own, name)], path)
 
 
 def optimizer_faults(found: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> Iterator[str]:
@@ -138,25 +138,25 @@ def optimizer_faults(found: Mapping[str, Any], optimizer: torch.optim.Optimizer)
     expected = _after_one_step(optimizer)
     groups: Any = found.get("param_groups")
     moments = found.get("state")
-    if not _is_list_of_dicts(groups) or len(groups) != len(expected["param_groups"]):
+    if not is_list_of_dicts(groups) or len(groups) != len(expected["param_groups"]):
         yield f"the optimizer has {len(expected['param_groups'])} parameter groups, the state not"
         return
     for group, own in zip(groups, expected["param_groups"], strict=True):
         params = group.get("params")
         if (
             not isinstance(params, list)
-            or not all(map(_is_count, params))
+            or not all(map(is_count, params))
             or params != own["params"]
         ):
             yield f"the optimizer has {len(own['params'])} weights, the state has other ones"
         for extra in ("amsgrad", "centered"):
             if group.get(extra, False) is not own.get(extra, False):
                 yield f"it was saved with {extra}: {group.get(extra, False)}"
-        if not _is_number(group.get("lr")) or group["lr"] < 0:
+        if not is_number(group.get("lr")) or group["lr"] < 0:
             yield f"its learning rate is {group.get('lr')!r}"
         present = (group.keys() | _NEEDED) - {"params"}
-        numbers = {k: v for k, v in own.items() if k in present and _is_plain_number(v)}
-        yield from _differences({k: group.get(k) for k in numbers}, numbers, "optimizer")
+        numbers = {k: v for k, v in own.items() if k in present and is_plain_number(v)}
+        yield from differences({k: group.get(k) for k in numbers}, numbers, "optimizer")
     if not isinstance(moments, Mapping):
         yield "the optimizer's state is not a dict"
         return
@@ -176,9 +176,9 @@ def optimizer_faults(found: Mapping[str, Any], optimizer: torch.optim.Optimizer)
             )
             continue
         part = {name: own_moments[name] for name in names}
-        yield from _differences(found_moments, part, f"weight {number}")
+        yield from differences(found_moments, part, f"weight {number}")
         step = found_moments.get("step", 0)
-        if _is_number(step) and step < 0:
+        if is_number(step) and step < 0:
             yield f"weight {number} was updated {step} times"
 
 
@@ -198,12 +198,23 @@ def _scheduler_faults(found: Mapping[str, Any], scheduler: Any) -> Iterator[str]
     """Yield faults of a scheduler's state: it becomes the scheduler's attributes as it is."""
     own = scheduler.state_dict()
     for name, value in found.items():
-        if name in own and _is_plain_number(own[name]):
-            yield from _differences(value, own[name], f"scheduler:{name}")
+        if name in own and is_plain_number(own[name]):
+            yield from differences(value, own[name], f"scheduler:{name}")
         elif name in own and not isinstance(value, type(own[name])):
             yield f"scheduler:{name} is {value!r}"
         elif name not in own and hasattr(scheduler, str(name)):
             yield f"scheduler:{name} would replace a method"
+
+
+def _random_faults(states: Any) -> Iterator[str]:
+    if not isinstance(states, list):
+        yield "random is not a list"
+        return
+    for number, state in enumerate(states):
+        try:
+            check_random_state(state)
+        except Exception as error:  # generators refuse wrong states in many ways
+            yield f"random:{number} is not a state of random generators ({error})"
 
 
 def _best_faults(best: Any) -> Iterator[str]:
@@ -212,93 +223,11 @@ def _best_faults(best: Any) -> Iterator[str]:
         for record in metrics.values() if isinstance(metrics, Mapping) else [None]:
             if (
                 not isinstance(record, Mapping)
-                or not _is_plain_number(record.get("val"))
-                or not _is_count(record.get("iter"))
+                or not is_plain_number(record.get("val"))
+                or not is_count(record.get("iter"))
             ):
                 yield "best is not a mapping from dataset and metric to val and iter"
                 return
-
-
-def _differences(found: Any, expected: Any, name: str) -> Iterator[str]:
-    """Yield where ``found`` is of another kind or shape than ``expected``, or not finite."""
-    if isinstance(expected, Tensor):
-        if expected.numel() == 1 and _is_number(found):
-            return  # step counters were plain numbers once
-        if not _is_plain_tensor(found):
-            yield f"{name} is not a plain tensor"
-        elif found.shape != expected.shape or found.dtype != expected.dtype:
-            yield f"{name} is {_kind(found)}, expected {_kind(expected)}"
-        elif not torch.isfinite(found).all():
-            yield f"{name} contains values that are not finite"
-    elif isinstance(expected, Mapping):
-        if not isinstance(found, Mapping) or found.keys() != expected.keys():
-            yield f"{name} has other keys than {first_few(map(str, expected))}"
-            return
-        for key, value in expected.items():
-            yield from _differences(found[key], value, f"{name}:{key}")
-    elif isinstance(expected, list | tuple):
-        if not isinstance(found, list | tuple) or len(found) != len(expected):
-            yield f"{name} is {found!r}, expected {len(expected)} values"
-            return
-        for number, value in enumerate(expected):
-            yield from _differences(found[number], value, f"{name}:{number}")
-    elif expected is None:
-        if found is not None:
-            yield f"{name} is {found!r}, expected nothing"
-    elif isinstance(expected, bool):
-        if not isinstance(found, bool):
-            yield f"{name} is {found!r}, expected true or false"
-    elif not _is_number(found):
-        yield f"{name} is {found!r}, expected a finite number"
-
-
-def _shapes(tensors: Any) -> dict[Any, torch.Size] | None:
-    """Return the shapes in a mapping from names to tensors, None for anything else."""
-    if not isinstance(tensors, Mapping) or not all(isinstance(name, str) for name in tensors):
-        return None
-    if not all(map(_is_plain_tensor, tensors.values())):
-        return None
-    return {name: tensor.shape for name, tensor in tensors.items()}
-
-
-def _is_nothing(value: Any) -> bool:
-    return value is None or (isinstance(value, Mapping) and not value)
-
-
-def _kind(tensor: Tensor) -> str:
-    return f"{tensor.dtype} of shape {tuple(tensor.shape)}".removeprefix("torch.")
-
-
-def _is_plain_number(value: Any) -> bool:
-    """Return whether ``value`` is a number, or numbers such as Adam's betas; not a bool."""
-    if isinstance(value, list | tuple):
-        return bool(value) and all(map(_is_plain_number, value))
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    """Return whether ``value`` is a finite number or a tensor of one."""
-    if isinstance(value, Tensor):
-        return _is_plain_tensor(value) and value.numel() == 1 and _is_number(value.item())
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_plain_tensor(value: Any) -> bool:
-    """Return whether ``value`` is a dense tensor with memory for each of its elements."""
-    return (
-        isinstance(value, Tensor)
-        and not (value.is_meta or value.is_nested or value.is_quantized)
-        and value.layout == torch.strided
-        and value.stride() == torch.empty_like(value, device="meta").stride()  # else expanded
-    )
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_list_of_dicts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, Mapping) for one in value)
 
 
 def _raise(faults: Sequence[str], path: Path) -> None:

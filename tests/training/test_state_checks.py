@@ -93,6 +93,7 @@ EVERYWHERE = [
     ("optimizer_types", ["SGD"], "was saved with SGD"),
     ("optimizer_types", 5, "optimizer_types is not a list"),
     ("optimizers/0/param_groups/0/lr", NAN, "its learning rate is nan"),
+    ("optimizers/0/param_groups/0/lr", 10**400, "its learning rate is 1000"),
     ("optimizers/0/param_groups/0/lr", -1.0, "its learning rate is -1.0"),
     ("optimizers/0/param_groups/0/betas", (0.9, NAN), "optimizer:betas:1 is nan"),
     ("optimizers/0/param_groups/0/betas", 0.9, "optimizer:betas is 0.9"),
