@@ -132,14 +132,15 @@ class FusedEFDB(nn.Module):
         self.conv1 = fused_conv(exact(first[0]), "prelu", slope=first.act.weight)
         self.conv2 = fused_conv(exact(second[0]), "prelu", slope=second.act.weight)
         self.conv3 = fused_conv(exact(third[0]), "prelu", slope=third.act.weight)
-        self.att = FusedESA(_distilled_and_fused(block), block.att)
+        self.fuse = fused_conv(_distilled_and_fused(block))
+        self.att = FusedESA(block.att)
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
         a = self.conv1(x)  # (N, C, H, W)
         b = self.conv2(a)
         levels = torch.cat([x, a, b, self.conv3(b)], dim=1)  # (N, 4C, H, W)
-        return self.att(levels, window).add_(x)
+        return self.att(self.fuse(levels), window).add_(x)
 
 
 def _distilled_and_fused(block: EFDB) -> Folded:

@@ -137,7 +137,7 @@ class FusedLRFDB(nn.Module):
         self.c3_r = fused_conv(with_shortcut(block.c3_r), "gelu")
         self.c4 = fused_conv(exact(block.c4), "gelu")
         self.c5 = fused_conv(scaled_output(block.c5, block.cw.flatten().double() / 6))
-        self.conv1 = fused_conv(one_by_ones(exact(block.c5), esa.conv1))
+        self.conv1 = fused_conv(one_by_ones(block.c5, esa.conv1))
         self.conv2 = fused_conv(exact(esa.conv2), stride=2, padding=0)
         self.conv_max = fused_conv(exact(esa.conv_max[0]), "leaky_relu")
         self.conv3 = fused_conv(exact(esa.conv3[0]), "leaky_relu", padding=2, dilation=2)

@@ -103,7 +103,8 @@ class FusedRFDB(nn.Module):
         self.c3_d = fused_conv(exact(block.c3_d), "leaky_relu")
         self.c3_r = fused_conv(with_shortcut(block.c3_r), "leaky_relu")
         self.c4 = fused_conv(exact(block.c4), "leaky_relu")
-        self.esa = FusedESA(exact(block.c5), block.esa)
+        self.c5 = fused_conv(exact(block.c5))
+        self.esa = FusedESA(block.esa)
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
@@ -111,7 +112,7 @@ class FusedRFDB(nn.Module):
         r2 = self.c2_r(r1)
         r4 = self.c4(self.c3_r(r2))  # (N, C/2, H, W)
         distilled = torch.cat([self.c1_d(x), self.c2_d(r1), self.c3_d(r2), r4], dim=1)
-        return self.esa(distilled, window)  # (N, C, H, W)
+        return self.esa(self.c5(distilled), window)  # (N, C, H, W)
 
 
 def _fuse(network: RFDN) -> FusedDistillationNetwork:

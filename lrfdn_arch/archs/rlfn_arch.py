@@ -109,19 +109,20 @@ class RLFN(SuperResolutionNetwork):
 
 
 class FusedRLFB(nn.Module):
-    """RLFB whose attention reads the same input as ``c5``."""
+    """RLFB with its activations in its convolutions."""
 
     def __init__(self, block: RLFB) -> None:
         super().__init__()
         self.c1_r = fused_conv(exact(block.c1_r), "leaky_relu")
         self.c2_r = fused_conv(exact(block.c2_r), "leaky_relu")
         self.c3_r = fused_conv(exact(block.c3_r), "leaky_relu")
-        self.esa = FusedESA(exact(block.c5), block.esa)
+        self.c5 = fused_conv(exact(block.c5))
+        self.esa = FusedESA(block.esa)
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
         r3 = self.c3_r(self.c2_r(self.c1_r(x)))  # (N, C, H, W)
-        return self.esa(r3.add_(x), window)
+        return self.esa(self.c5(r3.add_(x)), window)
 
 
 class FusedRLFN(FusedNetwork):
