@@ -60,7 +60,7 @@ class RunFolder:
         if not resumes_itself and (not auto_resume or self._has_checkpoints()):
             archived = [_archive(folder) for folder in (self.path, self.tensorboard)]
             notes += [f"renamed an earlier run to {folder}" for folder in archived if folder]
-        for folder in (self.models, self.states):
+        for folder in (self.path, self.models, self.states):
             folder.mkdir(parents=True, exist_ok=True)
             remove_unfinished(folder)
         return notes
