@@ -33,6 +33,8 @@ def progress_bar(
     """
     stream: TextIO = sys.stderr if file is None else file
     terminal = stream.isatty()
+    seconds = _SECONDS_BETWEEN_LOG_LINES
+    intervals: dict[str, Any] = {} if terminal else {"mininterval": seconds, "maxinterval": seconds}
     count = "{n_fmt}/{total_fmt} {unit} " if unit else ""
     return tqdm(
         total=total,
@@ -43,8 +45,7 @@ def progress_bar(
         disable=not terminal and not log,
         leave=not terminal,
         dynamic_ncols=True,
-        mininterval=0.1 if terminal else _SECONDS_BETWEEN_LOG_LINES,
-        maxinterval=10 if terminal else _SECONDS_BETWEEN_LOG_LINES,
+        **intervals,
         bar_format="{l_bar}{bar}| " + count + "[{elapsed}<{remaining}{postfix}]" if total else None,
     )
 

@@ -6,6 +6,7 @@ The 2023 counter is that of the NTIRE 2023 Efficient SR kit and of the factsheet
 
 import warnings
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -119,8 +120,9 @@ def _run_with_counters(network: nn.Module, lq: Tensor) -> tuple[_Counter, torch.
     """Return the counts of one run and its output's shape, on the meta device where possible."""
     tensors = [*network.named_parameters(), *network.named_buffers()]
     shapes = {name: tensor.to("meta") for name, tensor in tensors}
+    copied = deepcopy(network)  # EDSR, for one, stores the mean of its images on their device
     try:
-        return _counted(network, lambda: functional_call(network, shapes, (lq.to("meta"),)))
+        return _counted(copied, lambda: functional_call(copied, shapes, (lq.to("meta"),)))
     except (RuntimeError, NotImplementedError):  # an operator or a constant needs real data
         return _counted(network, lambda: network(lq))
 

@@ -174,7 +174,8 @@ def on_terminal(*arguments: object) -> str:
 def test_sigterm_ends_as_ctrl_c_does_and_leaves_nothing(tmp_path: Path, weights: Path) -> None:
     # Stopped while a result is being written: the write is slowed down.
     code = """
-import pathlib, sys, time
+import pathlib, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background processes ignore it
 write = pathlib.Path.write_bytes
 def slow(path, data):
     write(path, data[:10])
@@ -204,8 +205,16 @@ def test_sigterm_ends_forked_processes_without_a_traceback(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     def command(arguments: Sequence[str]) -> int:
-        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        context = multiprocessing.get_context("fork")
+        running = context.Event()  # Python drops signals that arrive while it forks
+
+        def wait() -> None:
+            running.set()
+            time.sleep(60)
+
+        process = context.Process(target=wait)
         process.start()
+        assert running.wait(30)
         process.terminate()
         process.join(30)
         assert process.exitcode == -signal.SIGTERM
