@@ -23,13 +23,14 @@ class FusedConv(nn.Conv2d):
     """A convolution and the activation that follows it, together so that one kernel can do both.
 
     Args:
-        weight: (out, in, k, k).
+        weight: (out, in / groups, k, k).
         bias: (out,).
         activation: "none", "gelu" (the exact one), "leaky_relu" (slope 0.05), "prelu", "relu",
             "relu6", "sigmoid" or "silu".
         stride: of the kernel.
         padding: zeros on each side; half the kernel size if None.
         dilation: of the kernel.
+        groups: of channels.
         slope: (out,), for "prelu".
     """
 
@@ -42,11 +43,12 @@ class FusedConv(nn.Conv2d):
         stride: int = 1,
         padding: int | None = None,
         dilation: int = 1,
+        groups: int = 1,
         slope: Tensor | None = None,
     ) -> None:
         out, in_, k = weight.shape[:3]
         padding = k // 2 if padding is None else padding
-        super().__init__(in_, out, k, stride=stride, padding=padding, dilation=dilation)
+        super().__init__(in_ * groups, out, k, stride, padding, dilation, groups)
         self.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
         self.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
         self.activation = activation
@@ -167,12 +169,21 @@ def fused_conv(
     stride: int = 1,
     padding: int | None = None,
     dilation: int = 1,
+    groups: int = 1,
     slope: Tensor | None = None,
 ) -> FusedConv:
     """Return a :class:`FusedConv` with these float64 weights in float32."""
     weight, bias = folded[0].float(), folded[1].float()
-    geometry = {"stride": stride, "padding": padding, "dilation": dilation}
-    return FusedConv(weight, bias, activation, slope=slope, **geometry)
+    return FusedConv(
+        weight,
+        bias,
+        activation,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        slope=slope,
+    )
 
 
 class FusedESA(nn.Module):

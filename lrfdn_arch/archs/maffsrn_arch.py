@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import Architecture, RangeLayers, State
 from lrfdn_arch.archs.attention import leaky_conv, pool, stretch
+from lrfdn_arch.archs.fused import Folded, FusedNetwork, exact, fused_conv
 from lrfdn_arch.archs.network import SuperResolutionNetwork, count_blocks, read_sizes
 from lrfdn_arch.archs.padding import pad_to_minimum
+from lrfdn_arch.archs.window import Window, enlarge_bicubic, resize_nearest
 
 MIN_SIZE = 13  # 3x3 convolution of stride 2, padded by 1: 13 -> 7, the pooling window
 
@@ -126,13 +128,7 @@ def _shuffled(first: Tensor, second: Tensor) -> Tensor:
 
 
 class Tail(nn.Module):
-    """Two convolutions to pixels, of 3x3 and of 5x5, weighted and added.
-
-    Args:
-        num_feat: channels in.
-        num_out_ch: channels of the image.
-        upscale: the factor.
-    """
+    """Two convolutions to pixels, of 3x3 and of 5x5, weighted and added."""
 
     def __init__(self, num_feat: int, num_out_ch: int, upscale: int) -> None:
         super().__init__()
@@ -191,8 +187,95 @@ class MAFFSRN(SuperResolutionNetwork):
 
     def upscale_padded(self, x: Tensor) -> Tensor:
         """Upscale (N, num_in_ch, H, W) in [0, img_range], H, W >= 13."""
-        bicubic = F.interpolate(x, scale_factor=self.upscale, mode="bicubic", align_corners=False)
-        return self.tail(self.body(self.head(x))) + bicubic
+        return self.tail(self.body(self.head(x))) + enlarge_bicubic(x, self.upscale)
+
+
+class FusedMAB(nn.Module):
+    """MAB with its activations in its convolutions."""
+
+    def __init__(self, block: MAB) -> None:
+        super().__init__()
+        self.conv01 = fused_conv(exact(block.conv01[0]), "leaky_relu")
+        self.conv00 = fused_conv(exact(block.conv00[0]))
+        self.reduce_channels = fused_conv(exact(block.reduce_channels))
+        self.reduce_spatial_size = fused_conv(exact(block.reduce_spatial_size), stride=2, padding=1)
+        self.conv1 = fused_conv(exact(block.conv1[0]), "leaky_relu")
+        self.conv2 = fused_conv(exact(block.conv2[0]), "leaky_relu", padding=2, dilation=2)
+        self.increase_channels = fused_conv(exact(block.increase_channels[0]), "relu")
+        self.bottom11 = fused_conv(exact(block.bottom11[0]))
+        wide = exact(block.bottom11_dw[0])
+        self.bottom11_dw = fused_conv(wide, "sigmoid", groups=len(wide[0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape, H, W >= 13."""
+        y = self.conv00(self.conv01(x))  # (N, C, H, W)
+        a = self.reduce_channels(y)  # (N, C/4, H, W)
+        p = pool(a, self.reduce_spatial_size)  # (N, C/4, ~H/6, ~W/6)
+        u = resize_nearest(self.conv2(p).add_(self.conv1(p)), a).add_(a)
+        m = torch.sigmoid(self.increase_channels(u))  # (N, C, H, W)
+        return m.mul_(y).mul_(self.bottom11_dw(self.bottom11(y)))
+
+
+class FusedFFG(nn.Module):
+    """FFG whose three reductions, shuffles, factors and shortcut are one convolution."""
+
+    def __init__(self, group: FFG) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(FusedMAB(b) for b in (group.b0, group.b1, group.b2, group.b3))
+        reductions = (group.reduction1, group.reduction2, group.reduction3)
+        (w1, b1), (w2, b2), (w3, b3) = (_merged(reduction) for reduction in reductions)
+        (p1, q1), (p2, q2), (p3, q3) = ((w[:, ::2], w[:, 1::2]) for w in (w1, w2, w3))
+        residual, identity = group.res_scale.scale.double(), group.x_scale.scale.double()
+        parts = [residual * w for w in (p3 @ p2 @ p1, p3 @ p2 @ q1, p3 @ q2, q3)]
+        parts.append(identity * torch.eye(len(p1), dtype=torch.float64, device=p1.device))
+        bias = residual * (p3 @ (p2 @ b1 + b2) + b3)
+        self.fuse = fused_conv((torch.cat(parts, dim=1)[:, :, None, None], bias))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        x0 = self.blocks[0](x)
+        x1 = self.blocks[1](x0).add_(x0)
+        x2 = self.blocks[2](x1).add_(x1)
+        x3 = self.blocks[3](x2)
+        return self.fuse(torch.cat([x0, x1, x2, x3, x], dim=1))
+
+
+def _merged(conv: WeightNormConv2d) -> Folded:
+    """Return weight and bias in float64; the weight of a 1x1 convolution as a matrix, (out, in)."""
+    assert conv.bias is not None, "checked before fusing"
+    weight = conv.weight_v.double()
+    weight = weight * (conv.weight_g.double() / _row_norms(weight))
+    return weight.squeeze((2, 3)), conv.bias.double()
+
+
+class FusedMAFFSRN(FusedNetwork):
+    """MAFFSRN as it is deployed: weight norms merged, the tail one 5x5 convolution."""
+
+    min_size = MIN_SIZE
+    uses_window = False
+
+    def __init__(self, network: MAFFSRN) -> None:
+        tail, img_range = network.tail, network.img_range
+        first, first_bias = _merged(network.head[0])  # type: ignore[arg-type]
+        (w3, b3), (w5, b5) = _merged(tail.tail_k3), _merged(tail.tail_k5)
+        s3, s5 = tail.scale_k3.scale.double(), tail.scale_k5.scale.double()
+        weight, bias = s3 * F.pad(w3, (1, 1, 1, 1)) + s5 * w5, s3 * b3 + s5 * b5
+        super().__init__(
+            "MAFFSRN",
+            network.upscale,
+            fused_conv((first * img_range, first_bias)),
+            fused_conv((weight / img_range, bias / img_range)),
+        )
+        self.body = nn.ModuleList(FusedFFG(group) for group in network.body)  # type: ignore[arg-type]
+        self.eval()
+
+    def upscale_padded(self, x: Tensor, window: Window | None = None) -> Tensor:
+        """Do what ``forward`` does, for H, W >= 13."""
+        features = self.fea_conv(x)  # (N, C, H, W)
+        for group in self.body:
+            features = group(features)
+        out = F.pixel_shuffle(self.upsampler(features), self.upscale)
+        return out.add_(enlarge_bicubic(x, self.upscale))
 
 
 def _read_arguments(state: State) -> dict[str, Any] | None:
@@ -205,6 +288,7 @@ ARCHITECTURE = Architecture(
     network=MAFFSRN,
     blocks=(MAB, FFG),
     read_arguments=_read_arguments,
+    fuse=FusedMAFFSRN,
     range_layers=RangeLayers(("head.0.weight_g",), ("tail.scale_k3.scale", "tail.scale_k5.scale")),
     papers=("Muqeet et al., Multi-Attention Based Ultra Lightweight SR, arXiv 2008.12912",),
 )

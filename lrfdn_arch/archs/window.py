@@ -56,6 +56,16 @@ def resize_in_window(q: Tensor, like: Tensor, window: Window | None) -> Tensor:
     return q[..., left] * (1 - along) + q[..., right] * along  # (N, c, H, W)
 
 
+def resize_nearest(q: Tensor, like: Tensor) -> Tensor:
+    """Stretch ``q`` (N, c, h, w) to the size of ``like`` (N, c, H, W) by repeating its cells."""
+    return F.interpolate(q, size=like.shape[-2:], mode="nearest")
+
+
+def enlarge_bicubic(x: Tensor, scale: int) -> Tensor:
+    """Enlarge (N, C, H, W) to (N, C, H*scale, W*scale), bicubic with torch's a = -0.75."""
+    return F.interpolate(x, scale_factor=scale, mode="bicubic", align_corners=False)
+
+
 def sources(start: int, length: int, full_length: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return for each pixel of a tile the two cells it lies between and the share of the second.
 

@@ -39,7 +39,7 @@ class OneDnnConv(nn.Module):
         super().__init__()
         operators: Any = torch.ops.mkldnn
         self.convolution = operators._convolution_pointwise
-        self.geometry = [list(conv.padding), list(conv.stride), list(conv.dilation), 1]
+        self.geometry = [list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups]
         self.post_op = _POST_OPS[conv.activation]
         size = [1, conv.in_channels, _TYPICAL_SIZE, _TYPICAL_SIZE]
         weight = conv.weight.detach().contiguous(memory_format=torch.channels_last)

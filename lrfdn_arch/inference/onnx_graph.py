@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from lrfdn_arch.archs.fused import SLOPE, FusedConv, FusedNetwork
-from lrfdn_arch.archs.window import resize_in_window
+from lrfdn_arch.archs.window import enlarge_bicubic, resize_in_window, resize_nearest
 from lrfdn_arch.extras import require
 
 OPSET = 17
@@ -81,12 +81,15 @@ class _Graph:
 
     def floats(self, values: Tensor) -> str:
         array = values.detach().cpu().numpy().astype(np.float16 if self.half else np.float32)
-        return self._constant(array)
+        return self.constant(array)
 
     def integers(self, *values: int) -> str:
-        return self._constant(np.array(values, dtype=np.int64))
+        return self.constant(np.array(values, dtype=np.int64))
 
-    def _constant(self, array: Any) -> str:
+    def scalar(self, value: int) -> str:
+        return self.constant(np.array(value, dtype=np.int64))
+
+    def constant(self, array: Any) -> str:
         name = f"constant_{len(self.initializers)}"
         self.initializers.append(self._from_array(np.ascontiguousarray(array), name))
         return name
@@ -106,6 +109,7 @@ class _Graph:
             strides=list(conv.stride),
             pads=[top, left, top, left],
             dilations=list(conv.dilation),
+            group=conv.groups,
         )
         if conv.slope is not None:
             return self.op("PRelu", out, self.floats(conv.slope[:, None, None]))
@@ -150,7 +154,7 @@ class _Tracer(fx.Tracer):
     """Records a forward down to the convolutions with their activations, and no further."""
 
     def __init__(self) -> None:
-        super().__init__(autowrap_functions=(resize_in_window,))
+        super().__init__(autowrap_functions=(resize_in_window, resize_nearest, enlarge_bicubic))
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, FusedConv)
@@ -203,6 +207,12 @@ def _write_operation(graph: _Graph, target: Any, inputs: Any, options: dict[str,
     name = target if isinstance(target, str) else getattr(target, "__name__", "")
     if name == "resize_in_window":
         return _resize(graph, inputs[0], inputs[1])
+    if name == "resize_nearest":
+        rows = _repeat(graph, inputs[0], inputs[1], axis=2)
+        return _repeat(graph, rows, inputs[1], axis=3)
+    if name == "enlarge_bicubic":
+        scales = graph.constant(np.array([1, 1, inputs[1], inputs[1]], dtype=np.float32))
+        return graph.op("Resize", inputs[0], "", scales, mode="cubic", cubic_coeff_a=-0.75)
     if name == "cat":
         return graph.op("Concat", *inputs[0], axis=options["dim"])
     if "max_pool2d" in name:
@@ -229,6 +239,19 @@ def _resize(graph: _Graph, q: str, like: str) -> str:
     return graph.op(
         "Resize", q, "", "", sizes, mode="linear", coordinate_transformation_mode="half_pixel"
     )
+
+
+def _repeat(graph: _Graph, q: str, like: str, *, axis: int) -> str:
+    """Repeat cells along one axis: position * cells // length.
+
+    torch multiplies by the rounded cells / length, which takes another cell in at most 3 positions
+    of 3 % of all sizes. OpenVINO's float division is rounded in yet another way.
+    """
+    cells, length = (graph.op("Shape", x, start=axis, end=axis + 1) for x in (q, like))
+    zero, one = graph.scalar(0), graph.scalar(1)
+    positions = graph.op("Range", zero, graph.op("Squeeze", length), one)
+    places = graph.op("Div", graph.op("Mul", positions, cells), length)
+    return graph.op("Gather", q, places, axis=axis)
 
 
 def _stretch(graph: _Graph, q: str, name: str, *, axis: int) -> str:

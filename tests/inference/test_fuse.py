@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from repository import RELEASED
 from small_networks import FUSED, photo, released, small
 from torch import nn
 from torch.nn.utils.prune import random_unstructured
@@ -29,6 +30,8 @@ VARIANTS = [
     ("EFDN", {"num_feat": 10, "img_range": 255, "upscale": 1}),
     ("SPAN", {"img_range": 1}),
     ("SPAN", {"num_block": 3, "num_in_ch": 1, "num_out_ch": 1, "upscale": 3, "img_range": 2}),
+    ("MAFFSRN", {}),
+    ("MAFFSRN", {"num_in_ch": 1, "num_out_ch": 1, "upscale": 3, "img_range": 255}),
 ]
 
 
@@ -43,7 +46,7 @@ def test_fused_equals_unfused(name: str, options: dict[str, int], size: tuple[in
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("name", RELEASED)
 @pytest.mark.parametrize("image", ["bird", "butterfly", "woman"])
 def test_released_weights_agree_to_1e_5_on_photographs(shared: Path, name: str, image: str) -> None:
     network, lq = released(shared, name), photo(shared, image)

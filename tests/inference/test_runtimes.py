@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from repository import set5_psnr
+from repository import RELEASED, set5_psnr
 from small_networks import FUSED, photo, released, small
 
 from lrfdn_arch.archs.window import Window
@@ -45,7 +45,7 @@ def test_the_compiled_runtime_agrees_with_the_network() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("network_name", FUSED)
+@pytest.mark.parametrize("network_name", RELEASED)
 @pytest.mark.parametrize(
     ("runtime_name", "precision"), [("onnx", "fp32"), ("onnx", "fp16"), ("openvino", "fp32")]
 )

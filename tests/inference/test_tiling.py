@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from repository import REPOSITORY
-from small_networks import FUSED, released, small
+from repository import RELEASED, REPOSITORY
+from small_networks import released, small
 from torch import Tensor
 
 from lrfdn_arch.archs.window import GRID, Window, cells
@@ -71,7 +71,7 @@ def test_bands_and_blending_add_up_to_the_image(overlap: int) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", [n for n in FUSED if n != "EFDN"])  # its blocks are four
+@pytest.mark.parametrize("name", ["LRFDN", "RFDN", "RLFN", "SPAN"])
 @pytest.mark.parametrize("runtime_name", ["eager", "onnx", "openvino"])
 def test_tiles_with_the_whole_field_of_view_are_exact(name: str, runtime_name: str) -> None:
     # Two blocks see half as far as four; noise hides nothing.
@@ -96,7 +96,7 @@ def test_without_windows_the_attention_is_stretched_wrongly() -> None:
 
 @pytest.mark.slow
 @torch.no_grad()
-@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("name", RELEASED)
 @pytest.mark.parametrize(("overlap", "bound"), [(96, 2e-3), (128, 5e-5), (304, 5e-6)])
 def test_released_weights_in_tiles(shared: Path, name: str, overlap: int, bound: float) -> None:
     with Image.open(shared / "data" / "BSDS200" / "164074.webp") as image:
