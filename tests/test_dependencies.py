@@ -5,6 +5,7 @@ import re
 import sys
 from importlib.metadata import distributions
 
+import pytest
 from repository import REPOSITORY
 
 OPTIONAL = ("onnx", "openvino", "spandrel", "wandb")  # extras; `dev` is not for the package
@@ -55,6 +56,7 @@ def providers() -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_every_import_is_declared_and_every_requirement_imported() -> None:
     names = providers()
     found = {

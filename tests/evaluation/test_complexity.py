@@ -118,6 +118,7 @@ def test_a_network_that_needs_values_is_counted_on_values() -> None:
     assert dataclasses.replace(found, network="Conv2d") == expected
 
 
+@pytest.mark.slow
 def test_all_networks_are_counted_at_any_size(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["complexity", "--all", "RFDB", "--size", "3", "15", "16", "--json"]) == 2
     printed = capsys.readouterr()

@@ -103,6 +103,7 @@ def test_quality_changes_the_size(tmp_path: Path, weights: Path, photo: Path) ->
     assert sizes[0] < sizes[1] == (tmp_path / "default.webp").stat().st_size
 
 
+@pytest.mark.slow
 def test_a_picture_from_stdin_goes_to_stdout(tmp_path: Path, weights: Path, photo: Path) -> None:
     assert run(photo, "--weights", weights) == 0
     expected = (tmp_path / "photo_x2.png").read_bytes()
