@@ -1,6 +1,7 @@
 """Batches from the worker processes of a loader, and what to do when one of them dies."""
 
 import multiprocessing
+import re
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +47,6 @@ def batches_of_workers(loader: DataLoader) -> Iterator[Mapping[str, Any]]:
         WorkerDiedError: a worker ended.
         ValueError, OSError: of a sample that cannot be read.
     """
-    others = multiprocessing.active_children()
     workers: list[BaseProcess] = []
     victims: list[BaseProcess] = []
     waiting = False
@@ -60,8 +60,8 @@ def batches_of_workers(loader: DataLoader) -> Iterator[Mapping[str, Any]]:
 
     handler = signal.getsignal(_CHILD_ENDED) if _CHILD_ENDED else None
     with _no_signal(_CHILD_ENDED):  # until the handler that torch installs is replaced
-        batches = iter(loader)
-        workers += [w for w in multiprocessing.active_children() if w not in others]
+        batches = _started(loader)
+        workers += getattr(batches, "_workers", ())  # those that are dead already, too
         if _CHILD_ENDED and workers:
             signal.signal(_CHILD_ENDED, interrupt)
     try:
@@ -90,6 +90,23 @@ def batches_of_workers(loader: DataLoader) -> Iterator[Mapping[str, Any]]:
             worker.kill()  # those that have not
 
 
+def _started(loader: DataLoader) -> Iterator[Mapping[str, Any]]:
+    """Start the workers of ``loader``; one may die, and torch notice, before all are started."""
+    others = multiprocessing.active_children()
+    try:
+        return iter(loader)
+    except RuntimeError as error:
+        workers = [w for w in multiprocessing.active_children() if w not in others]
+        for worker in workers:
+            worker.kill()
+        found = re.search(r"worker \(pid (\d+)\) is killed by signal: (\w+)", str(error))
+        if found is None:
+            raise
+        signals = {"Killed": "SIGKILL", "Bus": "SIGBUS", "Segmentation": "SIGSEGV"}
+        name = signals.get(found[2], found[2])
+        raise WorkerDiedError(_description(int(found[1]), name)) from None
+
+
 @contextmanager
 def _no_signal(number: int | None) -> Iterator[None]:
     """Hold a signal back while the block runs."""
@@ -115,8 +132,12 @@ def _dead(workers: Sequence[BaseProcess], patience: float = 0) -> list[BaseProce
 def _describe(worker: BaseProcess) -> str:
     code = worker.exitcode or 0
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return _description(worker.pid, name)
+
+
+def _description(pid: int | None, name: str) -> str:
     reason = _LIKELY_REASONS.get(name)
-    return f"the data loader's worker process {worker.pid} was ended by {name}" + (
+    return f"the data loader's worker process {pid} was ended by {name}" + (
         f", {reason}" if reason else ""
     )
 

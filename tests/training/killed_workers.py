@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ def child(opt: dict, root: Path, *arguments: str, output: str = "output.txt") ->
         code = 1
         try:
             code = entry.run(lambda _: run(opt, root, *arguments), [])
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             os._exit(code)
