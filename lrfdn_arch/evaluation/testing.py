@@ -144,7 +144,9 @@ def _test_on(
         crop_border=options.scale,
         ssim=any(metric["type"] == "calculate_ssim" for metric in asked.values()),
     )
+    own = basicsr_metrics(asked)
     shared = challenge_metrics(protocol.crop_border, ssim=protocol.ssim)
+    stored = {f"{_SHARED}{key}": metric for key, metric in shared.items()}
     digest, kinds = hashlib.sha256(), set[tuple[int, bool]]()
     images: list[Measured] = []
     with progress_bar(len(loader), name) as bar:
@@ -152,9 +154,7 @@ def _test_on(
             lr, gt = _pixels(sample), sample.gt
             kinds.add((lr.shape[2], gt is not None))
             add_to_digest(digest, sample.name, [lr] if gt is None else [lr, gt])
-            metrics = basicsr_metrics(asked)
-            if gt is not None and lr.shape[2] == 3:
-                metrics |= {f"{_SHARED}{key}": metric for key, metric in shared.items()}
+            metrics = own | stored if gt is not None and lr.shape[2] == 3 else own
             images += measure(upscale, [sample], metrics, device=device, save=save)
             bar.update()
     images = from_all_processes(images)

@@ -173,7 +173,9 @@ def test_steps_counted_by_plain_numbers_are_accepted(saved, tmp_path):
     for moments in state["optimizers"][0]["state"].values():
         moments["step"] = int(moments["step"])
     resume(model, state, tmp_path)
+    before = float(model.optimizer_g.state_dict()["state"][0]["step"])
     iterate(model, batch(), 3)
+    assert float(model.optimizer_g.state_dict()["state"][0]["step"]) > before
 
 
 def test_weights_that_are_not_finite_are_named_before_the_learning_rate(data, tmp_path, plain_runs):
@@ -202,6 +204,8 @@ def test_the_momentum_of_sgd_may_change(tmp_path, before, after):
     model = build_model(tmp_path, train__optim_g={"type": "SGD", "lr": 0.01, "momentum": after})
     restore_model(model, load_state(tmp_path / "1.state"), tmp_path / "1.state")
     iterate(model, batch(), 2)
+    assert model.optimizer_g.param_groups[0]["momentum"] == after
+    assert all(torch.isfinite(weight).all() for weight in model.net_g.parameters())
 
 
 @pytest.mark.slow
