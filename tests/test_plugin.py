@@ -28,12 +28,12 @@ def test_importing_the_package_imports_neither_torch_nor_basicsr() -> None:
     assert not heavy & set(loaded)
 
 
-def test_importing_the_package_costs_under_a_tenth_of_a_second() -> None:
-    # A bound of the contract, an order of magnitude above what it takes; the best of five tries.
+def test_importing_the_package_costs_a_few_hundredths_of_a_second() -> None:
+    # It takes 5 to 10 ms on a quiet machine; the best of five tries.
     timed = (
         "import time; t = time.perf_counter(); import lrfdn_arch; print(time.perf_counter() - t)"
     )
-    assert min(float(python(timed)) for _ in range(5)) < 0.1
+    assert min(float(python(timed)) for _ in range(5)) < 0.03
 
 
 @pytest.mark.slow

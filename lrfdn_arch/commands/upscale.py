@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from lrfdn_arch.commands.arguments import add_network, network_of
 
 if TYPE_CHECKING:
-    from lrfdn_arch.inference.runtimes import Runtime
     from lrfdn_arch.upscale.formats import Format
     from lrfdn_arch.upscale.picture import Picture
 
@@ -105,16 +104,23 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from lrfdn_arch.device import keep_freed_memory
     from lrfdn_arch.progress import progress_bar, ticking
+    from lrfdn_arch.upscale.api import Upscaler
     from lrfdn_arch.upscale.batch import run_jobs
     from lrfdn_arch.upscale.jobs import Job, plan
-    from lrfdn_arch.upscale.upscaler import PictureUpscaler
 
     keep_freed_memory()
     target = _format(arguments)
-    _check_tiles(arguments.tile, arguments.overlap)
-    runtime = _open_runtime(arguments)
-    _check_scale(arguments.scale, runtime)
-    planned = plan(arguments.inputs, arguments.out, target, f"_x{runtime.scale}")
+    upscaler = Upscaler(
+        arguments.weights,
+        device=arguments.device,
+        precision=arguments.precision,
+        tile=arguments.tile,
+        overlap=arguments.overlap,
+        runtime=arguments.runtime,
+        network_g=network_of(arguments),
+    )
+    _check_scale(arguments.scale, upscaler.scale)
+    planned = plan(arguments.inputs, arguments.out, target, f"_x{upscaler.scale}")
     total = len(planned.jobs)
     states: list[str] = []
     terminal = sys.stderr.isatty()
@@ -125,9 +131,9 @@ def run(arguments: argparse.Namespace) -> int:
 
         for outcome in run_jobs(
             planned.jobs,
-            PictureUpscaler(runtime, arguments.tile, arguments.overlap, bar.update),
+            lambda picture: upscaler.upscale(picture, bar.update),
             target,
-            scale=runtime.scale,
+            scale=upscaler.scale,
             prepare=lambda picture: _prepared(picture, arguments),
             overwrite=arguments.overwrite,
             on_start=on_start,
@@ -158,45 +164,11 @@ def _format(arguments: argparse.Namespace) -> "Format":
     return format_of(name or suffix or "png", arguments.quality)
 
 
-def _check_tiles(tile: int | None, overlap: int) -> None:
-    from lrfdn_arch.inference.tiling import SMALLEST_TILE
-
-    if overlap < 0:
-        raise ValueError(f"--overlap must not be negative, got {overlap}")
-    if tile and tile < max(SMALLEST_TILE, overlap + SMALLEST_TILE // 4):
+def _check_scale(wanted: int | None, scale: int) -> None:
+    if wanted not in (None, scale):
         raise ValueError(
-            f"--tile {tile} is too small: at least {SMALLEST_TILE}, and {SMALLEST_TILE // 4} more "
-            f"than --overlap, which is {overlap}"
-        )
-
-
-def _open_runtime(arguments: argparse.Namespace) -> "Runtime":
-    from lrfdn_arch.device import choose_device
-    from lrfdn_arch.inference.fastest import open_fastest
-    from lrfdn_arch.inference.runtimes import open_runtime, runs_on_gpus
-    from lrfdn_arch.weights import find_weights, load_network
-
-    path, name = find_weights(arguments.weights), arguments.runtime
-    device, precision = arguments.device, arguments.precision
-    network_g = network_of(arguments)
-    if path.suffix.lower() == ".onnx":
-        from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
-
-        if name not in ("auto", "onnx"):
-            raise ValueError(f"{path} is an ONNX model: --runtime {name} cannot run it")
-        return OnnxRuntime(path, device=choose_device(device, gpu=runs_on_gpus("onnx")))
-    network = load_network(path, network_g=network_g)
-    if name == "auto":
-        return open_fastest(network, device=device, precision=precision)
-    return open_runtime(network, name, precision=precision or "fp32", device=device)
-
-
-def _check_scale(scale: int | None, runtime: "Runtime") -> None:
-    if scale is not None and scale != runtime.scale:
-        raise ValueError(
-            f"--scale {scale}: the weights fix the factor, and these enlarge x{runtime.scale}. "
-            f"Give --weights of a network trained for x{scale}, or shrink the x{runtime.scale} "
-            "result"
+            f"--scale {wanted}: the weights fix the factor, and these enlarge x{scale}. Give "
+            f"--weights of a network trained for x{wanted}, or shrink the x{scale} result"
         )
 
 

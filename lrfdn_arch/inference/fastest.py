@@ -3,10 +3,11 @@
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 from platformdirs import user_cache_path
@@ -22,7 +23,7 @@ from lrfdn_arch.inference.runtimes import (
     open_runtime,
     runs_on_gpus,
 )
-from lrfdn_arch.weights import LoadedNetwork
+from lrfdn_arch.weights import LoadedNetwork, find_weights, load_network
 
 Candidate = tuple[str, str]  # runtime, precision
 _PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}  # they run the ONNX graphs
@@ -95,6 +96,40 @@ def open_fastest(
     fastest = min(runtimes, key=seconds or _measured_seconds)
     _write(cache, {**known, key: f"{fastest.name} {fastest.precision}"})
     return fastest
+
+
+def open_weights(
+    weights: str | None,
+    name: str = "auto",
+    *,
+    device: str | None = None,
+    precision: str | None = None,
+    network_g: Mapping[str, Any] | None = None,
+) -> Runtime:
+    """Return the network of some weights in a runtime.
+
+    Args:
+        weights: as :func:`lrfdn_arch.weights.find_weights`.
+        name: one of RUNTIMES, or "auto" for :func:`open_fastest`.
+        device: as :func:`open_runtime`.
+        precision: as :func:`open_runtime`; None for fp32, or what is fastest with "auto".
+        network_g: as :func:`lrfdn_arch.weights.load_network`.
+
+    Raises:
+        FileNotFoundError: there are no such weights.
+        ValueError: they cannot be read, or the arguments do not fit them.
+    """
+    path = find_weights(weights)
+    if path.suffix.lower() == ".onnx":
+        from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
+
+        if name not in ("auto", "onnx"):
+            raise ValueError(f"{path} is an ONNX model: --runtime {name} cannot run it")
+        return OnnxRuntime(path, device=choose_device(device, gpu=runs_on_gpus("onnx")))
+    network = load_network(path, network_g=network_g)
+    if name == "auto":
+        return open_fastest(network, device=device, precision=precision)
+    return open_runtime(network, name, precision=precision or "fp32", device=device)
 
 
 def _in_precision(precision: str, choices: Sequence[Candidate]) -> list[Candidate]:

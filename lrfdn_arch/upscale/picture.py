@@ -1,4 +1,4 @@
-"""A picture in memory: its pixels as they should be seen, their colour profile and EXIF."""
+"""A picture in memory: its pixels as they should be seen, their color profile and EXIF."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +14,10 @@ class Picture:
     """A picture as it should be seen: upright.
 
     Attributes:
-        pixels: (H, W, C), uint8 or uint16; C is 1 for grey, 3 for RGB, and one more with alpha,
-            which comes last. Colours are not premultiplied by alpha.
-        icc: the ICC profile of the colours, if there is one.
-        exif: what :func:`lrfdn_arch.upscale.exif.kept_exif` keeps of the file's EXIF.
+        pixels: (H, W, C), uint8 or uint16, or floating point in [0, 1]; C is 1 for grey, 3 for RGB,
+            and one more with alpha, which comes last. Colors are not premultiplied by alpha.
+        icc: the ICC profile of the colors, if there is one.
+        exif: what :func:`lrfdn_arch.upscale.exif.read_exif` keeps of the file's EXIF.
         omitted: what of the file is left out, in sentences about the file without their subject.
     """
 

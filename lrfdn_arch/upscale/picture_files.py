@@ -56,14 +56,19 @@ def read_picture(path: Path) -> Picture:
             if deep := read_16_bit_tiff(data):
                 return deep
             with open_image(data) as image:
-                return _decode(image, data)
+                return picture_of(image, data)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _decode(image: Image.Image, data: bytes) -> Picture:
+def picture_of(image: Image.Image, data: bytes = b"") -> Picture:
+    """Return an image of Pillow as a picture; ``data`` is its file, for 16 bits per channel.
+
+    Raises:
+        ValueError: the image has more than 8 bits per channel, and ``data`` is not a PNG.
+    """
     icc = image.info.get("icc_profile")
-    if image.format == "PNG" and data[_PNG_DEPTH] == 16:
+    if data and image.format == "PNG" and data[_PNG_DEPTH] == 16:
         import imagecodecs
 
         pixels = imagecodecs.png_decode(data)

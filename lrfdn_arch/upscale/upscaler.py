@@ -73,7 +73,8 @@ class PictureUpscaler:
             out[...] = pixels.flat[0]
             self.on_tile(share)
             return
-        largest = np.iinfo(pixels.dtype).max
+        whole = pixels.dtype.kind == "u"
+        largest = np.iinfo(pixels.dtype).max if whole else 1
         lq = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32)).div_(largest)
         if lq.shape[0] != self.runtime.channels:
             lq = lq.mean(dim=0, keepdim=True).expand(self.runtime.channels, -1, -1)
@@ -95,8 +96,9 @@ class PictureUpscaler:
                 band = band.mean(dim=0, keepdim=True)
             rows = band.numpy()
             np.clip(rows, 0, 1, out=rows)
-            rows *= largest
-            np.rint(rows, out=rows)
+            if whole:
+                rows *= largest
+                np.rint(rows, out=rows)
             out[row : row + rows.shape[1]] = rows.transpose(1, 2, 0)
             row += rows.shape[1]
             del band, rows  # before the next band is computed
