@@ -53,6 +53,18 @@ def draw(
     )
 
 
+def choose(seed: int, iteration: int, count: int) -> int:
+    """Return a number from 0 to ``count - 1``, equally likely, as a pure function of the arguments.
+
+    Args:
+        seed: from 0 and below 2**64, as is ``iteration``.
+        iteration: the update it is for; every process and every part of a batch gets the same.
+        count: how many there are to choose from.
+    """
+    key = struct.pack("<3Q", _DOMAIN, seed, iteration)
+    return int.from_bytes(blake2b(key, digest_size=8).digest(), "little") % count
+
+
 def cut(image: np.ndarray, size: int, augmentation: Augmentation, scale: int = 1) -> np.ndarray:
     """Crop a square from ``image``, flip and transpose it.
 

@@ -60,14 +60,20 @@ def _network(options: Options) -> Iterator[Fault]:
         return
     dataset = options.datasets.get("train")
     smallest = getattr(network, "min_size", 1)
-    if dataset and dataset.gt_size and dataset.gt_size // options.scale < smallest:
-        yield Fault(
-            ("datasets", "train", "gt_size"),
-            f"{name} trains on LR patches of {smallest} pixels or more, so at scale "
-            f"{options.scale} expected at least {smallest * options.scale} (smaller ones would be "
-            "padded, and the padding learned)",
-            dataset.gt_size,
-        )
+    sizes: dict[tuple[str | int, ...], int | None] = {}
+    if dataset:
+        sizes["datasets", "train", "gt_size"] = dataset.gt_size
+    if isinstance(options, TrainOptions):
+        sizes |= {("train", "patch_sizes", i): n for i, n in enumerate(options.train.patch_sizes)}
+    for key, size in sizes.items():
+        if size and size // options.scale < smallest:
+            yield Fault(
+                key,
+                f"{name} trains on LR patches of {smallest} pixels or more, so at scale "
+                f"{options.scale} expected at least {smallest * options.scale} (smaller ones would "
+                "be padded, and the padding learned)",
+                size,
+            )
 
 
 def _validation(options: Options) -> Iterator[Fault]:
@@ -108,9 +114,16 @@ def _train_set(options: TrainOptions) -> Iterator[Fault]:
             yield Fault((*key, name), "needed, a folder or .lmdb of images")
     if dataset.gt_size is None:
         yield Fault((*key, "gt_size"), "needed, the side of the HR patches in pixels")
-    elif dataset.gt_size % options.scale:
+        return
+    if dataset.gt_size % options.scale:
         expected = f"expected a multiple of scale {options.scale}"
         yield Fault((*key, "gt_size"), expected, dataset.gt_size)
+    for number, size in enumerate(options.train.patch_sizes):
+        if size % options.scale or size > dataset.gt_size:
+            expected = (
+                f"expected a multiple of scale {options.scale}, up to gt_size, {dataset.gt_size}"
+            )
+            yield Fault(("train", "patch_sizes", number), expected, size)
 
 
 def _validation_sets(options: TrainOptions) -> Iterator[Fault]:
@@ -190,6 +203,7 @@ def _foreign_model(options: TrainOptions) -> Iterator[Fault]:
         ("path", "init"): options.path.init,
         ("train", "losses"): train.losses,
         ("train", "reparameterize"): train.reparameterize,
+        ("train", "patch_sizes"): train.patch_sizes,
         ("train", "grad_clip_max_norm"): train.grad_clip_max_norm,
         ("datasets", "train", "accum_iter"): train_set and train_set.accum_iter > 1,
         ("train", "optim_g", "type"): train.optim_g.type not in BASICSR_OPTIMIZERS,

@@ -115,6 +115,8 @@ class Train(Section):
     """Perceptual loss of BasicSR."""
     losses: tuple[LossTerm, ...] = Field(default=(), strict=False)
     """Losses to add, e.g. [{type: L1Loss}, {type: FFTLoss, loss_weight: 0.05}]."""
+    patch_sizes: tuple[Positive, ...] = Field(default=(), strict=False)
+    """Sides of HR patches: each iteration draws one and cuts its patches of gt_size to it."""
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Decay of the averaged weights; 0 turns them off."""
     ema_warmup: bool = True

@@ -120,6 +120,16 @@ def test_all_faults_come_at_once_with_line_path_expected_and_found(write):
             "datasets:train:gt_size: expected a multiple of scale 4, found 94",
         ),
         ("gt_size: 96", "gt_size: 32", "at scale 4 expected at least 60"),
+        (
+            "ema_decay: 0.99",
+            "ema_decay: 0.99\n  patch_sizes: [64, 128]",
+            "train:patch_sizes:1: expected a multiple of scale 4, up to gt_size, 96, found 128",
+        ),
+        (
+            "ema_decay: 0.99",
+            "ema_decay: 0.99\n  patch_sizes: [32, 64]",
+            "train:patch_sizes:0: LRFDN trains on LR patches of 15 pixels or more",
+        ),
         ("num_feat: 16,", "upscale: 2,", "network_g:upscale: expected 4 as in 'scale', found 2"),
         (
             "scale: 4",

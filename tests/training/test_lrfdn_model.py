@@ -60,6 +60,29 @@ def test_bytes_and_floats_train_alike(build):
         torch.testing.assert_close(b.net_g.state_dict()[name], weight, msg=name)
 
 
+def test_every_iteration_draws_one_of_the_patch_sizes(build):
+    several, seen = build(train__patch_sizes=[30, 32], datasets__train__gt_size=32), []
+    several.net_g.register_forward_hook(lambda net, inputs, output: seen.append(output.shape[-1]))
+    iterate(several, batch(), *range(1, 41))
+    assert set(seen) == {30, 32} and 10 <= seen.count(30) <= 30
+    repeated = build(train__patch_sizes=[30, 32], datasets__train__gt_size=32)
+    before = len(seen)
+    repeated.net_g.register_forward_hook(lambda net, inputs, output: seen.append(output.shape[-1]))
+    iterate(repeated, batch(), *range(31, 41))
+    assert seen[before:] == seen[30:40], "a function of the iteration, so that runs resume"
+
+
+def test_a_smaller_patch_is_the_corner_of_the_larger_one(build):
+    cut = build(train__patch_sizes=[30], datasets__train__gt_size=32)
+    reference = build(datasets__train__gt_size=30)
+    data = batch()
+    iterate(cut, data, 1, 2)
+    corner = {"lq": data["lq"][..., :15, :15], "gt": data["gt"][..., :30, :30]}
+    iterate(reference, data | corner, 1, 2)
+    for name, weight in state(reference.net_g).items():
+        torch.testing.assert_close(cut.net_g.state_dict()[name], weight, msg=name)
+
+
 @pytest.mark.parametrize("micro", [1, 2, 3])
 def test_accumulated_parts_equal_one_batch(build, micro):
     whole = build(datasets__train__batch_size_per_gpu=6)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lrfdn_arch.archs.lookup import build_network
+from lrfdn_arch.data.augment import choose
 from lrfdn_arch.data.batches import to_device
 from lrfdn_arch.options.basicsr_dict import train_section
 from lrfdn_arch.training.checkpoint import save_state, save_weights
@@ -110,9 +111,8 @@ class LRFDNModel(SRModel):
             NotFiniteError: loss or gradient is not finite; the weights are as before.
         """
         self.optimizer_g.zero_grad(set_to_none=True)
-        parts = list(
-            zip(self.lq.split(self.micro_batch), self.gt.split(self.micro_batch), strict=True)
-        )
+        lq, gt = self._patches(current_iter)
+        parts = list(zip(lq.split(self.micro_batch), gt.split(self.micro_batch), strict=True))
         total = torch.zeros((), device=self.device)
         for number, (lq, gt) in enumerate(parts, start=1):
             with self._gradients_stay_local(unless=number == len(parts)):
@@ -130,6 +130,15 @@ class LRFDNModel(SRModel):
             decay = decay_at(current_iter, self.ema_decay, self.ema_warmup)
             self.average.update(decay)
         self._summed += 1
+
+    def _patches(self, iteration: int) -> tuple[Tensor, Tensor]:
+        """Return the batch, LR and HR, cut to the patch size drawn for this iteration."""
+        sizes = self.train_options.patch_sizes
+        if not sizes:
+            return self.lq, self.gt
+        size = sizes[choose(self.opt["manual_seed"], iteration, len(sizes))]
+        scale = self.gt.shape[-1] // self.lq.shape[-1]
+        return self.lq[..., : size // scale, : size // scale], self.gt[..., :size, :size]
 
     def _backward(self, lq: Tensor, gt: Tensor, share: float) -> Tensor:
         """Add the gradient of a ``share`` of the batch and return its part of the loss."""
