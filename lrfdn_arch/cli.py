@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lrfdn_arch import __version__, entry
 from lrfdn_arch.commands import (
+    audit,
     basicsr,
     challenge,
     compare,
@@ -36,6 +37,7 @@ COMMANDS = (
     versus_bicubic,
     challenge,
     compare,
+    audit,
     submit,
     basicsr,
 )

@@ -81,3 +81,14 @@ def add_out(parser: argparse.ArgumentParser, help: str) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="overwrite the output of an earlier run"
     )
+
+
+def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add ``--protocol``; ``default`` says in words what holds without it."""
+    parser.add_argument(
+        "--protocol",
+        type=int,
+        choices=(2023, 2024, 2025, 2026),
+        help="the challenge's year: its image sets, FLOP counter, gates, score and baseline "
+        f"(default: {default})",
+    )

@@ -51,7 +51,6 @@ def run(arguments: argparse.Namespace) -> None:
     from lrfdn_arch.device import choose_device
     from lrfdn_arch.evaluation.competitor import load_competitors
     from lrfdn_arch.evaluation.evaluate import Settings, check_free, evaluate, remove_evaluation
-    from lrfdn_arch.evaluation.kit_text import kit_text
     from lrfdn_arch.locks import locked
     from lrfdn_arch.progress import progress_bar
 
@@ -80,7 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
             results = evaluate(competitors, image_set, arguments.out, settings, on_step)
     for network in results.networks:
         print(f"{network.label}: {_origin(network.weights)}")
-    print(kit_text(results.networks, settings.ssim), end="")
+    print((arguments.out / "results.txt").read_text(), end="")
     print(f"results in {arguments.out}; next: lrfdn compare {arguments.out} --out report")
 
 

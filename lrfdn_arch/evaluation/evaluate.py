@@ -9,12 +9,14 @@ import torch
 
 from lrfdn_arch.evaluation.challenge import identity_of, judge, judge_bicubic
 from lrfdn_arch.evaluation.competitor import Competitor
+from lrfdn_arch.evaluation.entries import entries_of
 from lrfdn_arch.evaluation.environment import describe_environment
 from lrfdn_arch.evaluation.fair_timing import TimingPlan, time_in_turn
 from lrfdn_arch.evaluation.image_set import ImageSet
 from lrfdn_arch.evaluation.inspection import inspect
 from lrfdn_arch.evaluation.kit_text import kit_text
 from lrfdn_arch.evaluation.progress import Progress
+from lrfdn_arch.evaluation.protocols import year_of
 from lrfdn_arch.evaluation.results import IMAGES, RESULTS_FILE, Dataset, Protocol, Results
 from lrfdn_arch.files import write_whole
 from lrfdn_arch.text import first_few
@@ -109,7 +111,8 @@ def evaluate(
         bicubic=bicubic,
         has_images=images is not None,
     )
-    write_whole(out / "results.txt", kit_text(networks, settings.ssim).encode())
+    text = kit_text(entries_of([results], year_of(protocol.name)), settings.ssim)
+    write_whole(out / "results.txt", text.encode())
     write_whole(out / RESULTS_FILE, (results.model_dump_json(indent=1) + "\n").encode())
     shutil.rmtree(out / _UNFINISHED)
     return results

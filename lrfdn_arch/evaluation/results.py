@@ -215,17 +215,17 @@ def mean(images: tuple[ImageScore, ...], metric: str) -> float | None:
     return None if not values or None in values else sum(values) / len(values)
 
 
-def read_results(folder: Path) -> Results:
-    """Read ``folder/results.json``.
+def read_results(path: Path) -> Results:
+    """Read ``results.json``, given by its own path or that of its folder.
 
     Raises:
         FileNotFoundError: the file is missing.
         ValueError: it is damaged or has another format.
     """
-    file = folder / RESULTS_FILE
+    file = path if path.is_file() else path / RESULTS_FILE
     if not file.is_file():
         raise FileNotFoundError(
-            f"{folder} contains no {RESULTS_FILE}; expected the output of `lrfdn challenge`"
+            f"{path} contains no {RESULTS_FILE}; expected the output of `lrfdn challenge`"
         )
     try:
         return Results.model_validate_json(file.read_bytes())

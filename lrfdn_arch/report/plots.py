@@ -16,7 +16,7 @@ from lrfdn_arch.report.published import TABLE_1, is_the_factsheet_s_set
 # One colour per network, distinguishable with common types of colour blindness (Okabe & Ito).
 COLOURS = ("#0a9396", "#e07a1f", "#5e60ce", "#c2456b", "#7a8b1d", "#3a7ca5")
 _INK = "#010203"  # replaced by currentColor, the colour of the surrounding text
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",  # renders the same without the font
     "font.size": 9,
     "text.color": _INK,
@@ -93,7 +93,7 @@ def _scatter(
     values: Sequence[float],
     spread: Sequence[tuple[float, float]] | None = None,
 ) -> str:
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(_SIZE, layout="constrained")
         axes = figure.subplots()
         for number, (entry, x) in enumerate(zip(comparison.entries, values, strict=True)):
@@ -113,7 +113,7 @@ def _scatter(
         axes.margins(y=0.35)
         axes.grid(True)
         names = ", ".join(entry.label for entry in comparison.entries)
-        return _svg(figure, f"psnr_{what}", f"PSNR against {what} of {names}")
+        return svg_of(figure, f"psnr_{what}", f"PSNR against {what} of {names}")
 
 
 def _annotate(axes: Axes, text: str, x: float, y: float, below: bool = False) -> None:
@@ -126,7 +126,7 @@ def _per_image(comparison: Comparison) -> str:
     reference = baseline.psnr_by_image
     first = others[0].psnr_by_image
     names = sorted(reference, key=lambda name: first[name] - reference[name])
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure((2 * _SIZE[0], 0.75 * _SIZE[1]), layout="constrained")
         axes = figure.subplots()
         width = 0.6 / len(others)
@@ -144,10 +144,10 @@ def _per_image(comparison: Comparison) -> str:
         axes.grid(True, axis="y")
         # Above the axes: inside, it would cover a bar.
         axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(others))
-        return _svg(figure, "psnr_per_image", f"PSNR of every image minus {baseline.label}'s")
+        return svg_of(figure, "psnr_per_image", f"PSNR of every image minus {baseline.label}'s")
 
 
-def _svg(figure: Figure, name: str, description: str) -> str:
+def svg_of(figure: Figure, name: str, description: str) -> str:
     """Return the figure as a deterministic SVG element with ids unique on the page."""
     text = io.StringIO()
     settings: dict[Any, Any] = {"svg.hashsalt": name}  # ids are random otherwise
@@ -159,6 +159,12 @@ def _svg(figure: Figure, name: str, description: str) -> str:
     element = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", element)
     element = element.replace(_INK, "currentColor")
     return element.replace("<svg", f'<svg role="img" aria-label="{_attribute(description)}"', 1)
+
+
+def standalone(svg: str) -> str:
+    """Return an SVG element as a standalone file with fixed text and background colours."""
+    style = '<svg style="color: #1c2733; background: #ffffff"'
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + svg.replace("<svg", style, 1)
 
 
 def _attribute(text: str) -> str:

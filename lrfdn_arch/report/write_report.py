@@ -7,7 +7,7 @@ from lrfdn_arch.files import write_whole
 from lrfdn_arch.report.comparison import load_comparison
 from lrfdn_arch.report.page import page
 from lrfdn_arch.report.pictures import pictures
-from lrfdn_arch.report.plots import plots
+from lrfdn_arch.report.plots import plots, standalone
 from lrfdn_arch.report.tables import (
     Table,
     image_table,
@@ -48,7 +48,7 @@ def write_report(
     drawn = plots(comparison)
     content = {f"{name}.csv": table.csv() for name, table in tables.items()}
     content["report.md"] = "\n".join(table.markdown() for table in tables.values())
-    content |= {f"plots/{name}.svg": _standalone(svg) for name, svg in drawn.items()}
+    content |= {f"plots/{name}.svg": standalone(svg) for name, svg in drawn.items()}
     shown = pictures(comparison, page_images)
     content["index.html"] = page(comparison, list(tables.values()), drawn, shown)
     existing = sorted(name for name in content if (out / name).exists())
@@ -60,9 +60,3 @@ def write_report(
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         write_whole(out / name, text.encode())
     return tables["results"]
-
-
-def _standalone(svg: str) -> str:
-    """Return an SVG element as a standalone file with fixed text and background colours."""
-    style = '<svg style="color: #1c2733; background: #ffffff"'
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + svg.replace("<svg", style, 1)

@@ -1,0 +1,289 @@
+"""What in a ranking is signal and what is noise: intervals, ties, gates, suspicious figures.
+
+Intervals are 95 % percentile intervals of a bootstrap over images. It is paired: in each draw all
+entries get the same images, so what is common to them, such as the size of an image, cancels in
+differences, ranks and scores, whose baseline is drawn along.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lrfdn_arch.evaluation.entries import Entry, Values, find_baseline
+from lrfdn_arch.evaluation.protocols import PIXELS, Year, passes
+
+DRAWS = 10_000
+_MEDIANS = 2_000  # draws for medians, which take a sort each
+_LEVELS = (0.025, 0.975)
+_COLD = 3  # a first image that takes as many medians was run cold
+_LEAST_FLOPS = 0.25  # per parameter and pixel, see `_impossible_flops`
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class SetAudit:
+    """One entry on one image set.
+
+    Attributes:
+        psnr: mean PSNR in dB; None without ground truth.
+        minus_baseline: PSNR minus the baseline's on the same images; None without them.
+        margin: PSNR minus the gate; None where the year has none.
+        strict: whether the mean passes the gate, None without one.
+        printed: whether its two printed decimals do, which is what the organisers ranked by.
+        mean_ms: mean runtime.
+        median_ms: median runtime.
+        without_first_ms: mean runtime without the first image.
+    """
+
+    psnr: Estimate | None
+    minus_baseline: Estimate | None
+    margin: Estimate | None
+    strict: bool | None
+    printed: bool | None
+    mean_ms: Estimate
+    median_ms: Estimate
+    without_first_ms: Estimate
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One entry in the ranking.
+
+    Attributes:
+        label: name of the entry.
+        runtime_ms: mean of the sets' mean runtimes.
+        score: the year's score, lower is better; None without a baseline or weights.
+        place: place among the entries that pass the gates as printed; None for the baseline and
+            for entries that do not pass.
+        places: 95 % interval of the place.
+        ahead: share of the draws in which it is ahead of the next place; None for the last.
+        tied_with: entries whose order to this one is the same in less than 97.5 % of the draws.
+        sets: by role of the image set.
+        warnings: what looks wrong, in words.
+    """
+
+    label: str
+    runtime_ms: Estimate
+    score: Estimate | None
+    place: int | None
+    places: tuple[int, int] | None
+    ahead: float | None
+    tied_with: tuple[str, ...]
+    sets: dict[str, SetAudit]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The ranking of one challenge, best first; entries without a place follow.
+
+    Attributes:
+        year: the challenge.
+        baseline: label of the baseline; None if the file does not contain it.
+        standings: the entries.
+        orders: share of the draws in which consecutive places, (first, last), keep their order.
+    """
+
+    year: int
+    baseline: str | None
+    standings: tuple[Standing, ...]
+    orders: dict[tuple[int, int], float]
+
+
+def audit(
+    entries: Sequence[Entry],
+    year: Year,
+    baseline: str | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Audit:
+    """Rank ``entries`` by the rules of ``year`` with intervals, and look for what is wrong.
+
+    Args:
+        entries: entries evaluated on the same images.
+        year: the challenge.
+        baseline: label of the baseline; by default it is found by name.
+        draws: number of bootstrap draws.
+        seed: seed of the draws.
+    """
+    base = find_baseline(entries, year, baseline)
+    sample = _Sample(entries, draws, seed)
+    runtime = np.mean([sample.means(role, "runtime_ms") for role in entries[0].sets], axis=0)
+    scores = _scores(entries, runtime, base, year)
+    judged = runtime if scores is None else scores
+    sets = [{role: sample.set_audit(e, role, year, base) for role in e.sets} for e in entries]
+    ranked = [
+        n
+        for n in np.argsort(judged[0], kind="stable").tolist()
+        if entries[n] is not base and all(s.printed is not False for s in sets[n].values())
+    ]
+    places = 1 + np.argsort(np.argsort(judged[1:, ranked], axis=1, kind="stable"), axis=1)
+    standings = []
+    for n in sorted(range(len(entries)), key=lambda n: (n not in ranked, judged[0, n])):
+        place = ranked.index(n) + 1 if n in ranked else None
+        low, high = np.quantile(places[:, place - 1], _LEVELS).round() if place else (0, 0)
+        standings.append(
+            Standing(
+                label=entries[n].label,
+                runtime_ms=_estimate(runtime[:, n]),
+                score=None if scores is None else _estimate(scores[:, n]),
+                place=place,
+                places=(int(low), int(high)) if place else None,
+                ahead=_order(judged, ranked[place - 1 : place + 1]) if place else None,
+                tied_with=tuple(
+                    entries[m].label for m in ranked if n in ranked and _tied(judged, n, m)
+                ),
+                sets=sets[n],
+                warnings=tuple(_warnings(entries[n], sets[n])),
+            )
+        )
+    windows = [(first, first + 2) for first in range(1, len(ranked) - 1)]
+    return Audit(
+        year=year.year,
+        baseline=base and base.label,
+        standings=tuple(standings),
+        orders={(a, b): _order(judged, ranked[a - 1 : b]) or 0 for a, b in windows},
+    )
+
+
+class _Sample:
+    """The entries' images, drawn with replacement, the same for all entries.
+
+    Row 0 of every result is computed from all images once, the other rows from one draw each.
+    """
+
+    def __init__(self, entries: Sequence[Entry], draws: int, seed: int) -> None:
+        self._entries = entries
+        self._generator = np.random.default_rng(seed)
+        self._weights: dict[str, Values] = {}
+        for role, scores in entries[0].sets.items():
+            count = len(scores.runtime_ms)
+            drawn = self._generator.multinomial(count, np.full(count, 1 / count), draws) / count
+            self._weights[role] = np.vstack([np.full(count, 1 / count), drawn])
+
+    def means(self, role: str, field: str) -> Values:
+        """Return the mean of a field of ``SetScores``, (1 + draws, entries)."""
+        values = [getattr(entry.sets[role], field) for entry in self._entries]
+        return self._weights[role] @ np.stack(values, axis=1)
+
+    def set_audit(self, entry: Entry, role: str, year: Year, baseline: Entry | None) -> SetAudit:
+        """Return the figures of one entry on one set."""
+        scores, weights = entry.sets[role], self._weights[role]
+        psnr = None if scores.psnr is None else _estimate(weights @ scores.psnr)
+        base = baseline.sets[role].psnr if baseline and baseline is not entry else None
+        gate = year.gates.get(role) if psnr else None
+        return SetAudit(
+            psnr=psnr,
+            minus_baseline=None
+            if base is None or scores.psnr is None
+            else _estimate(weights @ (scores.psnr - base)),
+            margin=Estimate(psnr.value - gate, psnr.low - gate, psnr.high - gate)
+            if psnr and gate
+            else None,
+            strict=passes(psnr.value, gate, printed=False) if psnr and gate else None,
+            printed=passes(psnr.value, gate, printed=True) if psnr and gate else None,
+            mean_ms=_estimate(weights @ scores.runtime_ms),
+            median_ms=_estimate(_medians(scores.runtime_ms, weights[: 1 + _MEDIANS])),
+            without_first_ms=_estimate(_without_first(scores.runtime_ms, weights)),
+        )
+
+
+def _medians(values: Values, weights: Values) -> Values:
+    """Return the median of ``values`` for each row of ``weights``, which sum to 1."""
+    order = np.argsort(values)
+    below = np.cumsum(weights[:, order], axis=1)
+    half = 0.5 - 1e-9  # the sums are multiples of 1/n up to rounding
+    lower = np.argmax(below >= half, axis=1)
+    upper = np.argmax(below > 0.5 + 1e-9, axis=1)
+    return (values[order][lower] + values[order][upper]) / 2
+
+
+def _without_first(values: Values, weights: Values) -> Values:
+    """Return the weighted means of all but the first value; of all, where it alone was drawn."""
+    rest = np.where(
+        weights[:, :1] > 1 - 1e-9, weights, np.hstack([0 * weights[:, :1], weights[:, 1:]])
+    )
+    return rest @ values / rest.sum(axis=1)
+
+
+def _scores(
+    entries: Sequence[Entry], runtime: Values, baseline: Entry | None, year: Year
+) -> Values | None:
+    if baseline is None or not year.weights:
+        return None
+    at = entries.index(baseline)
+    costs = {
+        "runtime": runtime / runtime[:, [at]],
+        "flops": np.array([entry.flops / baseline.flops for entry in entries]),
+        "params": np.array([entry.params / baseline.params for entry in entries]),
+    }
+    with np.errstate(over="ignore"):
+        return sum(
+            (weight * np.exp(2 * costs[part]) for part, weight in year.weights.items()),
+            np.zeros_like(runtime),
+        )
+
+
+def _estimate(values: Values) -> Estimate:
+    """Return the first of ``values`` with the interval of the others."""
+    low, high = np.quantile(values[1:], _LEVELS)
+    return Estimate(float(values[0]), float(low), float(high))
+
+
+def _order(judged: Values, numbers: Sequence[int]) -> float | None:
+    """Return the share of the draws in which entries keep their order; None for a single one."""
+    if len(numbers) < 2:
+        return None
+    return float((np.diff(judged[1:, numbers], axis=1) > 0).all(axis=1).mean())
+
+
+def _tied(judged: Values, a: int, b: int) -> bool:
+    share = float((judged[1:, a] < judged[1:, b]).mean())
+    return a != b and 1 - _LEVELS[1] < share < _LEVELS[1]
+
+
+def _warnings(entry: Entry, sets: dict[str, SetAudit]) -> list[str]:
+    warnings = []
+    for role, scores in entry.sets.items():
+        first, median = float(scores.runtime_ms[0]), sets[role].median_ms.value
+        if first > _COLD * median:
+            share = first / float(scores.runtime_ms.sum())
+            warnings.append(
+                f"cold first image ({role}): {first:.1f} ms, median {median:.1f} ms; "
+                f"{100 * share:.1f} % of the mean"
+            )
+    if found := _impossible_flops(entry):
+        warnings.append(found)
+    for role, scores in sets.items():
+        if scores.printed and not scores.strict and scores.psnr:
+            warnings.append(
+                f"passes the gate only by rounding ({role}): {scores.psnr.value:.4f} dB"
+            )
+    return warnings
+
+
+def _impossible_flops(entry: Entry) -> str | None:
+    """Return a warning if the counter cannot have seen all of the network.
+
+    A convolution at full size uses each weight once per pixel, so that FLOPs are parameters times
+    pixels; of the 17 networks in the organisers' files 14 have 0.92 to 1.15 of that. State-space
+    networks, whose scans fvcore does not count, have 0.44. Less than a quarter takes an operator
+    that is hidden from the counter.
+    """
+    whole = entry.params * PIXELS
+    if entry.flops >= _LEAST_FLOPS * whole:
+        return None
+    return (
+        f"impossible FLOPs: {entry.flops / 1e9:.2f} G, while {entry.params / 1e6:.3f} M parameters "
+        f"used at each of 256x256 pixels take {whole / 1e9:.2f} G; an operator is hidden from the "
+        "counter"
+    )

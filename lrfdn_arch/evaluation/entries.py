@@ -1,0 +1,167 @@
+"""Entries of a challenge with their per-image results, from the organisers' files or our own."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrfdn_arch.evaluation.protocols import TEST, VALID, YEARS, Year, year_of
+from lrfdn_arch.evaluation.results import RESULTS_FILE, NetworkResult, Results, mean, read_results
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SetScores:
+    """One entry on one image set; all entries have the images in the same order.
+
+    Attributes:
+        psnr: RGB PSNR of each image in dB; None without ground truth.
+        runtime_ms: forward time of each image in the order of the run; the first one is cold.
+        memory_mib: peak GPU memory; None without a GPU.
+        ssim: mean RGB SSIM; None if it was not computed.
+    """
+
+    psnr: Values | None
+    runtime_ms: Values
+    memory_mib: float | None = None
+    ssim: float | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry; ``flops`` are those of the year's counter, ``sets`` are by role."""
+
+    label: str
+    params: float
+    flops: float
+    activations: float
+    convolutions: int
+    sets: Mapping[str, SetScores]
+    network: str | None = None
+
+    @property
+    def runtime_ms(self) -> float:
+        """The runtime that the challenges rank by: the mean of the sets' means."""
+        return float(np.mean([scores.runtime_ms.mean() for scores in self.sets.values()]))
+
+
+def entry_of(networks: Mapping[str, NetworkResult], year: Year) -> Entry:
+    """Return the entry that one network's results, by role of the set, amount to."""
+    first = next(iter(networks.values()))
+    return Entry(
+        label=first.label,
+        params=first.counts.params,
+        flops=getattr(first.counts, year.counter),
+        activations=first.counts.activations,
+        convolutions=first.counts.convolutions,
+        sets={role: _set_scores(network) for role, network in networks.items()},
+        network=first.network,
+    )
+
+
+def entries_of(evaluations: Sequence[Results], year: Year) -> list[Entry]:
+    """Return the entries of evaluations of the same networks on the year's sets.
+
+    Raises:
+        ValueError: a network was not evaluated on every set.
+    """
+    by_label: dict[str, dict[str, NetworkResult]] = {}
+    for results in evaluations:
+        role = year.role_of(results.dataset.name)
+        for network in results.networks:
+            by_label.setdefault(network.label, {})[role] = network
+    roles = {role for networks in by_label.values() for role in networks}
+    partial = [label for label, networks in by_label.items() if networks.keys() != roles]
+    if partial:
+        raise ValueError(f"{', '.join(partial)}: evaluated on one of the two sets only")
+    return [entry_of(networks, year) for networks in by_label.values()]
+
+
+def read_entries(path: Path, year: Year | None = None) -> tuple[Year, list[Entry]]:
+    """Read the organisers' ``results.json``, ours, or the folder of ``lrfdn challenge``.
+
+    Args:
+        path: the file or folder.
+        year: the challenge; by default that of the file's baseline or protocol.
+
+    Raises:
+        ValueError: the file has neither format, or its year cannot be told.
+    """
+    content = {} if path.is_dir() else _read_json(path)
+    if path.is_dir() or "format" in content:
+        evaluations = [read_results(part) for part in result_folders(path)]
+        year = year or year_of(evaluations[0].protocol.name)
+        return year, entries_of(evaluations, year)
+    try:
+        entries = [_organisers_entry(label, values) for label, values in content.items()]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: expected the organisers' results.json or that of `lrfdn challenge`; "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    found = [y for y in YEARS.values() if any(f"_{y.baseline}" in e.label for e in entries[:1])]
+    if year is None and not found:
+        raise ValueError(f"{path}: its first entry is no known baseline; specify --protocol YEAR")
+    return year or found[0], entries
+
+
+def result_folders(folder: Path) -> list[Path]:
+    """Return ``folder``, or its subfolders with results if it was made with two image sets."""
+    if (folder / RESULTS_FILE).is_file():
+        return [folder]
+    return sorted((f.parent for f in folder.glob(f"*/{RESULTS_FILE}")), reverse=True) or [folder]
+
+
+def find_baseline(entries: Sequence[Entry], year: Year, label: str | None = None) -> Entry | None:
+    """Return the entry called ``label``, or the year's baseline; None if it is not there."""
+    if label is not None:
+        return next(entry for entry in entries if entry.label == label)
+    own = [entry for entry in entries if entry.network == year.baseline]
+    return next(iter(own or [e for e in entries if e.label.startswith("00_")]), None)
+
+
+def _set_scores(network: NetworkResult) -> SetScores:
+    psnr = [image.psnr_rgb for image in network.images]
+    return SetScores(
+        psnr=None if None in psnr else np.array(psnr, np.float64),
+        runtime_ms=np.array([image.runtime_ms or 0 for image in network.images], np.float64),
+        memory_mib=network.kit_timing.memory_mib,
+        ssim=mean(network.images, "ssim_rgb"),
+    )
+
+
+def _organisers_entry(label: str, values: Mapping[str, Any]) -> Entry:
+    sets = {
+        role: SetScores(
+            psnr=np.array(values[f"{role}_psnr"], np.float64),
+            runtime_ms=np.array(values[f"{role}_runtime"], np.float64),
+            memory_mib=values[f"{role}_memory"],
+        )
+        for role in (VALID, TEST)
+        if f"{role}_psnr" in values
+    }
+    if not sets or any(s.runtime_ms.shape != s.psnr.shape for s in sets.values()):  # type: ignore[union-attr]
+        raise ValueError(f"{label} has no PSNR and runtime for each image")
+    return Entry(
+        label=label,
+        params=values["num_parameters"] * 1e6,
+        flops=values["flops"] * 1e9,
+        activations=values["activations"] * 1e6,
+        convolutions=values["num_conv"],
+        sets=sets,
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is not a JSON file: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected an object, found a {type(content).__name__}")
+    return content
