@@ -1,12 +1,13 @@
-"""Devices and their memory: selection, description, free memory and out-of-memory errors."""
+"""Devices: selection, description, arithmetic, free memory, and their libraries' errors."""
 
 import ctypes
 import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -21,6 +22,10 @@ _CGROUP_FILES = (  # of version 2 and version 1
 # "CUDNN_STATUS_ALLOC_FAILED", "Failed to allocate memory for requested buffer" and the like.
 _RAN_OUT = re.compile(
     r"allocate|bad.alloc|alloc_failed|out of memory|not enough memory", re.IGNORECASE
+)
+# "InvalidCxxCompiler", "Failed to find C compiler" and "TritonMissing" of torch.compile.
+_NO_COMPILER = re.compile(
+    r"InvalidCxxCompiler|find C compiler|no.*C\+\+ compiler|TritonMissing|working triton", re.I
 )
 
 
@@ -95,10 +100,71 @@ def memory_errors() -> Iterator[None]:
         raise MemoryError(str(error).strip().splitlines()[0]) from error
 
 
+@contextmanager
+def compiler_errors(advice: str) -> Iterator[None]:
+    """Raise ValueError, ending in ``advice``, where torch.compile finds no compiler.
+
+    Compilation starts with the first call of a network, not with ``torch.compile``.
+    """
+    try:
+        yield
+    except Exception as error:  # torch raises classes of several modules
+        text = f"{type(error).__name__} {error}"
+        if not _NO_COMPILER.search(text):
+            raise
+        gpu = "Triton and a C compiler" if "riton" in text or " C compiler" in text else ""
+        raise ValueError(
+            f"torch.compile needs {gpu or 'a C++ compiler'}, which this machine lacks: install "
+            f"{'triton and gcc' if gpu else 'g++ or clang'}, or {advice}"
+        ) from error
+
+
+@contextmanager
+def float32_arithmetic(tf32: bool = False) -> Iterator[None]:
+    """Compute in float32 with ``cudnn.benchmark`` off; settings are restored afterwards.
+
+    Args:
+        tf32: allow TF32 in convolutions (10-bit mantissa), PyTorch's default on recent GPUs and
+            that of the challenge's kit; otherwise use full float32, for equal images across
+            devices. Matrix products are in full float32 in either case.
+    """
+    cudnn: Any = torch.backends.cudnn  # a module to pyright, an object with properties at run time
+    settings: tuple[Any, ...] = (cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul)
+    before, benchmark = [setting.fp32_precision for setting in settings], cudnn.benchmark
+
+    def apply(values: Sequence[str]) -> None:
+        cudnn.allow_tf32 = values[0] == "tf32"  # otherwise reading this older setting fails
+        for setting, value in zip(settings, values, strict=True):
+            setting.fp32_precision = value
+
+    kind = "tf32" if tf32 else "ieee"
+    try:
+        apply((kind, kind, "ieee"))
+        cudnn.benchmark = False
+        yield
+    finally:
+        apply(before)
+        cudnn.benchmark = benchmark
+
+
+def uses_tf32(device: torch.device) -> bool:
+    """Return whether float32 convolutions on ``device`` are computed in TF32 by default."""
+    cudnn: Any = torch.backends.cudnn
+    return (
+        device.type == "cuda"
+        and torch.cuda.get_device_capability(device) >= (8, 0)
+        and cudnn.conv.fp32_precision == "tf32"
+    )
+
+
 def free_memory(device: torch.device) -> int:
-    """Return how many bytes this process can still allocate on ``device``."""
+    """Return how many bytes this process can still allocate on ``device``.
+
+    On a GPU that includes what torch has reserved and not in use.
+    """
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + cached
     return min(psutil.virtual_memory().available, _container_left())
 
 

@@ -1,6 +1,7 @@
-"""Free memory: what the machine has, and what a container's limit leaves of it."""
+"""Devices: free memory, float32 arithmetic, and what errors of their libraries become."""
 
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -47,3 +48,70 @@ def test_a_containers_limit_counts_without_its_page_cache(cgroup: Path, version:
 def test_a_limit_that_is_exceeded_leaves_nothing(cgroup: Path) -> None:
     write(cgroup, memory__max=4096, memory__current=8192, memory__stat="inactive_file 0")
     assert free() == 0
+
+
+def test_memory_that_torch_holds_and_does_not_use_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {"mem_get_info": (5 << 30, 80 << 30), "memory_reserved": 9, "memory_allocated": 4}
+    for name, figure in figures.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, figure=figure: figure)
+    assert device.free_memory(torch.device("cuda:1")) == (5 << 30) + 9 - 4
+
+
+@pytest.fixture
+def settings() -> Any:
+    """The float32 settings, as they are and restored afterwards."""
+    cudnn: Any = torch.backends.cudnn
+    found = {"conv": cudnn.conv, "rnn": cudnn.rnn, "matmul": torch.backends.cuda.matmul}
+    before = {name: setting.fp32_precision for name, setting in found.items()}
+    yield found
+    for name, setting in found.items():
+        setting.fp32_precision = before[name]
+
+
+@pytest.mark.parametrize("matmul", ["none", "ieee", "tf32"])
+def test_arithmetic_is_full_float32_and_restored(settings: Any, matmul: str) -> None:
+    settings["matmul"].fp32_precision = matmul  # torch's newer way; "tf32" stops the older one
+    before = {name: setting.fp32_precision for name, setting in settings.items()}
+    benchmark = torch.backends.cudnn.benchmark
+    with device.float32_arithmetic():
+        assert {setting.fp32_precision for setting in settings.values()} == {"ieee"}
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cudnn.benchmark
+    with device.float32_arithmetic(tf32=True):
+        assert torch.backends.cudnn.allow_tf32
+        assert settings["matmul"].fp32_precision == "ieee"
+    assert before == {name: setting.fp32_precision for name, setting in settings.items()}
+    assert benchmark == torch.backends.cudnn.benchmark
+
+
+def test_tf32_is_named_where_convolutions_use_it(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = torch.device("cuda")
+    settings["conv"].fp32_precision = settings["rnn"].fp32_precision = "tf32"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    assert device.uses_tf32(gpu)
+    assert not device.uses_tf32(torch.device("cpu"))
+    with device.float32_arithmetic():
+        assert not device.uses_tf32(gpu)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert not device.uses_tf32(gpu)
+
+
+@pytest.mark.parametrize(
+    ("error", "needed"),
+    [
+        ("Failed to find C compiler. Please specify via CC environment variable.", "Triton and"),
+        ("Cannot find a working triton installation. Either the package is not", "Triton and"),
+        ("InvalidCxxCompiler: No working C++ compiler found in ('g++',)", r"a C\+\+ compiler"),
+    ],
+)
+def test_a_missing_compiler_is_one_line(error: str, needed: str) -> None:
+    message = f"^torch.compile needs {needed}.*lacks: install .*, or set use_compile=false$"
+    with (
+        pytest.raises(ValueError, match=message),
+        device.compiler_errors("set use_compile=false"),
+    ):
+        raise RuntimeError(error)
+    with pytest.raises(RuntimeError, match="shapes"), device.compiler_errors("nothing"):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

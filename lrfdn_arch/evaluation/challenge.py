@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lrfdn_arch.device import float32_arithmetic
 from lrfdn_arch.evaluation import complexity
 from lrfdn_arch.evaluation.competitor import Competitor
 from lrfdn_arch.evaluation.image_set import ImageSet, samples
@@ -31,7 +32,7 @@ from lrfdn_arch.evaluation.results import (
     Protocol,
     Weights,
 )
-from lrfdn_arch.evaluation.timing import MIB, kit_arithmetic
+from lrfdn_arch.evaluation.timing import MIB
 
 
 def judge(
@@ -69,7 +70,7 @@ def judge(
             on_image(progress.scores[pair.name])
         else:
             left.append(pair)
-    with kit_arithmetic(protocol.tf32):
+    with float32_arithmetic(protocol.tf32):
         measure(
             network,
             samples(left, protocol.scale),

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lrfdn_arch.device import device_name
+from lrfdn_arch.device import device_name, float32_arithmetic
 from lrfdn_arch.evaluation.results import FairTiming
-from lrfdn_arch.evaluation.timing import PeakMemory, kit_arithmetic, timed
+from lrfdn_arch.evaluation.timing import PeakMemory, timed
 
 Precision = Literal["fp32", "fp16", "bf16"]
 DTYPES: dict[Precision, torch.dtype] = {
@@ -85,7 +85,7 @@ def time_in_turn(
     Returns:
         One timing per variant for each label, in the plan's order.
     """
-    with torch.inference_mode(), kit_arithmetic(plan.tf32):
+    with torch.inference_mode(), float32_arithmetic(plan.tf32):
         runners = [
             _prepare(label, network, variant, plan, device, on_pass)
             for variant in plan.variants

@@ -2,10 +2,9 @@
 
 import ctypes
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,29 +23,12 @@ def timed(forward: Callable[[Tensor], Tensor], lq: Tensor) -> tuple[Tensor, floa
         output = forward(lq)
         return output, (time.perf_counter() - start) * 1000
     before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    before.record()
+    stream = torch.cuda.current_stream(lq.device)  # the current device may be another one
+    before.record(stream)
     output = forward(lq)
-    after.record()
+    after.record(stream)
     torch.cuda.synchronize(lq.device)
     return output, before.elapsed_time(after)
-
-
-@contextmanager
-def kit_arithmetic(tf32: bool) -> Iterator[None]:
-    """Compute in float32 with ``cudnn.benchmark`` off.
-
-    Args:
-        tf32: allow TF32 in convolutions (10-bit mantissa), PyTorch's default on recent GPUs and
-            the kit's setting; otherwise use full float32, for consistent images across devices.
-    """
-    cudnn: Any = torch.backends.cudnn  # a module to pyright, an object with properties at run time
-    matmul = torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
-    cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = tf32, False, False
-    try:
-        yield
-    finally:
-        cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = before
 
 
 class PeakMemory:

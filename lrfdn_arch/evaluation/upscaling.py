@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lrfdn_arch.archs import Architecture, architecture_of
-from lrfdn_arch.evaluation.timing import kit_arithmetic
+from lrfdn_arch.device import float32_arithmetic
 from lrfdn_arch.inference.runtimes import TorchRuntime
 from lrfdn_arch.inference.tiling import upscale_tiled
 from lrfdn_arch.weights import LoadedNetwork
@@ -51,7 +51,7 @@ def through_network(
         )
 
     def upscale(lq: Tensor) -> Tensor:
-        with kit_arithmetic(tf32=False):
+        with float32_arithmetic():
             if runtime is not None:
                 return upscale_tiled(runtime, lq, tile=tile_size, overlap=tile_overlap)
             with torch.autocast(lq.device.type, dtype=autocast, enabled=autocast is not None):

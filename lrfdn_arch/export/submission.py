@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 import torch
 
+from lrfdn_arch.device import float32_arithmetic
 from lrfdn_arch.evaluation.competitor import Competitor
 from lrfdn_arch.evaluation.image_set import ImageSet, Pair, samples
 from lrfdn_arch.evaluation.images import Image, encode_png
 from lrfdn_arch.evaluation.inspection import inspect
 from lrfdn_arch.evaluation.measure import Sample, measure
-from lrfdn_arch.evaluation.timing import kit_arithmetic
 from lrfdn_arch.files import replacing
 from lrfdn_arch.text import first_few
 
@@ -90,7 +90,7 @@ def write_submission(
     expected: dict[str, tuple[int, int]] = {}
     files = {p.name: file for p, file in zip(image_set.pairs, names, strict=True)}
     with replacing(out) as unchecked:
-        with zipfile.ZipFile(unchecked, "w") as archive, kit_arithmetic(tf32=False):
+        with zipfile.ZipFile(unchecked, "w") as archive, float32_arithmetic():
 
             def save(sample: Sample, sr: Image) -> None:
                 height, width = sample.lq.shape[2:]

@@ -50,7 +50,7 @@ class OnnxRuntime:
     ) -> None:
         require("onnxruntime", extra="onnx")
         self.name = "onnx"
-        self.device = torch.device("cpu")  # images are passed on the CPU, also to a GPU
+        self.device = device or torch.device("cpu")  # images are passed in main memory
         self.precision = precision
         self.num_feat = num_feat
         self.overlap: int | None = None
@@ -58,7 +58,7 @@ class OnnxRuntime:
         self._open_windowed: Callable[[], Any] | None = None
         self._windowed: Any = None
         self._uses_window = True
-        self._session = _open(model, device or self.device)
+        self._session = _open(model, self.device)
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         try:
             self._input, self.channels = _image_input(self._session)
@@ -183,26 +183,34 @@ def _open(model: Path | bytes, device: torch.device) -> Any:
 
     if isinstance(model, Path) and not model.is_file():
         raise FileNotFoundError(f"no ONNX model at {model}")
-    providers = ["CPUExecutionProvider"]
+    providers: list[Any] = ["CPUExecutionProvider"]
     if device.type == "cuda":
         if not has_cuda():
             raise ValueError(
                 "this onnxruntime lacks CUDA support: pip install onnxruntime-gpu, or choose "
                 "--device cpu or --runtime eager"
             )
-        providers.insert(0, _CUDA)
+        # The default, an exhaustive search of algorithms, is repeated for every size of image.
+        search = {"device_id": device.index or 0, "cudnn_conv_algo_search": "HEURISTIC"}
+        providers.insert(0, (_CUDA, search))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised as exceptions
     options.intra_op_num_threads = torch.get_num_threads()
     # Waiting threads must not spin: other threads read, write and crop images meanwhile.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             str(model) if isinstance(model, Path) else model, options, providers=providers
         )
     except Exception as error:  # its exceptions share no public base class
         what = model if isinstance(model, Path) else "the model"
         raise ValueError(f"ONNX Runtime cannot read {what} ({_first_line(error)})") from error
+    if device.type == "cuda" and _CUDA not in session.get_providers():
+        raise ValueError(  # it continues on the CPU without an error
+            "ONNX Runtime cannot use the GPU: its CUDA libraries do not load. Install the "
+            "onnxruntime-gpu for this CUDA and cuDNN, or choose --device cpu or --runtime eager"
+        )
+    return session
 
 
 def _first_line(error: Exception) -> str:

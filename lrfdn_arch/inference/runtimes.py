@@ -10,6 +10,7 @@ fused form runs unfused, in "eager" or "compiled".
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from lrfdn_arch.archs.fused import FusedNetwork
 from lrfdn_arch.archs.window import Window
-from lrfdn_arch.device import choose_device
+from lrfdn_arch.device import choose_device, compiler_errors, float32_arithmetic
 from lrfdn_arch.inference.fuse import can_fuse, fuse
 from lrfdn_arch.inference.onednn import with_onednn
 from lrfdn_arch.weights import LoadedNetwork
@@ -41,7 +42,7 @@ class Runtime(Protocol):
     Attributes:
         name: one of RUNTIMES.
         precision: "fp32", "fp16" or "bf16", of the internal arithmetic.
-        device: the device of its input and output images.
+        device: where it computes; images may be on any device.
         scale: the upscaling factor.
         channels: of the input and output images.
         num_feat: channels of the features, for estimating how much memory an image needs.
@@ -75,7 +76,8 @@ def open_runtime(
     Args:
         network: any loaded network, or a module that has a fused form or is fused.
         name: "eager" (fused, channels_last; on the CPU oneDNN's fused kernels), "compiled"
-            (torch.compile on top; the first image of each size takes a minute or so), "onnx"
+            (torch.compile on top; the first image takes a minute or so, the first one of another
+            size as well, later ones do not), "onnx"
             (ONNX Runtime; needs the extra ``onnx``) or "openvino" (on the CPU in fp32; needs the
             extra ``openvino``).
         precision: "fp16" and "bf16" halve the features' memory and lose less than 0.01 dB on Set5,
@@ -141,6 +143,8 @@ class TorchRuntime:
         self.device = device
         self._dtype = PRECISIONS[precision]
         self.knows_windows = can_fuse(module) and not compiled  # each would be a new program
+        # float32 is not TF32, so that tiles and fusion are exact on a GPU, too
+        self._arithmetic = float32_arithmetic if precision == "fp32" else nullcontext
         if can_fuse(module):
             fused = fuse(module)
             self.scale, self.channels = fused.upscale, fused.num_in_ch
@@ -169,29 +173,21 @@ class TorchRuntime:
     def __call__(self, lq: Tensor, window: Window | None = None) -> Tensor:
         """Upscale; see :class:`Runtime`."""
         lq = lq.to(self.device, self._reads, memory_format=torch.channels_last)
-        if self.name == "eager":
-            arguments = (lq, window) if self.knows_windows else (lq,)
-            return self._forward(*arguments).float()
-        try:
-            # A copy: CUDA graphs write every result to the same place.
-            return self._forward(lq).to(torch.float32, copy=True)
-        except Exception as error:
-            raise _as_missing_compiler(error) from error
+        with self._arithmetic():
+            if self.name == "eager":
+                arguments = (lq, window) if self.knows_windows else (lq,)
+                return self._forward(*arguments).float()
+            with compiler_errors("choose --runtime eager or onnx"):
+                # A copy: CUDA graphs write every result to the same place.
+                return self._forward(lq).to(torch.float32, copy=True)
 
 
 def _compile(network: nn.Module, device: torch.device) -> Callable[..., Any]:
+    """Compile ``network`` for the size of its first image, then once for all other sizes.
+
+    With a program for each size, torch would run every size after the eighth eagerly.
+    """
     if device.type == "cuda":
-        return torch.compile(network, mode="reduce-overhead", dynamic=False)  # CUDA graphs
+        return torch.compile(network, mode="reduce-overhead")  # CUDA graphs
     # Freezing lets the compiler pack weights and put activations into oneDNN's convolutions.
-    return torch.compile(network, options={"freezing": True}, dynamic=False)
-
-
-def _as_missing_compiler(error: Exception) -> Exception:
-    """Turn torch's exceptions on a machine that cannot compile into a message for users."""
-    text = str(error)
-    if "InvalidCxxCompiler" in type(error).__name__ + text or "C++ compiler" in text:
-        return ValueError(
-            "the compiled runtime needs a C++ compiler (g++ or clang), but none was found: "
-            "install one, or choose --runtime eager or onnx"
-        )
-    return error
+    return torch.compile(network, options={"freezing": True})

@@ -73,7 +73,9 @@ def build_trainer(
         samples = state["iter"] * global_batch(options, placement)
         sampler.load_state_dict(state.get("sampler") or sampler.state_dict(samples))
     loader = training_loader(train_set, sampler, options, placement)
-    model = _model(options, opt, state, path, first_sample(loader))
+    sample = first_sample(loader)
+    checks.check_shared_memory(sample, loader)
+    model = _model(options, opt, state, path, sample)
     notes += from_first(lambda: folder.prepare(path, auto_resume), placement)
     start, best = state.get("iter", 0), BestMetrics()
     best.load_state_dict(state.get("best", {}))
@@ -96,6 +98,8 @@ def build_trainer(
         trainer.log.note(text)
     trainer.log.note(start_summary(options, placement, model, train_set, start))
     _restore_random_state(options, placement, state)
+    if opt["num_gpu"]:  # now, since the checks above run sizes that training does not
+        torch.backends.cudnn.benchmark = True
     return trainer
 
 
@@ -143,8 +147,6 @@ def _model(
 ) -> Any:
     from basicsr.models import build_model
 
-    if opt["num_gpu"]:
-        torch.backends.cudnn.benchmark = True
     seed_everything(options.manual_seed)
     if path is not None:  # the state has the weights
         opt = {**opt, "path": {**opt["path"], "pretrain_network_g": None}}

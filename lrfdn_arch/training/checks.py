@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping, Sized
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
 from lrfdn_arch.data.batches import to_unit_float
+from lrfdn_arch.device import memory_errors
 from lrfdn_arch.options import Placement, TrainOptions
 from lrfdn_arch.text import first_few
 from lrfdn_arch.training.loader import global_batch
+
+_SHARED_MEMORY = Path("/dev/shm")
 
 
 def check_device(options: TrainOptions, placement: Placement) -> None:
@@ -70,6 +75,7 @@ def check_patch(network: torch.nn.Module, sample: Mapping[str, Any], name: str) 
 
     Raises:
         ValueError: it does not accept the sample, or returns another shape.
+        MemoryError: memory ran out.
     """
     if not {"lq", "gt"} <= sample.keys():
         return
@@ -77,10 +83,8 @@ def check_patch(network: torch.nn.Module, sample: Mapping[str, Any], name: str) 
     lq = to_unit_float(sample["lq"][None].to(parameter.device)).to(parameter.dtype)
     taken, expected = _size(lq[0]), _size(sample["gt"])
     try:
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        with memory_errors(), torch.no_grad(), torch.compiler.set_stance("force_eager"):
             found = _size(network(lq)[0])
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as error:
         raise ValueError(
             f"network_g: {name} cannot take the training images, {taken} (channels x height x "
@@ -91,6 +95,28 @@ def check_patch(network: torch.nn.Module, sample: Mapping[str, Any], name: str) 
             f"network_g: {name} returns {found} for {taken}, the ground truth has {expected} "
             "(channels x height x width); set the network's upscale to scale, and its channels to "
             "the images'"
+        )
+
+
+def check_shared_memory(sample: Mapping[str, Any], loader: DataLoader) -> None:
+    """Raise ValueError if the workers' batches do not fit into shared memory.
+
+    Workers would be ended by SIGBUS, at the earliest in the first iteration. Containers often have
+    no more than 64 MiB.
+    """
+    if not loader.num_workers or not _SHARED_MEMORY.is_dir():
+        return
+    image_bytes = sum(v.nbytes for v in sample.values() if isinstance(v, torch.Tensor))
+    batch = image_bytes * (loader.batch_size or 1)
+    free, per_worker = disk_usage(_SHARED_MEMORY).free, (loader.prefetch_factor or 1) * batch
+    needed = per_worker * loader.num_workers
+    if needed > free:
+        fitting = free // per_worker
+        raise ValueError(
+            f"the batches of {loader.num_workers} data workers take {needed / 1e6:,.0f} MB of "
+            f"shared memory, {_SHARED_MEMORY} has {free / 1e6:,.0f} MB free: start the container "
+            f"with --shm-size={needed // 10**9 + 1}g or --ipc=host, or --force_yml "
+            f"datasets:train:num_worker_per_gpu={fitting}"
         )
 
 

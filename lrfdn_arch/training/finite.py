@@ -19,13 +19,13 @@ class FiniteGuard:
     """Checks loss and gradient norm of every iteration.
 
     Reading a value from a GPU makes the host wait for it. There the guard only sets a flag on the
-    device, which a fused optimizer obeys: no update is made from the first bad iteration on. The
-    host reads the flag when it waits for the device anyway (:meth:`raise_if_bad`), before anything
-    is printed or saved. Elsewhere the guard reads it at once.
+    device, which the model obeys: no update is made from the first bad iteration on. The host reads
+    the flag when it waits for the device anyway (:meth:`raise_if_bad`), before anything is printed
+    or saved. Elsewhere the guard reads it at once.
 
     Args:
         device: of the losses.
-        deferred: whether the optimizer obeys the flag, :attr:`found_inf`.
+        deferred: whether the model obeys the flag, :attr:`found_inf`, instead of an exception.
         overflow_is_normal: whether a gradient scaler handles infinite gradients, as in float16;
             only the loss is checked then.
     """

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from lrfdn_arch.device import memory_errors
+from lrfdn_arch.device import compiler_errors, memory_errors
 from lrfdn_arch.options.dataset import Dataset
 from lrfdn_arch.training.stop_signal import StopSignal
 from lrfdn_arch.training.trainer import Trainer
@@ -17,24 +17,22 @@ def train(trainer: Trainer, stop: StopSignal) -> int:
         NotFiniteError: a loss or gradient was not finite; nothing was saved after it.
         WorkerDiedError: a worker of the data loader ended; everything trained is saved.
         OSError: a checkpoint could not be written; the earlier ones are intact.
-        ValueError: memory ran out; the message names the options that save memory.
     """
     intervals, log = trainer.intervals, trainer.log
     stop.deferred = True
     trainer.make_up_validation()
-    with out_of_memory_advice(trainer.options.train_set):
-        for iteration, batch in trainer.batches():
-            step(trainer, batch, iteration)
-            log.tick(iteration)
-            if intervals.should_print(iteration):
-                trainer.report(iteration)
-            stopping = iteration < intervals.total and trainer.agree_to_stop(stop.requested)
-            if intervals.should_validate(iteration) and not stopping:
-                trainer.validate(iteration)
-            if stopping or intervals.should_save(iteration):
-                trainer.save(iteration)
-            if stopping:
-                break
+    for iteration, batch in trainer.batches():
+        step(trainer, batch, iteration)
+        log.tick(iteration)
+        if intervals.should_print(iteration):
+            trainer.report(iteration)
+        stopping = iteration < intervals.total and trainer.agree_to_stop(stop.requested)
+        if intervals.should_validate(iteration) and not stopping:
+            trainer.validate(iteration)
+        if stopping or intervals.should_save(iteration):
+            trainer.save(iteration)
+        if stopping:
+            break
     return trainer.finish(stop)
 
 
@@ -51,10 +49,10 @@ def step(trainer: Trainer, batch: Mapping[str, Any], iteration: int) -> None:
 
 
 @contextmanager
-def out_of_memory_advice(train_set: Dataset) -> Iterator[None]:
-    """Raise ValueError with the options that save memory in place of errors that it ran out."""
+def device_errors(train_set: Dataset) -> Iterator[None]:
+    """Raise ValueError with advice where memory runs out, or a compiler is missing."""
     try:
-        with memory_errors():
+        with memory_errors(), compiler_errors("set --force_yml use_compile=false"):
             yield
     except MemoryError as error:
         raise ValueError(

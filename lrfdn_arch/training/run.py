@@ -13,7 +13,7 @@ from lrfdn_arch.training.distributed import Launcher
 from lrfdn_arch.training.log.curves import draw_curves
 from lrfdn_arch.training.log.run_logger import duration, stop_logging
 from lrfdn_arch.training.log.summary import write_test_file
-from lrfdn_arch.training.loop import train
+from lrfdn_arch.training.loop import device_errors, train
 from lrfdn_arch.training.peers import Peers
 from lrfdn_arch.training.stop_signal import StopSignal
 from lrfdn_arch.training.trainer import Trainer
@@ -64,6 +64,7 @@ def _run(
             folder = root / "experiments" / options.name
             stack.enter_context(locked(folder, "choose another name: --force_yml name=OTHER"))
         stack.callback(stop_logging)
+        stack.enter_context(device_errors(options.train_set))
         trainer = build_trainer(options, placement, root=root, auto_resume=auto_resume, peers=peers)
         stack.callback(trainer.log.close)
         code = train(trainer, stop)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from lrfdn_arch.device import memory_errors
 from lrfdn_arch.evaluation.measure import (
     Measured,
     averages,
@@ -61,17 +62,18 @@ def validate_model(
     for kind, upscale in _functions(model, options):
         save = save_under(folder, ending) if options.val.save_img and not results else None
         try:
-            images = measure(
-                upscale,
-                samples_of(loader),
-                basicsr_metrics(asked),
-                device=model.device,
-                save=save,
-                on_image=_counter(f"validating {kind}", len(loader), show),
-            )
-        except torch.OutOfMemoryError as error:
+            with memory_errors():
+                images = measure(
+                    upscale,
+                    samples_of(loader),
+                    basicsr_metrics(asked),
+                    device=model.device,
+                    save=save,
+                    on_image=_counter(f"validating {kind}", len(loader), show),
+                )
+        except MemoryError as error:
             raise ValueError(
-                "the GPU's memory ran out in validation; cut the images into tiles with "
+                f"memory ran out in validation ({error}); cut the images into tiles with "
                 "--force_yml val:tile_size=256"
             ) from error
         results[kind] = averages(from_all_processes(images))

@@ -1,6 +1,7 @@
 """The fair timing: in turn, warmed up, with spread; and the scores of later years."""
 
 from math import e
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from lrfdn_arch.evaluation.scores import (
     measured_baseline,
     score_against,
 )
-from lrfdn_arch.evaluation.timing import PeakMemory, kit_arithmetic, timed
+from lrfdn_arch.evaluation.timing import PeakMemory, timed
 
 CPU = torch.device("cpu")
 LOG: list[str] = []
@@ -137,12 +138,25 @@ def test_the_clock_measures_the_forward_pass() -> None:
     assert milliseconds >= 20
 
 
-def test_the_kit_s_arithmetic_is_full_float32_and_restored() -> None:
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
-    with kit_arithmetic(tf32=False):
-        assert not torch.backends.cudnn.allow_tf32
-        assert not torch.backends.cudnn.benchmark
-    assert before == (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark)
+def test_the_clock_records_on_the_stream_of_the_images_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[str] = []
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self, stream: str = "the current GPU's") -> None:
+            recorded.append(stream)
+
+        def elapsed_time(self, other: "Event") -> float:
+            return 7.0
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"that of {device}")
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: recorded.append(str(device)))
+    lq: Any = SimpleNamespace(device=torch.device("cuda:1"))  # a GPU that is not the current one
+    assert timed(lambda image: image, lq) == (lq, 7.0)
+    assert recorded == ["that of cuda:1", "that of cuda:1", "cuda:1"]
 
 
 def warm(milliseconds: float, **changes: Any) -> FairTiming:

@@ -1,6 +1,7 @@
 """Without --device or --runtime, what is chosen also works: a GPU here is a pretended one."""
 
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import pytest
@@ -60,6 +61,48 @@ def test_a_gpu_asked_for_is_not_replaced_by_the_cpu(monkeypatch: pytest.MonkeyPa
         open_runtime(small("LRFDN"), "onnx", device="cuda")
     with pytest.raises(ValueError, match="openvino is for --device cpu, got cuda"):
         open_runtime(small("LRFDN"), "openvino", device="cuda")
+
+
+def test_a_gpu_that_onnx_runtime_cannot_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    offer_onnx(monkeypatch, "CUDA")  # as onnxruntime-gpu does, whether its libraries load or not
+    with (
+        pytest.warns(UserWarning, match="not in available provider names"),
+        pytest.raises(ValueError, match="cannot use the GPU: its CUDA libraries do not load"),
+    ):
+        open_runtime(small("LRFDN"), "onnx", device="cuda")
+    among = [("eager", "fp32"), ("onnx", "fp32")]
+    monkeypatch.setattr(choice, "choose_device", lambda device: CPU)
+    monkeypatch.setattr(choice, "open_runtime", without_onnx)
+    taken = open_fastest(small("LRFDN"), among=among, seconds=lambda runtime: 1.0)
+    assert taken.name == "eager", "auto leaves it out"
+
+
+def without_onnx(network: Any, name: str, **options: Any) -> Runtime:
+    if name == "onnx":
+        raise ValueError("its CUDA libraries do not load")
+    return open_runtime(network, name, **options)
+
+
+def test_onnx_runtime_gets_the_gpu_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    session, chosen = onnxruntime.InferenceSession, []
+
+    class OnGpu(session):  # computes on the CPU
+        def __init__(self, model: Any, options: Any, providers: list[Any]) -> None:
+            chosen.extend(providers)
+            super().__init__(model, options, providers=["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    offer_onnx(monkeypatch, "CUDA")
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OnGpu)
+    runtime = open_runtime(small("LRFDN"), "onnx", device="cuda:1")
+    (name, settings), _ = chosen
+    assert (name, settings["device_id"]) == ("CUDAExecutionProvider", 1)
+    assert runtime.device == torch.device("cuda:1"), "tiles are planned by this GPU's memory"
+    assert runtime(torch.rand(1, 3, 20, 16)).shape == (1, 3, 40, 32)
 
 
 def test_auto_measures_what_the_device_can_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import gc
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,16 @@ import torch
 from PIL import Image
 from repository import RELEASED, set5_psnr
 from small_networks import FUSED, photo, released, small
+from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounter
 
+from lrfdn_arch.archs import Architecture
 from lrfdn_arch.archs.window import Window
 from lrfdn_arch.evaluation.metrics import psnr_rgb
 from lrfdn_arch.inference.fastest import candidates, open_fastest
 from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
 from lrfdn_arch.inference.runtimes import Runtime, open_runtime
+from lrfdn_arch.weights import LoadedNetwork
 
 
 @torch.no_grad()
@@ -39,9 +44,25 @@ def test_runtimes_agree_with_the_network(
 def test_the_compiled_runtime_agrees_with_the_network() -> None:
     network = small("LRFDN")
     runtime = open_runtime(network, "compiled", device="cpu")
-    for size in ((20, 33), (24, 24)):
+    for size in ((20, 33), (24, 24), (31, 19)):
         lq = torch.rand(1, 3, *size)
         torch.testing.assert_close(runtime(lq), network(lq), atol=2e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_the_compiled_runtime_compiles_for_two_sizes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled, compile_ = CompileCounter(), torch.compile
+
+    def counted(network: nn.Module, dynamic: bool | None = None, **_: object) -> object:
+        return compile_(network, backend=compiled, dynamic=dynamic)
+
+    monkeypatch.setattr(torch, "compile", counted)
+    network = small("LRFDN")
+    runtime = open_runtime(network, "compiled", device="cpu")
+    for number in range(11):  # torch turns eager after eight programs
+        lq = torch.rand(1, 3, 20 + number, 33 - number)
+        torch.testing.assert_close(runtime(lq), network(lq), atol=2e-5, rtol=1e-5)
+    assert 1 <= compiled.frame_count <= 3, "one size, then any height, then any width"
 
 
 @torch.no_grad()
@@ -167,3 +188,22 @@ def test_openvino_leaves_the_stack_for_signals_alone() -> None:
     del second
     gc.collect()
     assert signal_stack() == before
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("fp32", "ieee"), ("bf16", "tf32")])
+def test_fp32_is_not_tf32(precision: str, expected: str) -> None:
+    found: list[str] = []
+    cudnn: Any = torch.backends.cudnn
+
+    class Convolution(nn.Conv2d):
+        def forward(self, input: Tensor) -> Tensor:
+            found.append(cudnn.conv.fp32_precision)
+            return super().forward(input)
+
+    network = LoadedNetwork(Convolution(3, 3, 1), Architecture("C", Convolution), {}, 1, 3)
+    before = cudnn.conv.fp32_precision
+    cudnn.conv.fp32_precision = "tf32"
+    open_runtime(network, precision=precision, device="cpu")(torch.rand(1, 3, 4, 4))
+    assert found == [expected]
+    assert cudnn.conv.fp32_precision == "tf32"
+    cudnn.conv.fp32_precision = before

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_models import batch, build_model, iterate
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lrfdn_arch.training.checkpoint import load_state, restore_model, save_state
 from lrfdn_arch.training.finite import FiniteGuard, NotFiniteError
@@ -198,6 +199,30 @@ def test_compilation_leaves_the_names_of_weights_alone(build, monkeypatch):
     assert not any("_orig_mod" in name for name in model.net_g.state_dict())
 
 
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead", "max-autotune"])
+def test_parts_computed_by_cuda_graphs_add_to_gradients_outside_them(build, monkeypatch, mode):
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **kw: None)
+    parts = {"datasets__train__batch_size_per_gpu": 2, "datasets__train__accum_iter": 2}
+    model, expected = build(use_compile=True, compile_mode=mode, **parts), build(**parts)
+    iterate(model, batch(), 1)
+    outside = [torch.empty_like(weight) for weight in model.weights]
+    for weight, tensor in zip(model.weights, outside, strict=True):
+        weight.grad = tensor
+    iterate(model, batch(), 2)
+    kept = all(w.grad is tensor for w, tensor in zip(model.weights, outside, strict=True))
+    assert kept == (mode != "default")
+    iterate(expected, batch(), 1, 2)
+    for name, weight in state(expected.net_g).items():
+        torch.testing.assert_close(model.net_g.state_dict()[name], weight, msg=name)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_the_average_has_the_memory_layout_of_the_weights(build, channels_last):
+    model = build(use_channels_last=channels_last)
+    pairs = zip(model.net_g_ema.parameters(), model.net_g.parameters(), strict=True)
+    assert all(average.stride() == weight.stride() for average, weight in pairs)
+
+
 @pytest.mark.parametrize("where", ["gt", "weights"])
 def test_a_loss_that_is_not_finite_stops_before_the_update(build, where):
     model = build()
@@ -219,8 +244,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(build, where):
             assert torch.equal(weight, expected[name]), name
 
 
-def test_the_deferred_guard_stops_every_update_from_the_bad_one_on(build):
-    model = build()
+@pytest.mark.parametrize("optimizer", ["Adam", "NAdam", "RMSprop", "Muon"])
+def test_the_deferred_guard_stops_every_update_from_the_bad_one_on(build, optimizer):
+    model = build(train__optim_g={"type": optimizer, "lr": 0.001})
     iterate(model, batch(), 1)
     model.guard = FiniteGuard(model.device, deferred=True)  # as on a GPU
     iterate(model, batch(seed=2), 2)
@@ -237,6 +263,38 @@ def test_the_deferred_guard_stops_every_update_from_the_bad_one_on(build):
     ) as caught:
         model.get_current_log()
     assert "update was not made" in " ".join(str(caught.value).split())
+
+
+class Reads(TorchDispatchMode):
+    """Counts values read by the host, which waits for a GPU then."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"use_amp": True, "amp_bf16": True},
+        {"use_amp": True, "amp_bf16": False},
+        {"train__optim_g": {"type": "Muon", "lr": 0.005}},
+        {"train__optim_g": {"type": "Adagrad", "lr": 0.001}},
+    ],
+    ids=str,
+)
+def test_with_the_deferred_guard_an_iteration_reads_nothing_from_the_device(build, changes):
+    model = build(**changes)
+    scaled = model.scaler.is_enabled()
+    model.guard = FiniteGuard(model.device, deferred=True, overflow_is_normal=scaled)
+    iterate(model, batch(), 1)
+    with Reads() as reads:
+        iterate(model, batch(), 2)
+    assert reads.count == 0
+    model.get_current_log()
 
 
 def test_the_deferred_guard_lets_good_updates_be(build):

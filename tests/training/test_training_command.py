@@ -15,7 +15,7 @@ from training_runs import folders, make_images, options, run, weights
 from lrfdn_arch.cli import build_parser
 from lrfdn_arch.options import TestOptions as OptionsForTest
 from lrfdn_arch.options import TrainOptions, load_options
-from lrfdn_arch.training import loop
+from lrfdn_arch.training import checks, loop
 from lrfdn_arch.training.log.run_logger import RunLogger, duration
 
 
@@ -192,6 +192,38 @@ def test_running_out_of_memory_says_what_to_turn_down(data, tmp_path, plain_runs
     with pytest.raises(ValueError) as caught:
         run(options(data, datasets__train__batch_size_per_gpu=1), tmp_path)
     assert "batch_size_per_gpu" not in str(caught.value) and "gt_size" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "advice"),
+    [
+        ("archs.lrfdn_arch.LRFDN.forward", "CUDA out of memory", "memory ran out: CUDA.*gt_size"),
+        ("training.loader.to_device", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "memory ran out"),
+        ("training.model.lrfdn_model.LRFDNModel.optimize_parameters", "Failed to find C compiler",
+         "needs Triton and a C compiler.*use_compile=false"),
+    ],
+    ids=["first forward pass", "next batch", "compilation"],
+)  # fmt: skip
+def test_errors_of_the_gpus_libraries_are_one_line_of_advice(
+    data, tmp_path, plain_runs, monkeypatch, function, error, advice
+):
+    def fails(*_, **__):
+        raise RuntimeError(error)
+
+    monkeypatch.setattr(f"lrfdn_arch.{function}", fails)
+    with pytest.raises(ValueError, match=advice) as caught:
+        run(options(data), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_shared_memory_too_small_for_the_workers_batches_is_named(
+    data, tmp_path, plain_runs, monkeypatch
+):
+    batch = 4 * 3 * (32 * 32 + 16 * 16)  # four images as bytes; each worker prefetches four such
+    monkeypatch.setattr(checks, "disk_usage", lambda _: SimpleNamespace(free=5 * batch))
+    text = mistake(options(data, datasets__train__num_worker_per_gpu=2), tmp_path)
+    assert "2 data workers" in text and "--shm-size=1g or --ipc=host" in text
+    assert text.endswith("num_worker_per_gpu=1")
 
 
 def test_a_run_leaves_everything_it_promises(data, tmp_path, capsys):

@@ -80,12 +80,13 @@ class LRFDNModel(SRModel):
             self.net_g_ema = build_network(opt["network_g"])
             self.net_g_ema.load_state_dict(self.bare.state_dict())
             load_initial(self.net_g_ema, opt["path"], average=True)
-            self.net_g_ema.to(self.device).eval().requires_grad_(False)
+            self.precision.place(self.net_g_ema).eval().requires_grad_(False)
             self.average = WeightAverage(self.net_g_ema, self.bare)
-        fused = bool(self.optimizer_g.param_groups[0].get("fused"))
-        scaled = self.scaler.is_enabled()
-        deferred = self.device.type == "cuda" and fused and not scaled
-        self.guard = FiniteGuard(self.device, deferred, overflow_is_normal=scaled)
+        self.guard = FiniteGuard(
+            self.device,
+            deferred=self.device.type == "cuda",
+            overflow_is_normal=self.scaler.is_enabled(),
+        )
         self._sums: dict[str, Tensor] = {}
         self._summed = 0
 
@@ -110,9 +111,9 @@ class LRFDNModel(SRModel):
         Raises:
             NotFiniteError: loss or gradient is not finite; the weights are as before.
         """
-        self.optimizer_g.zero_grad(set_to_none=True)
         lq, gt = self._patches(current_iter)
         parts = list(zip(lq.split(self.micro_batch), gt.split(self.micro_batch), strict=True))
+        self._clear_gradients(parts=len(parts))
         total = torch.zeros((), device=self.device)
         for number, (lq, gt) in enumerate(parts, start=1):
             with self._gradients_stay_local(unless=number == len(parts)):
@@ -139,6 +140,18 @@ class LRFDNModel(SRModel):
         size = sizes[choose(self.opt["manual_seed"], iteration, len(sizes))]
         scale = self.gt.shape[-1] // self.lq.shape[-1]
         return self.lq[..., : size // scale, : size // scale], self.gt[..., :size, :size]
+
+    def _clear_gradients(self, parts: int) -> None:
+        """Remove the gradients, or set them to zero where CUDA graphs compute several parts.
+
+        A graph writes the gradients of each part into the same memory. Without a tensor to add
+        them to, those of the first part would be used in place and overwritten by the next part.
+        """
+        kept = parts > 1 and self.precision.uses_cuda_graphs
+        self.optimizer_g.zero_grad(set_to_none=not kept)
+        for weight in self.weights if kept else ():
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
 
     def _backward(self, lq: Tensor, gt: Tensor, share: float) -> Tensor:
         """Add the gradient of a ``share`` of the batch and return its part of the loss."""
@@ -167,12 +180,19 @@ class LRFDNModel(SRModel):
             torch.nn.utils.clip_grads_with_norm_(self.weights, longest, norm, foreach=True)
         return norm
 
+    @torch.no_grad()
     def _update(self) -> None:
-        if self.guard.deferred:  # as a gradient scaler would tell it
+        """Update the weights, unless a deferred guard has seen something not finite."""
+        obeys = all(group.get("fused") for group in self.optimizer_g.param_groups)
+        guarded = self.guard.deferred and not self.scaler.is_enabled()
+        if guarded and obeys:  # as a gradient scaler would tell it
             self.optimizer_g.grad_scale = None  # type: ignore[attr-defined]
             self.optimizer_g.found_inf = self.guard.found_inf  # type: ignore[attr-defined]
+        before = [weight.clone() for weight in self.weights] if guarded and not obeys else ()
         self.scaler.step(self.optimizer_g)
         self.scaler.update()
+        for weight, old in zip(self.weights, before, strict=False):
+            torch.where(self.guard.found_inf > 0, old, weight, out=weight)
 
     def _note(self, name: str, value: Tensor) -> None:
         self._sums[name] = self._sums[name] + value if name in self._sums else value

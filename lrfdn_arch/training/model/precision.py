@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from lrfdn_arch.device import uses_tf32
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -41,10 +43,19 @@ class Precision:
         In place, so that its weights keep their names (``torch.compile(network)`` puts
         ``_orig_mod.`` before each).
         """
-        network.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.place(network)
         if self.compile_mode is not None:
             network.compile(mode=self.compile_mode)
         return network
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """Move ``network`` to the device in the memory layout, in place."""
+        return network.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
+
+    @property
+    def uses_cuda_graphs(self) -> bool:
+        """Whether compilation records CUDA graphs, whose results share memory."""
+        return self.compile_mode in ("reduce-overhead", "max-autotune")
 
     def computing(self) -> torch.autocast:
         """Return the context in which the network and nothing else computes."""
@@ -57,7 +68,8 @@ class Precision:
         return torch.amp.GradScaler(self.device.type, enabled=self.autocast is torch.float16)
 
     def __str__(self) -> str:
-        words = {None: "float32", torch.bfloat16: "bfloat16 mixed", torch.float16: "float16 mixed"}
+        float32 = "float32 (TF32 convolutions)" if uses_tf32(self.device) else "float32"
+        words = {None: float32, torch.bfloat16: "bfloat16 mixed", torch.float16: "float16 mixed"}
         parts = [words[self.autocast]]
         if self.memory_format is torch.channels_last:
             parts.append("channels_last")
