@@ -116,7 +116,12 @@ def main(folder: Path) -> None:
     note("stopped", [run(stopped, folder / "stopped", 2, signal_after=15)])
     states = (folder / "stopped/experiments/run/training_states").glob("*.state")
     results["stopped"]["states"] = sorted(int(state.stem) for state in states)
-    stages = [{}, {"train": {"total_iter": 6}}]
+    levers = {
+        "optim_g": {"type": "Muon", "lr": 0.005, "adam_lr": 0.004},
+        "reparameterize": {"kind": "rep"},
+        "patch_sizes": [30, 32],
+    }
+    stages = [{}, {"train": {"total_iter": 6, **levers}}]
     for name, batch, processes in (("one_staged", 4, 1), ("two_staged", 2, 2)):
         staged = options(folder, datasets__train__batch_size_per_gpu=batch, stages=stages)
         codes = run(staged, folder / name, processes)

@@ -42,7 +42,7 @@ def test_processes_together_do_what_one_does(groups, name):
 
 
 @pytest.mark.slow
-def test_processes_together_train_stages_as_one_does(groups):
+def test_processes_together_train_stages_with_muon_branches_and_patch_sizes_as_one_does(groups):
     one, two = groups["one_staged"], groups["two_staged"]
     assert one["codes"] == [0] and two["codes"] == [0, 0]
     assert len(two["losses"]) == 6
