@@ -198,6 +198,24 @@ class LmdbReader:
         Raises:
             ValueError: there is no such key, or the LMDB is damaged.
         """
+        file = self.stored(key)
+        if key in self._unchecked:
+            crc, length = self._unchecked[key]
+            # the length first: a damaged page can make it reach past the end of the file
+            if len(file) != length or zlib.crc32(file) != crc:
+                raise ValueError(
+                    f"{self.path}, image {key!r}: damaged, its bytes do not match {CHECKSUMS}. "
+                    f"{REMAKE}"
+                )
+            del self._unchecked[key]
+        return np.asarray(_Mapped(self, np.frombuffer(file, np.uint8))).data
+
+    def stored(self, key: str) -> memoryview:
+        """Return what is stored under ``key``, for as long as the reader exists.
+
+        Raises:
+            ValueError: there is no such key, or the pages that lead to it are damaged.
+        """
         try:
             file = self._transaction.get(key.encode())
         except lmdb.Error as error:
@@ -209,16 +227,7 @@ class LmdbReader:
                 f"{self.path}: expected an image {key!r} as {META_INFO} lists it, found none in "
                 f"{DATA}. {REMAKE}"
             )
-        if key in self._unchecked:
-            crc, length = self._unchecked[key]
-            # the length first: a damaged page can make it reach past the end of the file
-            if len(file) != length or zlib.crc32(file) != crc:
-                raise ValueError(
-                    f"{self.path}, image {key!r}: damaged, its bytes do not match {CHECKSUMS}. "
-                    f"{REMAKE}"
-                )
-            del self._unchecked[key]
-        return np.asarray(_Mapped(self, np.frombuffer(file, np.uint8))).data
+        return file
 
     def image(self, key: str) -> np.ndarray:
         """Return image ``key`` as uint8 (H, W, C), RGB or grey.

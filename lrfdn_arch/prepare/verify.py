@@ -3,18 +3,14 @@
 import glob
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
-from signal import SIG_IGN, SIGINT, signal
 
 import numpy as np
 
 from lrfdn_arch.data.bicubic import imresize
+from lrfdn_arch.data.lmdb_damage import reading_processes
 from lrfdn_arch.data.lmdb_reader import (
-    DATA,
     META_INFO,
     REMAKE,
     LmdbReader,
@@ -61,18 +57,9 @@ def verify_images(path: Path, advance: Callable[[int], object] = lambda count: N
     """
     count = len(read_meta_info(path))
     starts = range(0, count, _CHUNK)
-    method = "fork" if "fork" in get_all_start_methods() else "spawn"
-    with ProcessPoolExecutor(
-        min(usable_cores(), len(starts)), get_context(method), signal, (SIGINT, SIG_IGN)
-    ) as pool:
-        try:
-            for start, _ in zip(starts, pool.map(partial(_verify_from, path), starts), strict=True):
-                advance(min(_CHUNK, count - start))
-        except BrokenProcessPool as error:
-            raise ValueError(
-                f"{path}: pages of {DATA} are damaged or cannot be read from the disk: reading "
-                f"them ends the process. {REMAKE}"
-            ) from error
+    with reading_processes(path, min(usable_cores(), len(starts))) as pool:
+        for start, _ in zip(starts, pool.map(partial(_verify_from, path), starts), strict=True):
+            advance(min(_CHUNK, count - start))
 
 
 def _verify_from(path: Path, start: int) -> None:

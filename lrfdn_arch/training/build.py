@@ -115,6 +115,7 @@ def _datasets(
             dataset = build_dataset(dataset_opt)
         except (AssertionError, KeyError) as error:  # raised by BasicSR's own datasets
             raise ValueError(f"datasets:{phase} cannot be opened: {error}") from error
+        checks.check_readable(dataset)
         if phase == "train":
             train_set = dataset
         elif opt.get("val"):

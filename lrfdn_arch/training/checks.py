@@ -9,6 +9,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from lrfdn_arch.data.batches import to_unit_float
+from lrfdn_arch.data.lmdb_damage import check_pages
+from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset
 from lrfdn_arch.device import memory_errors
 from lrfdn_arch.options import Placement, TrainOptions
 from lrfdn_arch.text import first_few
@@ -43,6 +45,12 @@ def check_dataset(dataset: Sized, options: TrainOptions, placement: Placement) -
             f"({train.name}) has {epoch}. Lower batch_size_per_gpu to {epoch} or less, or set "
             f"dataset_enlarge_ratio: {ratio} to see images several times per epoch"
         )
+
+
+def check_readable(dataset: Any) -> None:
+    """Raise ValueError if reading an LMDB of ``dataset`` would end this process."""
+    for root in dataset.roots if isinstance(dataset, PairedLMDBDataset) else ():
+        check_pages(Path(root))
 
 
 def check_length(state: Mapping[str, Any], path: Path, options: TrainOptions) -> None:

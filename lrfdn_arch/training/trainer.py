@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from lrfdn_arch.data.sampler import EndlessSampler
 from lrfdn_arch.options import Placement, TrainOptions
 from lrfdn_arch.training.best_metrics import BestMetrics
+from lrfdn_arch.training.checks import check_readable
 from lrfdn_arch.training.distributed import Agreement, gather
 from lrfdn_arch.training.finite import check_logged
 from lrfdn_arch.training.intervals import Intervals
@@ -81,6 +82,7 @@ class Trainer:
 
         Raises:
             WorkerDiedError: a worker of the loader ended; a single process has saved before.
+            ValueError: likewise, because an LMDB cannot be read.
         """
         if self.start >= self.intervals.total:
             return
@@ -94,6 +96,8 @@ class Trainer:
             except WorkerDiedError as error:
                 if not self.placement.distributed:
                     self.save(self.iteration)
+                check_readable(self.loader.dataset)
+                if not self.placement.distributed:
                     raise
                 # The other processes are in the next iteration already and stop after it with this
                 # one, which makes the batches until then itself.

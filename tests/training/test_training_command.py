@@ -4,12 +4,14 @@ import io
 import json
 import os
 import sys
+import threading
 import time
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 import yaml
+from small_lmdbs import break_pages
 from training_runs import folders, make_images, options, run, weights
 
 from lrfdn_arch.cli import build_parser
@@ -91,6 +93,34 @@ def test_a_damaged_training_image_is_named(tmp_path, plain_runs, workers):
     ) as caught:
         run(opt, tmp_path)
     assert "Traceback" not in str(caught.value)
+
+
+def test_an_lmdb_with_pages_that_end_the_process_is_named_before_training(tmp_path):
+    make_images(tmp_path)
+    break_pages(tmp_path / "LR.lmdb")
+    said = mistake(options(tmp_path), tmp_path)
+    assert f"{tmp_path / 'LR.lmdb'}: pages of data.mdb are damaged or cannot be read" in said
+
+
+@pytest.mark.slow
+def test_an_lmdb_that_is_cut_during_training_is_named_and_training_is_saved(tmp_path, plain_runs):
+    make_images(tmp_path)
+    opt = options(tmp_path, train__total_iter=10**5, train__scheduler={"type": "ConstantLR"})
+    opt["datasets"]["train"]["num_worker_per_gpu"] = 2
+    log, lmdb = tmp_path / "experiments/run/metrics.jsonl", tmp_path / "HR.lmdb"
+
+    def cut() -> None:
+        while not (log.is_file() and log.read_text().count("train") > 3):
+            time.sleep(0.05)
+        os.truncate(lmdb / "data.mdb", 8192)
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    with pytest.raises(ValueError, match=rf"{lmdb}.*cut short"):
+        run(opt | {"val": None}, tmp_path)
+    thread.join()
+    trained = log.read_text().count('"train"')
+    assert (tmp_path / f"experiments/run/training_states/{trained}.state").is_file()
 
 
 def test_basicsrs_model_gets_uint8_images_as_floats(data, tmp_path, plain_runs):

@@ -1,0 +1,46 @@
+"""Reading LMDBs in other processes: LMDB ends a process that meets some damaged pages."""
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_all_start_methods, get_context
+from pathlib import Path
+from signal import SIG_IGN, SIGINT, signal
+
+from lrfdn_arch.data.lmdb_reader import DATA, REMAKE, open_reader
+
+
+@contextmanager
+def reading_processes(path: Path, count: int = 1) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool of ``count`` processes in which LMDB ``path`` can be read without danger.
+
+    Raises:
+        ValueError: one of them was ended, by LMDB or by a disk that cannot be read.
+    """
+    method = "fork" if "fork" in get_all_start_methods() else "spawn"
+    with ProcessPoolExecutor(count, get_context(method), signal, (SIGINT, SIG_IGN)) as pool:
+        try:
+            yield pool
+        except BrokenProcessPool as error:
+            raise ValueError(
+                f"{path}: pages of {DATA} are damaged or cannot be read from the disk: reading "
+                f"them ends the process. {REMAKE}"
+            ) from error
+
+
+def check_pages(path: Path) -> None:
+    """Follow every page that leads to an image of LMDB ``path``, and read each image's last byte.
+
+    Raises:
+        FileNotFoundError: there is no such LMDB.
+        ValueError: it is damaged.
+    """
+    with reading_processes(path) as pool:
+        pool.submit(_read_last_bytes, path).result()
+
+
+def _read_last_bytes(path: Path) -> None:
+    reader = open_reader(path)
+    for info in reader.infos:
+        _ = bytes(reader.stored(info.key)[-1:])
