@@ -126,6 +126,8 @@ class DistParams(Section):
     timeout: Positive = 60
     """Seconds without a sign of life after which a process counts as lost and ends the others, and
     without progress after which it is named."""
+    stuck_timeout: Positive = 600
+    """Seconds without progress in any process after which the run ends."""
 
 
 class Options(Section):

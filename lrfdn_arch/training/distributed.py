@@ -41,7 +41,7 @@ def joined(
     """
     gpu = _wants_gpu(options, launcher)
     if launcher == "none":
-        yield Placement(num_gpu=int(gpu)), Peers(None, 0, 1, 0)
+        yield Placement(num_gpu=int(gpu)), Peers()
         return
     rank, world_size, local_rank = _from_slurm(options) if launcher == "slurm" else _from_torchrun()
     if gpu:
@@ -51,10 +51,10 @@ def joined(
         raise ValueError("dist_params:backend is nccl, which needs GPUs; expected gloo, or none")
     facts = {"version": __version__, "backend": backend, "--auto_resume": auto_resume}
     facts |= _flat(options.model_dump(mode="json"))
-    timeout = options.dist_params.timeout
+    timeout, stuck_timeout = options.dist_params.timeout, options.dist_params.stuck_timeout
     launcher_hosts = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     store = _connect(timeout, is_host=rank == 0 and not launcher_hosts)
-    peers = Peers(_connect(timeout), rank, world_size, timeout)
+    peers = Peers(_connect(timeout), rank, world_size, timeout, stuck_timeout)
     try:
         _meet(store, rank, world_size, timeout, facts)
         dist.init_process_group(

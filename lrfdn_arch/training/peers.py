@@ -9,9 +9,13 @@ import json
 import logging
 import os
 import platform
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
+
+from lrfdn_arch.text import first_few
 
 _EVERY = 1.0  # seconds between two signs of life
 _MISSED = 3.0  # seconds without one that are enough once a collective operation has failed
@@ -28,14 +32,23 @@ class Peers:
         world_size: number of processes.
         timeout: seconds without a sign of life after which a process counts as lost; seconds
             without progress after which it is named.
+        stuck_timeout: seconds without progress in any process after which all end.
 
     Attributes:
         activity: what this process does, in messages of the others.
     """
 
-    def __init__(self, store: Any, rank: int, world_size: int, timeout: float) -> None:
+    def __init__(
+        self,
+        store: Any = None,
+        rank: int = 0,
+        world_size: int = 1,
+        timeout: float = 0,
+        stuck_timeout: float = 0,
+    ) -> None:
         self.activity = "starting"
-        self._store, self._rank, self._timeout = store, rank, timeout
+        self._store, self._rank = store, rank
+        self._timeout, self._stuck_timeout = timeout, stuck_timeout
         self._beat = 0
         self._name = f"process {rank} (pid {os.getpid()} on {platform.node()})"
         now = time.monotonic()
@@ -43,7 +56,7 @@ class Peers:
             number: _Process(f"process {number}", now) for number in range(world_size)
         }
         self._failing_since: float | None = None
-        self._warned = now
+        self._warned = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         if store is not None:
@@ -91,7 +104,7 @@ class Peers:
             except RuntimeError:  # of the store: process 0, or its launcher, is lost
                 for number, process in self._processes.items():
                     process.beat_at = process.beat_at if number == 0 else now
-            failure = self._failure(self._timeout)
+            failure = self._failure(self._timeout) or self._stuck(self._stuck_timeout, now)
             if failure is None:
                 self._failing_since = None
                 self._warn_if_stuck(now)
@@ -104,6 +117,7 @@ class Peers:
     def _publish(self, ended: bool = False, reason: str = "") -> None:
         self._beat += 1
         message = {"name": self._name, "beat": self._beat, "activity": self.activity}
+        message["place"] = _place_of_main_thread()
         message |= {"ended": ended, "reason": reason}
         self._store.set(f"peer/{self._rank}", json.dumps(message))
 
@@ -132,25 +146,33 @@ class Peers:
         return f"{first.name} has given no sign of life for {seconds}; it was {first.activity}"
 
     def _warn_if_stuck(self, now: float) -> None:
-        """Name the process that has made no progress for longest, where none has made any."""
-        running = [p for p in self._processes.values() if not p.ended]
-        stuck = min(running, key=lambda process: process.active_at)
-        others = [process for process in running if process is not stuck]
-        if not others or self._processes[self._rank] is not others[0]:
-            return  # one message is enough
-        if now - max(self._warned, *(p.active_at for p in running)) > self._timeout:
-            self._warned = now
-            seconds = f"{now - stuck.active_at:.0f} s"
-            logging.getLogger("basicsr").error(
-                f"no progress for {seconds}: {stuck.name} is {stuck.activity}"
-            )
+        stuck = self._stuck(self._timeout, now)
+        if stuck and self._rank == 0 and not self._warned:
+            logging.getLogger("basicsr").error(stuck)
+        self._warned = stuck is not None
+
+    def _stuck(self, limit: float, now: float) -> str | None:
+        """Return where all processes are, if none of them made progress for ``limit`` s."""
+        processes = self._processes.values()
+        running = [process for process in processes if not process.ended]
+        started = all(process.beat for process in processes)
+        if not started or now - max(process.active_at for process in running) <= limit:
+            return None
+        running.sort(key=lambda process: process.active_at)
+        places = [f"{p.name} is {p.activity} ({p.place})" for p in running]
+        return f"no progress for {now - running[0].active_at:.0f} s: {first_few(places)}"
+
+
+def _place_of_main_thread() -> str:
+    frame = sys._current_frames()[threading.main_thread().ident or 0]
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
 class _Process:
     """What is known of a process, with the local times at which it changed."""
 
     def __init__(self, name: str, now: float) -> None:
-        self.name, self.activity, self.reason = name, "starting", ""
+        self.name, self.activity, self.place, self.reason = name, "starting", "", ""
         self.ended, self.beat = False, 0
         self.beat_at = self.active_at = now
 

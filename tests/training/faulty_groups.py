@@ -94,6 +94,17 @@ def main(folder: Path) -> None:
     states = [int(p.stem) for p in root.glob("experiments/run/training_states/*.state")]
     results["worker"] |= {"saved": max(states), "trained": len(lines(root, "train"))}
 
+    def hang_in_second(trainer: Any, batch: Any, iteration: int) -> None:
+        if iteration == 5 and trainer.placement.rank == 1:
+            time.sleep(600)
+        step(trainer, batch, iteration)
+
+    loop.step = hang_in_second
+    root, limits = folder / "stuck", {"dist_params": {"timeout": 2, "stuck_timeout": 5}}
+    children = begin(root, opt(2) | limits, opt(2) | limits)
+    wait_for_iteration(root, 4)
+    results["stuck"] = end(root, children, time.monotonic())
+
     def fail_in_second(trainer: Any, batch: Any, iteration: int) -> None:
         if iteration == 5 and trainer.placement.rank == 1:
             raise ValueError("image 3 is damaged")

@@ -107,6 +107,17 @@ def test_a_second_signal_ends_a_process_that_waits_for_another(faulty):
 
 
 @pytest.mark.slow
+def test_a_process_that_is_stuck_is_named_and_all_end(faulty):
+    found = faulty["stuck"]
+    assert found["codes"] == [1, 1] and found["seconds"] < 20, found
+    named, ended = found["said"][0].splitlines()[-2:]
+    for line in (named, ended):
+        assert line.removeprefix("ERROR: ").startswith("no progress for "), found["said"][0]
+        assert "process 1 (pid " in line and "is in iteration 5 (faulty_groups.py:" in line
+    assert ended.endswith("Resume with --auto_resume")
+
+
+@pytest.mark.slow
 def test_processes_with_other_options_do_not_start(faulty):
     found = faulty["options"]
     assert 0 not in found["codes"] and found["seconds"] < 40
