@@ -32,17 +32,28 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{secrets.token_hex(4)}{_UNFINISHED}{path.suffix}")
     try:
-        with _locked(temporary):
+        with writing(path, temporary), _locked(temporary):
             yield temporary
             sync(temporary)
             temporary.replace(path)
-        sync(path.parent)
-    except OSError as error:
-        if error.errno is None or error.filename not in (None, str(temporary)):
-            raise  # an error of another file, e.g. the one being converted
-        raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from error
+            sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Name ``path`` in a system error that names no file, or ``temporary`` in its place.
+
+    Raises:
+        OSError: of the block; the message names ``path`` and the reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(temporary or path)):
+            raise  # an error of another file, e.g. the one being converted
+        raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from error
 
 
 def write_whole(path: Path, content: bytes) -> None:

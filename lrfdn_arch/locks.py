@@ -39,11 +39,10 @@ def locked(folder: Path, advice: str) -> Iterator[None]:
     try:
         command = " ".join((Path(sys.argv[0]).name, *sys.argv[1:]))[:200]
         started = time.strftime("%Y-%m-%d %H:%M:%S")
-        # In place: a renamed file would be another file than the one that is locked.
-        file.write_text(
-            f"process {os.getpid()} on {platform.node()} since {started} ({command})",
-            encoding="utf-8",
-        )
+        holder = f"process {os.getpid()} on {platform.node()} since {started} ({command})"
+        with contextlib.suppress(OSError):  # the disk is full, and the lock holds all the same
+            # In place: a renamed file would be another file than the one that is locked.
+            file.write_text(holder, encoding="utf-8")
         yield
     finally:
         with contextlib.suppress(OSError):  # Windows does not remove open files

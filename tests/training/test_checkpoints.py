@@ -1,14 +1,19 @@
 """Checkpoints: whole or not there, few, the best kept, BasicSR's and ours interchangeable."""
 
 import os
+import re
 import resource
+import shutil
+import subprocess
 from collections import Counter, OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
-from training_runs import differing, options, run, weights
+from training_runs import differing, options, run, weights, write
 
+from lrfdn_arch import entry
+from lrfdn_arch.commands.train import main
 from lrfdn_arch.training.best_metrics import BestMetrics
 from lrfdn_arch.training.checkpoint import is_whole_zip, load_state, on_cpu, save_torch
 from lrfdn_arch.training.run_folder import RunFolder
@@ -39,6 +44,29 @@ def test_a_full_disk_ends_the_run_and_leaves_the_checkpoints(data, tmp_path, sma
     assert sorted(p.name for p in states.iterdir()) == ["4.state", "8.state"]
     assert is_whole_zip(states / "8.state")
     assert not differing(before, weights(tmp_path, 8))
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_that_names_a_file_whichever_it_stops(data, tmp_path, capsys):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root can mount a small disk")
+    file, stopped = write(options(data), tmp_path / "o.yml"), set()
+    try:
+        for filled in (0, 72, 80, 84, 88, 92):
+            (disk / "fill").write_bytes(bytes(filled * 1024))
+            code = entry.run(lambda _: main(["-opt", str(file)], root=disk), [])
+            (said,) = capsys.readouterr().err.splitlines()
+            found = re.match(rf"error: cannot write {disk}/(\S+): No space left on device", said)
+            assert code == 2 and found, said
+            stopped.add(found[1].rpartition(".")[2])
+            assert all(p.stat().st_size for p in disk.rglob("*.yml")), "an empty option file"
+            shutil.rmtree(disk / "experiments")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert stopped >= {"pth", "jsonl", "log", "yml"}, stopped
 
 
 def test_the_last_few_checkpoints_and_the_best_are_kept(data, tmp_path):

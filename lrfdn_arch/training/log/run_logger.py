@@ -1,5 +1,6 @@
 """The lines a training run prints and keeps, its progress bar, and how fast it is."""
 
+import contextlib
 import logging
 import math
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from lrfdn_arch.files import writing
 from lrfdn_arch.progress import progress_bar
 from lrfdn_arch.training.best_metrics import BestMetrics
 from lrfdn_arch.training.log.writers import MetricWriter
@@ -203,9 +205,17 @@ def log_to_file(path: Path, active: bool) -> None:
     logger.addHandler(screen)
     if active:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(path, encoding="utf-8")
+        file = _LogFile(path, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s"))
         logger.addHandler(file)
+
+
+class _LogFile(logging.FileHandler):
+    """A log file; where it cannot be written the run ends, as with the run's other files."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        with writing(Path(self.baseFilename)):
+            raise  # the error that logging is handling, of which it would print the traceback
 
 
 def stop_logging() -> None:
@@ -213,4 +223,5 @@ def stop_logging() -> None:
     logger = logging.getLogger("basicsr")
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):  # lines that could not be written before
+            handler.close()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from lrfdn_arch.files import write_whole
+from lrfdn_arch.files import write_whole, writing
 
 
 class MetricWriter(Protocol):
@@ -30,16 +30,16 @@ class JsonLines:
         kept = [line for line in read_lines(path) if line["iter"] <= start] if start else []
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_whole(path, text.encode())
-        self._file = path.open("a", encoding="utf-8")
+        self._path = path
 
     def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
-        """Append a line and flush it."""
-        self._file.write(json.dumps({"kind": kind, "iter": iteration, **values}) + "\n")
-        self._file.flush()
+        """Append a line."""
+        line = json.dumps({"kind": kind, "iter": iteration, **values})
+        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Do nothing: every line is written at once."""
 
 
 class TensorBoard:
