@@ -183,6 +183,9 @@ def _open(model: Path | bytes, device: torch.device) -> Any:
 
     if isinstance(model, Path) and not model.is_file():
         raise FileNotFoundError(f"no ONNX model at {model}")
+    require("onnx", extra="onnx")
+    import onnx
+
     providers: list[Any] = ["CPUExecutionProvider"]
     if device.type == "cuda":
         if not has_cuda():
@@ -199,9 +202,9 @@ def _open(model: Path | bytes, device: torch.device) -> Any:
     # Waiting threads must not spin: other threads read, write and crop images meanwhile.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = onnxruntime.InferenceSession(
-            str(model) if isinstance(model, Path) else model, options, providers=providers
-        )
+        # ONNX Runtime before 1.24 reads weights from any path that a model names, onnx does not.
+        content = onnx.load(model).SerializeToString() if isinstance(model, Path) else model
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # its exceptions share no public base class
         what = model if isinstance(model, Path) else "the model"
         raise ValueError(f"ONNX Runtime cannot read {what} ({_first_line(error)})") from error

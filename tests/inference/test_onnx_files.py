@@ -7,7 +7,7 @@ from typing import Any
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from small_networks import loaded, small
 
 from lrfdn_arch.export.files import export_onnx
@@ -128,6 +128,29 @@ def test_a_scale_that_is_not_ours_any_more_is_named(tmp_path: Path) -> None:
     onnx.save_model(made, path)
     with pytest.raises(ValueError, match="its metadata says scale 3, and it makes 2"):
         OnnxRuntime(path)
+
+
+def test_weights_beside_a_model_are_read_and_none_outside_of_its_folder(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "models", tmp_path / "weights.bin"
+    folder.mkdir()
+    made = onnx.load(model(folder / "a.onnx"))
+    scales = made.graph.initializer[0]
+    content = numpy_helper.to_array(scales).tobytes()
+    scales.ClearField("float_data")
+
+    def open_with(weights: str) -> OnnxRuntime:
+        scales.ClearField("external_data")
+        scales.data_location = TensorProto.EXTERNAL
+        scales.external_data.add(key="location", value=weights)
+        (folder / "a.onnx").write_bytes(made.SerializeToString())
+        return OnnxRuntime(folder / "a.onnx")
+
+    for file in (folder / "weights.bin", outside):
+        file.write_bytes(content)
+    assert open_with("weights.bin").scale == 2
+    for location in ("../weights.bin", str(outside)):
+        with pytest.raises(ValueError, match=r"cannot read .*a\.onnx"):
+            open_with(location)
 
 
 def test_a_graph_that_never_ends_is_stopped(
