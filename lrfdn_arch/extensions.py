@@ -11,6 +11,7 @@ Importing a module runs its code.
 
 import hashlib
 import importlib.util
+import os
 import sys
 import traceback
 import warnings
@@ -24,8 +25,8 @@ GROUP = "lrfdn_arch.plugins"
 def import_extensions(names: Iterable[str], relative_to: Path | None = None) -> list[str]:
     """Import each of ``names``: a Python file, which ends in ``.py``, or a module.
 
-    A file is imported once, whatever path it is given by, under a name made from its path, and can
-    import modules from its own folder.
+    A file is imported once, whatever path it is given by, and can import modules from its own
+    folder. Its module has the file's name, or one made from its path where that name is taken.
 
     Args:
         names: files and modules.
@@ -81,21 +82,26 @@ def _import_one(name: str, folders: Iterable[Path]) -> str:
 def _find(name: str, folders: Iterable[Path]) -> Path:
     """Return the absolute path of file ``name`` in the first folder that has it."""
     places = list(dict.fromkeys(folder.resolve() for folder in folders))
-    for path in (folder / Path(name).expanduser() for folder in places):
+    file = Path(os.path.expanduser(name))  # noqa: PTH111 (Path's raises for unknown users)
+    for path in (folder / file for folder in places):
         if path.is_file():
             return path.resolve()
-    looked = "" if Path(name).expanduser().is_absolute() else f" in {' or '.join(map(str, places))}"
+    looked = "" if file.is_absolute() else f" in {' or '.join(map(str, places))}"
     raise FileNotFoundError(f"{name}: no such file{looked}")
 
 
 def _import_file(path: Path) -> None:
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    found = importlib.util.find_spec(path.stem) if path.stem.isidentifier() else None
+    if found is not None and found.origin == str(path):
+        importlib.import_module(path.stem)  # as spawned processes do, which have the same sys.path
+        return
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     name = f"lrfdn_extension_{path.stem}_{digest}"
     if name in sys.modules:
         return
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None, "it is a .py file"
     module = sys.modules[name] = importlib.util.module_from_spec(spec)

@@ -35,7 +35,8 @@ def test_files_of_one_name_in_two_folders_are_two_modules(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "nets.py").write_text(f"PLACE = '{folder}'\n")
         import_extensions(["nets.py"], tmp_path / folder)
-    places = [m.PLACE for name, m in sys.modules.items() if name.startswith("lrfdn_extension_nets")]
+    names = [n for n in sys.modules if n == "nets" or n.startswith("lrfdn_extension_nets_")]
+    places = [sys.modules[name].PLACE for name in names]
     assert sorted(places) == ["a", "b"]
 
 

@@ -1,5 +1,6 @@
 """The border to BasicSR, whose classes take the options as a plain dict and change it."""
 
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ def _resolve(path: Any, root: Path) -> Any:
     """Return ``path``, or each of a list, from where it exists."""
     if isinstance(path, list):
         return [_resolve(p, root) for p in path]
-    expanded = Path(path).expanduser()
+    expanded = Path(os.path.expanduser(path))  # noqa: PTH111 (Path's raises for unknown users)
     below_root = root / expanded
     return str(below_root if not expanded.exists() and below_root.exists() else expanded)
 

@@ -11,6 +11,7 @@ from lrfdn_arch.text import unknown
 # What BasicSR's own models can build.
 BASICSR_OPTIMIZERS = ("Adam",)
 BASICSR_SCHEDULERS = ("MultiStepLR", "MultiStepRestartLR", "CosineAnnealingRestartLR")
+_MOST_BLOCKS = 256  # building a thousand takes ten seconds; the deepest published ones have 200
 _PAIRED = ("PairedLMDBDataset", "PairedImageDataset")
 # What each curve reads besides ``type``; another curve's key would do nothing.
 _MULTI_STEP = {"milestones", "gamma", "restarts", "restart_weights"}
@@ -41,6 +42,10 @@ def _network(options: Options) -> Iterator[Fault]:
     from lrfdn_arch.device import free_memory
 
     name, arguments = options.network_g.type, options.network_g.arguments()
+    for key, value in arguments.items():
+        if "num_block" in key and isinstance(value, int) and value > _MOST_BLOCKS:
+            yield Fault(("network_g", key), f"expected at most {_MOST_BLOCKS}", value)
+            return
     if name not in ARCHITECTURES:
         return
     try:

@@ -111,6 +111,8 @@ def _options(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     options = content.get(NETWORK)
     if not isinstance(options, Mapping):
         return {}
+    if not all(isinstance(name, str) for name in (*options, options.get("type", ""))):
+        raise ValueError(f"{path} is damaged: its {NETWORK} is not a section of an option file")
     img_range = options.get("img_range", 1.0)
     is_number = isinstance(img_range, int | float) and not isinstance(img_range, bool)
     if not is_number or not 0 < img_range < inf:

@@ -8,7 +8,14 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from lrfdn_arch.options import OptionsError, Placement, TrainOptions, load_options, to_basicsr
+from lrfdn_arch.options import (
+    OptionsError,
+    Placement,
+    TrainOptions,
+    check_files,
+    load_options,
+    to_basicsr,
+)
 from lrfdn_arch.options import TestOptions as OptionsForTest
 
 GOOD = """\
@@ -480,12 +487,29 @@ def test_files_that_would_exhaust_memory_are_refused(write, text, expected):
         ("num_feat: 16", "num_feat: 2000000", "network_g: LRFDN would take "),
         ("num_feat: 16", f"num_feat: {2**31 - 8}", "network_g: Storage size calculation overflowe"),
         ("num_feat: 16", "num_feat: 12", "network_g: LRFDB needs num_feat divisible by 8, got 12"),
+        (
+            "num_block: 1",
+            "num_block: 100000",
+            "network_g:num_block: expected at most 256, found 10",
+        ),
+        (
+            "name: run",
+            "name: run\nimports: [~nosuchuser/nets.py]",
+            "imports:0: ~nosuchuser/nets.py: no such file",
+        ),
         ("num_block: 1", "num_block: 0", "network_g: LRFDN needs num_block of at least 1, got 0"),
         ("lr: 1e-4", "lr: .inf", "train:optim_g:lr: expected a finite number"),
     ],
 )
 def test_values_that_would_fail_later_are_refused(write, old, new, expected):
     assert expected in faults_of(write(GOOD, (old, new)))
+
+
+def test_a_home_folder_that_does_not_exist_is_a_missing_file(write, tmp_path):
+    file = write(GOOD + "path: {pretrain_network_g: ~nosuchuser/a.pth}\n")
+    opt = to_basicsr(load_options(file, TrainOptions), root=tmp_path)
+    with pytest.raises(FileNotFoundError, match="path:pretrain_network_g: ~nosuchuser"):
+        check_files(opt)
 
 
 def test_weights_are_given_by_name_as_on_the_command_line(write, tmp_path):

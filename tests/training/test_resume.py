@@ -1,10 +1,12 @@
 """Exact resume: stopped after any iteration and resumed, a run ends with the very same weights."""
 
 import json
+import multiprocessing
 import os
 import random
 import shutil
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -261,3 +263,28 @@ def test_a_state_holds_all_that_a_run_is(data, tmp_path):
     assert set(state["random"][0]) == {"python", "numpy", "torch", "cuda"}
     assert state["best"]["noise_val"]["psnr"]["iter"] == 4
     assert state["optimizers"][0]["state"]
+
+
+DATASET = """
+from basicsr.data.paired_image_dataset import PairedImageDataset
+from basicsr.utils.registry import DATASET_REGISTRY
+
+@DATASET_REGISTRY.register()
+class DatasetFromAFile(PairedImageDataset):
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_spawned_workers_read_a_dataset_from_an_imported_file(data, tmp_path, monkeypatch):
+    (tmp_path / "my_dataset.py").write_text(DATASET)
+    changes = folders(data) | {"datasets__train__type": "DatasetFromAFile"}
+    opt = options(data, **changes, datasets__train__num_worker_per_gpu=1, train__total_iter=2)
+    opt["imports"] = [str(tmp_path / "my_dataset.py")]
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    method = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        assert run(opt, tmp_path) == 0
+    finally:
+        multiprocessing.set_start_method(method, force=True)

@@ -6,9 +6,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_networks import loaded
 from test_download import Server, server
 
@@ -58,6 +61,69 @@ def test_a_flipped_bit_is_never_accepted(
             harmless += 1
             assert all(torch.equal(state[name], value) for name, value in expected.items())
     assert harmless <= 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("suffix", "save"), [(".pth", save_pth), (".safetensors", save_safetensors)]
+)
+def test_a_changed_file_is_refused_or_holds_the_same_weights(
+    tmp_path: Path, suffix: str, save: Callable[[Path], None]
+) -> None:
+    file = tmp_path / f"a{suffix}"
+    save(file)
+    whole, expected = file.read_bytes(), load_network(file).network.state_dict()
+    place = st.integers(0, len(whole)) | st.integers(0, 1000) | st.integers(-1000, -1)
+
+    @settings(max_examples=600, derandomize=True, deadline=None, database=None)
+    @given(edits=st.lists(st.tuples(place, st.integers(0, 30), st.binary(max_size=30)), min_size=1))
+    def check(edits: list[tuple[int, int, bytes]]) -> None:
+        data = bytearray(whole)
+        for start, length, new in edits:
+            start %= len(data) or 1
+            data[start : start + length] = new
+        file.write_bytes(data)
+        try:
+            state = load_network(file).network.state_dict()
+        except ValueError as error:
+            assert str(file) in str(error)
+        else:
+            assert all(torch.equal(state[name], value) for name, value in expected.items())
+
+    check()
+
+
+@pytest.mark.slow
+def test_any_content_is_a_network_or_refused(tmp_path: Path) -> None:
+    state, numbers = network().state_dict(), st.integers(-3, 2**40) | st.floats() | st.text()
+    tensors = st.builds(
+        lambda shape, dtype, value: torch.full(shape, value, dtype=dtype),
+        st.lists(st.integers(0, 9), max_size=5),
+        st.sampled_from([torch.float32, torch.float16, torch.int64, torch.bool]),
+        st.sampled_from([0, 1]),
+    )
+    sections = st.dictionaries(
+        st.sampled_from(["type", "num_feat", "num_block", "upscale", "img_range", "x"]),
+        st.sampled_from(["LRFDN", "RFDN", "EDSR"]) | numbers | st.none(),
+    )
+
+    @settings(max_examples=300, derandomize=True, deadline=None, database=None)
+    @given(
+        st.dictionaries(st.sampled_from([*state]) | st.text(), tensors | numbers, max_size=4),
+        st.sets(st.sampled_from([*state])),
+        sections | tensors | st.none(),
+    )
+    def check(changed: dict[str, Any], removed: set[str], section: Any) -> None:
+        content = {k: v for k, v in (state | changed).items() if k not in removed}
+        torch.save({"params": content, "network_g": section}, tmp_path / "a.pth")
+        try:
+            found = load_network(tmp_path / "a.pth").network
+        except ValueError as error:
+            assert str(tmp_path / "a.pth") in str(error)
+        else:
+            assert all(value.isfinite().all() for value in found.state_dict().values())
+
+    check()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
