@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 
-def add_models(parser: argparse.ArgumentParser) -> None:
-    """Add ``--model`` (any number of times), ``--weights-key`` and ``--device``."""
+def add_models(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add ``--model`` (any number of times), ``--weights-key``, ``--device`` and ``--debug``."""
     parser.add_argument(
         "--model",
         action="append",
-        required=True,
+        default=None if required else [],
+        required=required,
         metavar="LABEL=FILE",
         help="a weights file (.pth, .safetensors, or net_g_*.pth of a training run) and its label; "
         "the network and its scale are detected from the file",
@@ -92,3 +93,67 @@ def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:
         help="the challenge's year: its image sets, FLOP counter, gates, score and baseline "
         f"(default: {default})",
     )
+
+
+def add_kits(parser: argparse.ArgumentParser) -> None:
+    """Add ``--kit`` (any number of times, each with its teams) and the bounds on its networks."""
+    kits = parser.add_argument_group("networks of the organisers' kits")
+    kits.add_argument(
+        "--kit",
+        type=Path,
+        action=_Kit,
+        default=[],
+        help="clone of a kit; its networks run in processes of their own, on the CPU too",
+    )
+    kits.add_argument(
+        "--team", type=int, nargs="+", action=_Teams, metavar="N", help="teams of the --kit before"
+    )
+    kits.add_argument(
+        "--all", nargs=0, action=_Teams, help="all teams of the --kit before (default)"
+    )
+    kits.add_argument(
+        "--trust-kit",
+        action="store_true",
+        help="run the code in the kits, which is not ours; on Linux it can neither write outside a "
+        "temporary folder nor use the network, but it can read your files",
+    )
+    kits.add_argument("--kit-seconds", type=float, default=600, metavar="N", help="for each answer")
+    kits.add_argument("--kit-memory", type=float, default=16, metavar="GIB", help="of each network")
+
+
+def kits_of(arguments: argparse.Namespace) -> tuple[list[tuple[Path, list[int]]], Any]:
+    """Return the kits with their teams, and the limits of their processes.
+
+    Raises:
+        ValueError: the user has not allowed to run their code.
+    """
+    from lrfdn_arch.evaluation.kits.client import Limits, teams_of
+
+    if arguments.kit and not arguments.trust_kit:
+        raise ValueError(
+            f"--kit {arguments.kit[0][0]} runs code that is not ours: read the kit, then repeat "
+            "the command with --trust-kit"
+        )
+    chosen = []
+    for kit, teams in arguments.kit:
+        known = teams_of(kit)
+        if missing := [str(team) for team in teams if team not in known]:
+            raise ValueError(f"--team {' '.join(missing)}: {kit} has {', '.join(map(str, known))}")
+        chosen.append((kit, teams or known))
+    return chosen, Limits(arguments.kit_seconds, int(arguments.kit_memory * 1024**3))
+
+
+class _Kit(argparse.Action):
+    """Append a kit without teams."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        namespace.kit = [*namespace.kit, (values, [])]
+
+
+class _Teams(argparse.Action):
+    """Set the teams of the last kit; none stand for all."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        if not namespace.kit:
+            parser.error(f"{option} belongs after the --kit that it is about")
+        namespace.kit = [*namespace.kit[:-1], (namespace.kit[-1][0], values or [])]

@@ -1,19 +1,28 @@
 """``lrfdn challenge``: evaluate networks by the challenge's protocol."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lrfdn_arch.commands.arguments import add_models, add_out, network_of
+from lrfdn_arch.commands.arguments import (
+    add_kits,
+    add_models,
+    add_out,
+    add_protocol,
+    kits_of,
+    network_of,
+)
 
 
 def add(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "challenge",
-        help="evaluate networks by the NTIRE 2023 Efficient SR protocol: PSNR, runtime, complexity",
+        help="evaluate networks by the NTIRE Efficient SR protocol: PSNR, runtime, complexity",
     )
-    add_models(parser)
+    add_models(parser, required=False)
+    add_protocol(parser, "2023")
     add_out(parser, "folder for results.json, results.txt and images/")
     images = parser.add_argument_group("images: the kit's layout, or any folders or LMDBs")
     images.add_argument("--data", type=Path, help="folder with DIV2K_valid_LR and DIV2K_valid_HR")
@@ -21,9 +30,10 @@ def add(commands: Any) -> None:
     images.add_argument("--hr", type=Path, help="folder or LMDB of ground truth, needed for PSNR")
     images.add_argument(
         "--set",
-        help="name of the set; with --data it names the folders SET_LR and SET_HR (default: "
-        "DIV2K_valid; the folders of 2024 to 2026 are DIV2K_LSDIR_valid and DIV2K_LSDIR_test)",
+        help="name of the set; with --data it names the folders SET_LR and SET_HR (default: the "
+        "validation set of the protocol's year, and its test set if --protocol is given)",
     )
+    add_kits(parser)
     parser.add_argument("--no-ssim", action="store_true", help="compute PSNR only")
     parser.add_argument(
         "--no-images", action="store_true", help="do not save images; the page needs them"
@@ -49,38 +59,69 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
     from lrfdn_arch.device import choose_device
+    from lrfdn_arch.evaluation.audit import audit
     from lrfdn_arch.evaluation.competitor import load_competitors
+    from lrfdn_arch.evaluation.entries import read_entries
     from lrfdn_arch.evaluation.evaluate import Settings, check_free, evaluate, remove_evaluation
+    from lrfdn_arch.evaluation.kit_text import kit_text
+    from lrfdn_arch.evaluation.kits.client import load_kits
+    from lrfdn_arch.evaluation.protocols import YEARS
+    from lrfdn_arch.files import write_whole
     from lrfdn_arch.locks import locked
     from lrfdn_arch.progress import progress_bar
+    from lrfdn_arch.report.audit import audit_text
 
+    chosen, limits = kits_of(arguments)
+    if not arguments.model and not chosen:
+        raise ValueError("specify networks with --model LABEL=FILE or --kit FOLDER")
+    year = YEARS[arguments.protocol or 2023]
     settings = Settings(
         device=choose_device(arguments.device),
+        year=year,
         ssim=not arguments.no_ssim,
         tf32=arguments.tf32,
         save_images=not arguments.no_images,
         timing=None if arguments.no_fair_timing else _timing_plan(arguments),
     )
-    image_set = _image_set(arguments)
+    image_sets, out = _image_sets(arguments, year), arguments.out
+    folders = [out / s.name for s in image_sets] if len(image_sets) > 1 else [out]
     competitors = load_competitors(arguments.model, arguments.weights_key, network_of(arguments))
-    total = len(image_set.pairs) * (1 + len(competitors))
-    if settings.timing:
-        total += settings.timing.passes(len(competitors))
-    with locked(arguments.out, "choose another --out"):
-        if arguments.overwrite:
-            remove_evaluation(arguments.out)
-        check_free(arguments.out)
+    with locked(out, "choose another --out"):
+        for folder in {out, *folders} if arguments.overwrite else ():
+            remove_evaluation(folder)
+        for folder in folders:
+            check_free(folder)
+        teams = sum(len(numbers) for _, numbers in chosen)
+        total = teams + sum(len(s.pairs) for s in image_sets) * (1 + len(competitors) + teams)
+        if settings.timing:
+            total += settings.timing.passes(len(competitors) + teams)
         with progress_bar(total, unit="step") as bar:
 
             def on_step(stage: str, name: str) -> None:
                 bar.set_description(f"{stage} {name}".strip(), refresh=True)
                 bar.update()
 
-            results = evaluate(competitors, image_set, arguments.out, settings, on_step)
-    for network in results.networks:
+            labels = [competitor.label for competitor in competitors]
+            judged = ()
+            from_kits, failures = load_kits(chosen, settings.device, limits, labels, on_step)
+            for image_set, folder in zip(image_sets, folders, strict=True):
+                results = evaluate(
+                    [*competitors, *from_kits], image_set, folder, settings, on_step, failures
+                )
+                settings = replace(settings, timing=None)  # the same for every set
+                failures, judged = results.failures, results.networks
+                from_kits = [c for c in from_kits if c.label not in failures]
+    _, entries = read_entries(out, year)
+    text = kit_text(entries, settings.ssim)
+    if len(folders) > 1:
+        write_whole(out / "results.txt", text.encode())
+    for network in judged:
         print(f"{network.label}: {_origin(network.weights)}")
-    print((arguments.out / "results.txt").read_text(), end="")
-    print(f"results in {arguments.out}; next: lrfdn compare {arguments.out} --out report")
+    print(text)
+    print(audit_text(audit(entries, year)))
+    for label, reason in failures.items():
+        print(f"not evaluated: {label}: {reason}")
+    print(f"results in {out}; next: lrfdn compare {out} --out report")
 
 
 def _origin(weights: Any) -> str:
@@ -89,17 +130,20 @@ def _origin(weights: Any) -> str:
     return f"weights of {weights.file}, not a released version"
 
 
-def _image_set(arguments: argparse.Namespace) -> Any:
+def _image_sets(arguments: argparse.Namespace, year: Any) -> list[Any]:
+    """Return the image set, or the year's two if ``--protocol`` and ``--data`` are given."""
     from lrfdn_arch.evaluation.image_set import kit_folders, open_image_set
 
     if (arguments.data is None) == (arguments.lr is None):
         raise ValueError("specify the images with either --data FOLDER or --lr (and --hr)")
     if arguments.data is None:
-        return open_image_set(arguments.lr, arguments.hr, arguments.set)
+        return [open_image_set(arguments.lr, arguments.hr, arguments.set)]
     if arguments.hr is not None:
         raise ValueError("--hr requires --lr; with --data the HR folder is found by name")
-    name = arguments.set or "DIV2K_valid"
-    return open_image_set(*kit_folders(arguments.data, name), name)
+    names = [arguments.set] if arguments.set else list(year.sets.values())
+    if not arguments.protocol or not all((arguments.data / f"{n}_LR").is_dir() for n in names):
+        names = names[:1]  # the test set is rarely public
+    return [open_image_set(*kit_folders(arguments.data, name), name) for name in names]
 
 
 def _timing_plan(arguments: argparse.Namespace) -> Any:

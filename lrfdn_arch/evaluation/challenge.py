@@ -1,4 +1,4 @@
-"""Evaluation of one network on one image set by the protocol of the NTIRE 2023 Efficient SR kit.
+"""Evaluation of one network on one image set by the protocol of the Efficient SR kits.
 
 The LR image is scaled to the network's range and processed without tiling; the output is clamped,
 scaled to 255, rounded and converted to uint8. HR is cropped to a multiple of the scale. PSNR uses
@@ -6,18 +6,18 @@ the mean squared error over all three channels, excluding ``scale`` border pixel
 reported score is the mean over the images. Source: https://github.com/ofsoundof/NTIRE2023_ESR.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from lrfdn_arch.device import float32_arithmetic
-from lrfdn_arch.evaluation import complexity
 from lrfdn_arch.evaluation.competitor import Competitor
+from lrfdn_arch.evaluation.complexity import count
 from lrfdn_arch.evaluation.image_set import ImageSet, samples
 from lrfdn_arch.evaluation.images import Image, crop_to_multiple, write_png
+from lrfdn_arch.evaluation.kits.client import KitNetwork
 from lrfdn_arch.evaluation.measure import Measured, Sample, apply_metrics, measure
 from lrfdn_arch.evaluation.metrics import Metric, challenge_metrics
 from lrfdn_arch.evaluation.progress import Progress
@@ -30,7 +30,6 @@ from lrfdn_arch.evaluation.results import (
     KitTiming,
     NetworkResult,
     Protocol,
-    Weights,
 )
 from lrfdn_arch.evaluation.timing import MIB
 
@@ -61,7 +60,7 @@ def judge(
 
     def keep(measured: Measured) -> None:
         score = ImageScore(name=measured.name, runtime_ms=measured.runtime_ms, **measured.metrics)
-        progress.add(score, kit_memory_mib(device))
+        progress.add(score, kit_memory_mib(network, device))
         on_image(score)
 
     left = []
@@ -81,63 +80,40 @@ def judge(
             on_image=keep,
         )
     network.to("cpu")
-    return network_result(
-        network,
-        [progress.scores[pair.name] for pair in image_set.pairs],
-        device,
+    scores = [progress.scores[pair.name] for pair in image_set.pairs]
+    return NetworkResult(
         label=competitor.label,
-        network_type=competitor.loaded.architecture.name,
-        arguments=competitor.loaded.arguments,
-        weights=competitor.weights,
+        network=competitor.loaded.architecture.name,
+        arguments=dict(competitor.loaded.arguments),
         data_range=competitor.data_range,
-        memory_mib=progress.memory_mib,
-        interruptions=progress.interruptions,
+        weights=competitor.weights,
+        counts=counts_of(network),
+        images=tuple(scores),
+        kit_timing=kit_timing(scores, device, progress.memory_mib, progress.interruptions),
     )
 
 
-def network_result(
-    network: nn.Module,
+def counts_of(network: nn.Module) -> Counts:
+    """Return the complexity of a network as it is stored."""
+    if isinstance(network, KitNetwork):
+        return network.counts
+    counts = count(network, multi_adds=False)
+    return Counts(**{name: getattr(counts, name) for name in Counts.model_fields})
+
+
+def kit_timing(
     scores: Sequence[ImageScore],
     device: torch.device,
-    *,
-    label: str,
-    network_type: str,
-    arguments: Mapping[str, Any],
-    weights: Weights,
-    data_range: float = 1.0,
     memory_mib: float | None = None,
     interruptions: int = 0,
-) -> NetworkResult:
-    """Assemble the result of one network, including its operation counts.
-
-    Args:
-        network: on any device.
-        scores: scores of all images, with their forward times on ``device`` in milliseconds.
-        device: device the scores were computed on.
-        label: name of the network in the results.
-        network_type: name of its class in BasicSR's registry.
-        arguments: its constructor arguments.
-        weights: its weights file.
-        data_range: maximum of its input range.
-        memory_mib: peak GPU memory in MiB; ignored on the CPU.
-        interruptions: number of times the evaluation was resumed.
-    """
-    counts = complexity.count(network)
+) -> KitTiming:
+    """Return the timing of the kits from the images' forward times on ``device``."""
     on_gpu = device.type == "cuda"
-    return NetworkResult(
-        label=label,
-        network=network_type,
-        arguments=dict(arguments),
-        data_range=data_range,
-        weights=weights,
-        counts=Counts(**{name: getattr(counts, name) for name in Counts.model_fields}),
-        images=tuple(scores),
-        kit_timing=KitTiming(
-            clock="CUDA events" if on_gpu else "CPU clock",
-            mean_ms=sum(score.runtime_ms or 0 for score in scores) / len(scores),
-            memory_mib=memory_mib if on_gpu else None,
-            interruptions=interruptions,
-        ),
+    return KitTiming(
+        clock="CUDA events" if on_gpu else "CPU clock",
+        mean_ms=sum(score.runtime_ms or 0 for score in scores) / len(scores),
+        memory_mib=memory_mib if on_gpu else None,
+        interruptions=interruptions,
     )
 
 
@@ -160,8 +136,10 @@ def judge_bicubic(image_set: ImageSet, protocol: Protocol, images: Path) -> tupl
     return tuple(scores)
 
 
-def kit_memory_mib(device: torch.device) -> float | None:
+def kit_memory_mib(network: nn.Module, device: torch.device) -> float | None:
     """Return the peak memory that torch has allocated on the GPU in MiB, as the kit reports it."""
+    if isinstance(network, KitNetwork):
+        return network.memory_mib
     return torch.cuda.max_memory_allocated(device) / MIB if device.type == "cuda" else None
 
 

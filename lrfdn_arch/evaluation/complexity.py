@@ -46,8 +46,12 @@ class Complexity:
     multi_adds: int | None
 
 
-def count(network: nn.Module, input_size: Sequence[int] = (3, 256, 256)) -> Complexity:
+def count(
+    network: nn.Module, input_size: Sequence[int] = (3, 256, 256), *, multi_adds: bool = True
+) -> Complexity:
     """Count the complexity of ``network`` for one image of ``input_size`` (C, H, W).
+
+    Without ``multi_adds`` those at the papers' size, which take another run, are None.
 
     The network is run in evaluation mode, on the meta device if its operators support it and
     otherwise on zeros of its device and dtype; its mode is restored afterwards.
@@ -67,7 +71,7 @@ def count(network: nn.Module, input_size: Sequence[int] = (3, 256, 256)) -> Comp
             flops_fvcore=_flops_fvcore(network, lq),
             activations=counter.activations,
             convolutions=counter.convolutions,
-            multi_adds=_multi_adds(network, lq, scale=output[-1] // width),
+            multi_adds=_multi_adds(network, lq, output[-1] // width) if multi_adds else None,
         )
     finally:
         network.train(was_training)

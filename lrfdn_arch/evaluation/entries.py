@@ -104,7 +104,7 @@ def read_entries(path: Path, year: Year | None = None) -> tuple[Year, list[Entry
             f"{path}: expected the organisers' results.json or that of `lrfdn challenge`; "
             f"{type(error).__name__}: {error}"
         ) from error
-    found = [y for y in YEARS.values() if any(f"_{y.baseline}" in e.label for e in entries[:1])]
+    found = [y for y in YEARS.values() if find_baseline(entries, y)]
     if year is None and not found:
         raise ValueError(f"{path}: its first entry is no known baseline; specify --protocol YEAR")
     return year or found[0], entries
@@ -121,8 +121,9 @@ def find_baseline(entries: Sequence[Entry], year: Year, label: str | None = None
     """Return the entry called ``label``, or the year's baseline; None if it is not there."""
     if label is not None:
         return next(entry for entry in entries if entry.label == label)
-    own = [entry for entry in entries if entry.network == year.baseline]
-    return next(iter(own or [e for e in entries if e.label.startswith("00_")]), None)
+    of_kit = f"00_{year.baseline}"
+    own = [e for e in entries if e.network == year.baseline or e.label.startswith(of_kit)]
+    return next(iter(own), None)
 
 
 def _set_scores(network: NetworkResult) -> SetScores:

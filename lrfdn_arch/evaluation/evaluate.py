@@ -1,9 +1,10 @@
 """Evaluation of several networks on one image set, for ``lrfdn challenge``."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
@@ -15,12 +16,14 @@ from lrfdn_arch.evaluation.fair_timing import TimingPlan, time_in_turn
 from lrfdn_arch.evaluation.image_set import ImageSet
 from lrfdn_arch.evaluation.inspection import inspect
 from lrfdn_arch.evaluation.kit_text import kit_text
+from lrfdn_arch.evaluation.kits.client import KitError, KitNetwork
 from lrfdn_arch.evaluation.progress import Progress
-from lrfdn_arch.evaluation.protocols import year_of
+from lrfdn_arch.evaluation.protocols import YEARS, Year, year_of
 from lrfdn_arch.evaluation.results import IMAGES, RESULTS_FILE, Dataset, Protocol, Results
 from lrfdn_arch.files import write_whole
 from lrfdn_arch.text import first_few
 
+RESULTS_TEXT = "results.txt"
 _UNFINISHED = "unfinished"
 
 
@@ -30,6 +33,7 @@ class Settings:
 
     Attributes:
         device: device to run the networks on.
+        year: the challenge whose protocol is followed.
         ssim: compute SSIM too.
         tf32: see ``Protocol``.
         save_images: save outputs, bicubic and HR under ``images/``; the page needs them.
@@ -37,6 +41,7 @@ class Settings:
     """
 
     device: torch.device
+    year: Year = YEARS[2023]
     ssim: bool = True
     tf32: bool = False
     save_images: bool = True
@@ -49,6 +54,7 @@ def evaluate(
     out: Path,
     settings: Settings,
     on_step: Callable[[str, str], None] = lambda stage, name: None,
+    failures: Mapping[str, str] = MappingProxyType({}),
 ) -> Results:
     """Evaluate ``competitors`` on ``image_set``; write ``results.json`` and ``results.txt``.
 
@@ -61,10 +67,20 @@ def evaluate(
         settings: the evaluation settings.
         on_step: called after each image with the stage ("checking images" or a network's label)
             and the image's name, and after each timed pass with "timing" and the label.
+        failures: why networks of kits could not be loaded, by name.
+
+    Raises:
+        ValueError: the network of every competitor failed.
     """
     check_free(out)
     scale = competitors[0].scale
-    protocol = Protocol(scale=scale, crop_border=scale, ssim=settings.ssim, tf32=settings.tf32)
+    protocol = Protocol(
+        name=settings.year.name,
+        scale=scale,
+        crop_border=scale,
+        ssim=settings.ssim,
+        tf32=settings.tf32,
+    )
     sha256 = inspect(image_set, scale, lambda name: on_step("checking images", name))
     environment = describe_environment(settings.device)
     images = out / IMAGES if settings.save_images else None
@@ -75,22 +91,30 @@ def evaluate(
         )
         for competitor in competitors
     }
-    networks = [
-        judge(
-            c,
-            image_set,
-            protocol,
-            settings.device,
-            progress[c.label],
-            images / c.label if images else None,
-            lambda score, label=c.label: on_step(label, score.name),
-        )
-        for c in competitors
-    ]
+    networks, failures = [], dict(failures)
+    for c in competitors:
+        try:
+            network = judge(
+                c,
+                image_set,
+                protocol,
+                settings.device,
+                progress[c.label],
+                images / c.label if images else None,
+                lambda score, label=c.label: on_step(label, score.name),
+            )
+            networks.append(network)
+        except KitError as error:
+            failures[c.label] = str(error)
+        finally:
+            if isinstance(c.network, KitNetwork):
+                c.network.close()
+    if not networks:
+        raise ValueError("\n".join(f"{label}: {reason}" for label, reason in failures.items()))
     bicubic = judge_bicubic(image_set, protocol, images) if images else ()
     if settings.timing:
         timings = time_in_turn(
-            {c.label: c.network for c in competitors},
+            {c.label: c.network for c in competitors if c.label not in failures},
             settings.timing,
             settings.device,
             on_pass=lambda label: on_step("timing", label),
@@ -110,12 +134,18 @@ def evaluate(
         networks=tuple(networks),
         bicubic=bicubic,
         has_images=images is not None,
+        failures=failures,
     )
-    text = kit_text(entries_of([results], year_of(protocol.name)), settings.ssim)
-    write_whole(out / "results.txt", text.encode())
-    write_whole(out / RESULTS_FILE, (results.model_dump_json(indent=1) + "\n").encode())
+    write_results(out, results)
     shutil.rmtree(out / _UNFINISHED)
     return results
+
+
+def write_results(out: Path, results: Results) -> None:
+    """Write ``results.json``, and the kits' ``results.txt`` beside it."""
+    entries = entries_of([results], year_of(results.protocol.name))
+    write_whole(out / RESULTS_TEXT, kit_text(entries, results.protocol.ssim).encode())
+    write_whole(out / RESULTS_FILE, (results.model_dump_json(indent=1) + "\n").encode())
 
 
 def check_free(out: Path) -> None:
@@ -145,5 +175,5 @@ def remove_evaluation(out: Path) -> None:
         return
     for name in (IMAGES, _UNFINISHED):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in (RESULTS_FILE, "results.txt"):
+    for name in (RESULTS_FILE, RESULTS_TEXT):
         (out / name).unlink(missing_ok=True)

@@ -126,7 +126,8 @@ def _prepare(
         peak = PeakMemory(device)
         runner.run()
         on_pass(label)
-        runner.memory = peak.mib(), peak.kind
+        if not hasattr(network, "milliseconds"):  # else its memory is in another process
+            runner.memory = peak.mib(), peak.kind
     except Exception as error:  # torch.compile raises many exception types
         mode = "compiled" if compiled else "eager"
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -153,4 +154,5 @@ def _summary(runner: _Runner, plan: TimingPlan, device: torch.device) -> FairTim
         max_ms=float(high),
         memory_mib=memory,
         memory_kind=kind,
+        samples_ms=tuple(runner.samples),
     )

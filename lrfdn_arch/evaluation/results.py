@@ -149,6 +149,7 @@ class FairTiming(Record):
         input_size: (batch, channels, height, width).
         memory_mib: peak memory of this network above the usage before it ran.
         memory_kind: ``CUDA allocated`` or ``resident``; None where it cannot be measured.
+        samples_ms: all timed passes in order; networks timed in one run were timed in turn.
     """
 
     device: str
@@ -164,6 +165,7 @@ class FairTiming(Record):
     max_ms: float
     memory_mib: float | None
     memory_kind: Literal["CUDA allocated", "resident"] | None
+    samples_ms: tuple[float, ...] = ()
 
     @property
     def variant(self) -> str:
@@ -190,6 +192,7 @@ class Results(Record):
 
     Attributes:
         bicubic: scores of MATLAB's bicubic upscaling; empty if images were not saved.
+        failures: why networks of kits could not be evaluated, by label.
         has_images: whether ``images/`` contains the networks' outputs and the references.
     """
 
@@ -200,6 +203,7 @@ class Results(Record):
     networks: tuple[NetworkResult, ...]
     bicubic: tuple[ImageScore, ...] = ()
     has_images: bool
+    failures: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _check_labels(self) -> "Results":

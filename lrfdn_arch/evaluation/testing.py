@@ -12,9 +12,10 @@ from torch import nn
 
 from lrfdn_arch.archs.lookup import build_network, find_registered
 from lrfdn_arch.device import choose_device
-from lrfdn_arch.evaluation.challenge import network_result
+from lrfdn_arch.evaluation.challenge import counts_of, kit_timing
 from lrfdn_arch.evaluation.competitor import weights_record
 from lrfdn_arch.evaluation.environment import describe_environment
+from lrfdn_arch.evaluation.evaluate import write_results
 from lrfdn_arch.evaluation.images import Image
 from lrfdn_arch.evaluation.inspection import add_to_digest
 from lrfdn_arch.evaluation.measure import (
@@ -29,9 +30,8 @@ from lrfdn_arch.evaluation.measure import (
     validation_loader,
 )
 from lrfdn_arch.evaluation.metrics import basicsr_metrics, challenge_metrics
-from lrfdn_arch.evaluation.results import RESULTS_FILE, Dataset, ImageScore, Protocol, Results
+from lrfdn_arch.evaluation.results import Dataset, ImageScore, NetworkResult, Protocol, Results
 from lrfdn_arch.evaluation.upscaling import Upscale, has_own_test, through_model, through_network
-from lrfdn_arch.files import write_whole
 from lrfdn_arch.options import Placement, TestOptions, check_files, to_basicsr
 from lrfdn_arch.progress import progress_bar
 from lrfdn_arch.weights import load_into, read_state_dict
@@ -198,14 +198,15 @@ def _write_results(
         for image in sorted(images, key=lambda image: image.name)
     ]
     section = dict(opt["network_g"])
-    result = network_result(
-        network,
-        scores,
-        device,
+    result = NetworkResult(
         label=re.sub(r"[^\w.+-]", "_", opt["name"]),
-        network_type=section.pop("type"),
+        network=section.pop("type"),
         arguments=section,
+        data_range=1.0,
         weights=weights_record(Path(opt["path"]["pretrain_network_g"]), options.path.param_key_g),
+        counts=counts_of(network),
+        images=tuple(scores),
+        kit_timing=kit_timing(scores, device),
     )
     results = Results(
         protocol=protocol,
@@ -214,8 +215,7 @@ def _write_results(
         networks=(result,),
         has_images=False,
     )
-    file = Path(opt["path"]["results_root"]) / dataset.name / RESULTS_FILE
-    write_whole(file, (results.model_dump_json(indent=1) + "\n").encode())
+    write_results(Path(opt["path"]["results_root"]) / dataset.name, results)
 
 
 def _archive(folder: Path) -> None:

@@ -46,8 +46,8 @@ def audit_plot(audit: Audit) -> str:
                 colour = COLOURS[0 if standing.place else 1]
                 axes.errorbar(estimate.value, row, None, error, "o", c=colour, ms=4, capsize=4)
             axes.set_yticks(range(len(values)), [_place_and_label(s) for s, _ in values])
-            axes.invert_yaxis()
-            axes.set(xscale="log", xlabel=title, xlim=(None, limit))
+            bottom = len(values) - 0.5
+            axes.set(xscale="log", xlabel=title, xlim=(None, limit), ylim=(bottom, -0.5))
             axes.grid(True, axis="x")
         return standalone(svg_of(figure, "audit", f"Ranking of {audit.year} with 95 % intervals"))
 

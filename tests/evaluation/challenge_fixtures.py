@@ -19,13 +19,13 @@ def smooth_image(height: int, width: int, seed: int) -> Image:
     return imresize(coarse, 8)[:height, :width]
 
 
-def write_set(folder: Path, sizes: dict[str, tuple[int, int]]) -> Path:
-    """Write ``Tiny_LR/NAMEx2.png`` and ``Tiny_HR/NAME.png`` of the given HR (height, width)."""
+def write_set(folder: Path, sizes: dict[str, tuple[int, int]], scale: int = SCALE) -> Path:
+    """Write ``Tiny_LR/NAMExSCALE.png`` and ``Tiny_HR/NAME.png`` of the given HR (height, width)."""
     for seed, (name, (height, width)) in enumerate(sizes.items()):
         hr = smooth_image(height, width, seed)
         write_png(folder / "Tiny_HR" / f"{name}.png", hr)
-        even = hr[: height - height % SCALE, : width - width % SCALE]
-        write_png(folder / "Tiny_LR" / f"{name}x2.png", imresize(even, 1 / SCALE))
+        even = hr[: height - height % scale, : width - width % scale]
+        write_png(folder / "Tiny_LR" / f"{name}x{scale}.png", imresize(even, 1 / scale))
     return folder
 
 

@@ -1,0 +1,1 @@
+"""Networks of the organisers' kits, run in processes of their own."""
