@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lrfdn_arch.commands.arguments import add_out
+from lrfdn_arch.commands.export_page import add_runtime, runtime_with_progress
 
 
 def add(commands: Any) -> None:
@@ -21,6 +22,14 @@ def add(commands: Any) -> None:
         metavar="N",
         help="number of images on the page, those that differ most first (default: %(default)s)",
     )
+    parser.add_argument(
+        "--live",
+        nargs="+",
+        metavar="WEIGHTS",
+        help="put these networks of the results into the page, which then upscales the reader's "
+        "pictures, too; files or names as in `lrfdn upscale`",
+    )
+    add_runtime(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
@@ -31,8 +40,19 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.page_images < 0:
         raise ValueError(f"--page-images {arguments.page_images}: expected 0 or more")
+    networks, runtime = [], None
+    if arguments.live:
+        from lrfdn_arch.export.browser import browser_network
+
+        networks = [browser_network("", weights) for weights in arguments.live]
+        runtime = runtime_with_progress(arguments.runtime)
     table = write_report(
-        arguments.results, arguments.out, arguments.page_images, arguments.overwrite
+        arguments.results,
+        arguments.out,
+        arguments.page_images,
+        arguments.overwrite,
+        networks,
+        runtime,
     )
     print(table.markdown())
     print(f"page: {arguments.out / 'index.html'}")

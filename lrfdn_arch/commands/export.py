@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from lrfdn_arch.commands import export_page
 from lrfdn_arch.commands.arguments import add_network, network_of
 
 _KINDS = {
@@ -41,6 +42,7 @@ def add(commands: Any) -> None:
             one.add_argument("--half", action="store_true", help="float16 inside")
         one.add_argument("--debug", action="store_true", help="show the traceback of an error")
         one.set_defaults(run=_run, half=False)
+    export_page.add(kinds)
 
 
 def _run(arguments: argparse.Namespace) -> None:

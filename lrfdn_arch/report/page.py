@@ -1,21 +1,27 @@
-"""The comparison as a self-contained HTML page."""
+"""Self-contained HTML pages: the comparison, and the one that upscales the reader's pictures."""
 
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from lrfdn_arch.evaluation.results import BICUBIC
 from lrfdn_arch.report.comparison import Comparison, Entry
 from lrfdn_arch.report.plots import colour_of
 from lrfdn_arch.report.tables import Table
 
 _TEMPLATES = files("lrfdn_arch.report") / "templates"
-_SCRIPTS = ("table.js", "error_map.js", "stage.js", "viewer.js")
+_VIEWER = ("error_map.js", "stage.js", "viewer.js")
 
 
 def page(
-    comparison: Comparison, tables: list[Table], plots: dict[str, str], pictures: dict[str, Any]
+    comparison: Comparison,
+    tables: list[Table],
+    plots: dict[str, str],
+    pictures: dict[str, Any],
+    live: dict[str, Any] | None = None,
 ) -> str:
     """Render the HTML page.
 
@@ -24,19 +30,63 @@ def page(
         tables: tables in display order, the main one first.
         plots: SVG elements by name.
         pictures: data of the image viewer, see ``pictures.pictures``.
+        live: from :func:`live_data`, for a page that upscales the reader's pictures, too.
     """
-    environment = Environment(
-        loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    return environment.get_template("page.html").render(
+    return _render(
+        "page.html",
+        ("table.js", *_VIEWER, *(("live.js",) if live else ())),
         comparison=comparison,
         facts=facts(comparison),
         tables=tables,
         plots={name: Markup(svg) for name, svg in plots.items()},
         pictures=pictures,
         colours={e.label: colour_of(comparison, e) for e in comparison.entries},
+        live=live,
+    )
+
+
+def live_page(networks: Sequence[Mapping[str, Any]], runtime: Mapping[str, str]) -> str:
+    """Render the HTML page that upscales the reader's pictures.
+
+    Args:
+        networks: from :func:`lrfdn_arch.export.browser.browser_network`.
+        runtime: from :func:`lrfdn_arch.export.browser.browser_runtime`.
+
+    Raises:
+        ValueError: two networks have the same label, or their scales differ.
+    """
+    layers = [{"id": BICUBIC, "caption": "The picture"}]
+    layers += [{"id": network["id"], "caption": network["id"]} for network in networks]
+    return _render(
+        "live.html",
+        (*_VIEWER, "live.js"),
+        pictures={"layers": layers, "images": []},
+        live=live_data(networks, runtime),
+    )
+
+
+def live_data(networks: Sequence[Mapping[str, Any]], runtime: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a page needs to upscale pictures; see :func:`live_page`."""
+    labels, scales = [n["id"] for n in networks], {n["scale"] for n in networks}
+    if len(set(labels)) < len(labels) or len(scales) > 1:
+        found = ", ".join(f"{network['id']} x{network['scale']}" for network in networks)
+        raise ValueError(f"networks of a page need different labels and one scale, got {found}")
+    return {
+        "scale": scales.pop(),
+        "networks": networks,
+        "runtime": runtime,
+        "worker": _read("worker.js"),
+    }
+
+
+def _render(template: str, scripts: Sequence[str], **values: Any) -> str:
+    environment = Environment(
+        loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template(template).render(
+        **values,
         style=Markup(_read("page.css")),
-        scripts=[Markup(_read(name)) for name in _SCRIPTS],
+        scripts=[Markup(_read(name)) for name in scripts],
     )
 
 

@@ -1,30 +1,16 @@
 """The page in a real Chromium: from disk, with mouse, keys and a phone's width."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import by_id, requests
 from stored_results import store
 
 from lrfdn_arch.cli import main
 from lrfdn_arch.report.tables import UNKNOWN
 
 pytestmark = pytest.mark.slow
-
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync "
-    "--force-device-scale-factor=1 --window-size=1280,1000"
-)
-
-
-def find(*names: str) -> str:
-    found = next((path for path in map(shutil.which, names) if path), None)
-    if found is None:
-        pytest.skip(f"no {names[0]} here: apt-get install chromium chromium-driver")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -33,22 +19,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store(folder / "results", size=160)
     assert main(["compare", str(folder / "results"), "--out", str(folder / "report")]) == 0
     return folder / "report/index.html"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = find("chromium", "chromium-browser", "google-chrome")
-    for flag in FLAGS.split():
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(find("chromedriver")))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture
@@ -78,10 +48,6 @@ def press_with_shift(browser: Any, key: str) -> None:
     ActionChains(browser).key_down(Keys.SHIFT).send_keys(key).key_up(Keys.SHIFT).perform()
 
 
-def by_id(browser: Any, id: str) -> Any:
-    return browser.find_element("id", id)
-
-
 def divider(browser: Any) -> int:
     return int(by_id(browser, "divider").get_attribute("aria-valuenow"))
 
@@ -96,15 +62,8 @@ def pixel(browser: Any, canvas: str, x: int, y: int) -> list[int]:
 
 def test_it_opens_from_disk_without_errors_or_requests(page: Any, report: Path) -> None:
     assert page.get_log("browser") == []
-    log = page.get_log("performance")
-    requested = [
-        part.split('"')[0]
-        for entry in log
-        if "Network.requestWillBeSent" in entry["message"]
-        for part in entry["message"].split('"url":"')[1:]
-    ]
-    outside = [url for url in requested if not url.startswith(("file://", "data:"))]
-    assert not outside
+    requested = requests(page)
+    assert [url for url in requested if not url.startswith(("file://", "data:"))] == []
     assert any(url == report.as_uri() for url in requested), "the log does see requests"
 
 

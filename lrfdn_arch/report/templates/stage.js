@@ -1,4 +1,6 @@
 "use strict";
+const byId = (id) => document.getElementById(id);
+
 // Two overlaid images with a divider, zoom and pan.
 class Stage {
   constructor(root) {

@@ -1,0 +1,3 @@
+from chromium import browser
+
+__all__ = ["browser"]
