@@ -25,11 +25,42 @@ def leaky_conv(num_feat: int, dilation: int = 1) -> nn.Sequential:
     return nn.Sequential(conv, nn.LeakyReLU(SLOPE))
 
 
-def stretch(q: Tensor, padded: Tensor, a: Tensor, mode: str = "bilinear") -> Tensor:
+def stretch(
+    q: Tensor, padded: Tensor, a: Tensor, mode: str = "bilinear", training: bool = False
+) -> Tensor:
     """Resize ``q`` to the size of ``padded``, then crop it to the size of ``a``."""
-    align_corners = False if mode == "bilinear" else None
-    u = F.interpolate(q, size=padded.shape[-2:], mode=mode, align_corners=align_corners)
+    height, width = padded.shape[-2:]
+    if training and q.requires_grad and mode == "bilinear":
+        u = enlarge_bilinear(q, height, width)
+    else:
+        align_corners = False if mode == "bilinear" else None
+        u = F.interpolate(q, size=(height, width), mode=mode, align_corners=align_corners)
     return u[..., : a.shape[-2], : a.shape[-1]]
+
+
+def enlarge_bilinear(q: Tensor, height: int, width: int) -> Tensor:
+    """Do what ``F.interpolate(..., mode="bilinear", align_corners=False)`` does, for training.
+
+    As one matrix product per axis, in float32 at least: on a GPU the gradient of ``F.interpolate``
+    is added up by atomic operations, about 160 for each cell in training on patches of 640 pixels.
+    That is slow, differs from run to run, and in mixed precision rounds each sum to 8 bits.
+    """
+    n, c, h, w = q.shape
+    with torch.autocast(q.device.type, enabled=False):
+        x = q.to(torch.promote_types(q.dtype, torch.float32))
+        down, along = _weights(h, height, x).T, _weights(w, width, x)  # (H, h), (w, W)
+        if q.is_contiguous(memory_format=torch.channels_last):
+            x = along.T @ x.permute(0, 2, 3, 1)  # (N, h, W, C)
+            u = (down @ x.reshape(n, h, width * c)).view(n, height, width, c).permute(0, 3, 1, 2)
+        else:
+            u = down @ (x @ along)
+        return u.to(q.dtype)  # (N, C, H, W)
+
+
+def _weights(cells: int, length: int, like: Tensor) -> Tensor:
+    """Return what each of ``cells`` contributes to each of ``length`` pixels, (cells, length)."""
+    identity = torch.eye(cells, dtype=like.dtype, device=like.device)
+    return F.interpolate(identity[None], size=length, mode="linear", align_corners=False)[0]
 
 
 class EFSA(nn.Module):
@@ -59,7 +90,7 @@ class EFSA(nn.Module):
         padded = pad_to_minimum(a)
         p = pool(padded, self.conv2)  # (N, C/4, ~H/6, ~W/6)
         q = self.conv_max(p) + self.conv3(p)
-        u = stretch(q, padded, a)  # (N, C/4, H, W)
+        u = stretch(q, padded, a, training=self.training)  # (N, C/4, H, W)
         m = F.hardsigmoid(self.conv4(u + a))  # relu6(. + 3) / 6
         return x * m
 
@@ -103,6 +134,6 @@ class ESA(nn.Module):
         padded = pad_to_minimum(a)
         p = pool(padded, self.conv2)  # (N, f, ~H/6, ~W/6)
         q = self.conv3_(self.relu(self.conv3(self.relu(self.conv_max(p)))))
-        u = stretch(q, padded, a)  # (N, f, H, W)
+        u = stretch(q, padded, a, training=self.training)  # (N, f, H, W)
         m = torch.sigmoid(self.conv4(u + self.conv_f(a)))
         return x * m

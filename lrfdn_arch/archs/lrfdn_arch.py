@@ -72,7 +72,8 @@ class LRFDB(nn.Module):
         r3 = self.c3_r(d3)
         r4 = F.gelu(self.c4(r3))  # (N, C/8, H, W)
         fused = self.c5(torch.cat([d1, d2, d3, r4], dim=1))  # (N, C, H, W)
-        out = self.esa(fused) * self.cw.view(1, -1, 1, 1)
+        out = self.esa(fused)
+        out = out * self.cw.to(out.dtype).view(1, -1, 1, 1)  # else float32 in mixed precision
         return out + x if self.block_shortcut else out
 
 

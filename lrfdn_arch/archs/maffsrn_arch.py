@@ -52,7 +52,7 @@ class Scale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply ``x``."""
-        return self.scale * x
+        return self.scale.to(x.dtype) * x  # else float32 in mixed precision
 
 
 class MAB(nn.Module):

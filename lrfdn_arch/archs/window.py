@@ -6,6 +6,7 @@ for every H. A tile that starts on a multiple of 6 has the same cells as the ima
 the image's stretch factor, which can be computed.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -45,12 +46,10 @@ def resize_in_window(q: Tensor, like: Tensor, window: Window | None) -> Tensor:
     if window is None:
         return F.interpolate(q, size=like.shape[-2:], mode="bilinear", align_corners=False)
     height, width = like.shape[-2:]
-    top, bottom, down = (
-        t.to(q.device) for t in sources(window.top, height, max(height, window.height))
-    )
-    left, right, along = (
-        t.to(q.device) for t in sources(window.left, width, max(width, window.width))
-    )
+    rows = window.top, height, max(height, window.height)
+    columns = window.left, width, max(width, window.width)
+    top, bottom, down = _sources_on(q.device, *rows)
+    left, right, along = _sources_on(q.device, *columns)
     down, along = down.to(q.dtype).view(-1, 1), along.to(q.dtype)
     q = q[..., top, :] * (1 - down) + q[..., bottom, :] * down  # (N, c, H, w)
     return q[..., left] * (1 - along) + q[..., right] * along  # (N, c, H, W)
@@ -64,6 +63,11 @@ def resize_nearest(q: Tensor, like: Tensor) -> Tensor:
 def enlarge_bicubic(x: Tensor, scale: int) -> Tensor:
     """Enlarge (N, C, H, W) to (N, C, H*scale, W*scale), bicubic with torch's a = -0.75."""
     return F.interpolate(x, scale_factor=scale, mode="bicubic", align_corners=False)
+
+
+@lru_cache(maxsize=4)  # the blocks of one tile ask for the same, once per axis
+def _sources_on(device: torch.device, *axis: int) -> list[Tensor]:
+    return [tensor.to(device) for tensor in sources(*axis)]
 
 
 def sources(start: int, length: int, full_length: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -23,6 +23,6 @@ def to_device(batch: Mapping[str, Any], device: torch.device, **layout: Any) -> 
 
 def to_unit_float(image: Tensor, **layout: Any) -> Tensor:
     """Return ``image`` as float32: uint8 divided by 255, floats in [0, 1] unchanged."""
-    if image.dtype == torch.uint8:
-        return image.to(torch.float32, **layout).div_(255)
+    if image.dtype == torch.uint8:  # conversion, division and layout in one kernel
+        return torch.div(image, 255, out=torch.empty_like(image, dtype=torch.float32, **layout))
     return image.to(torch.float32, **layout)

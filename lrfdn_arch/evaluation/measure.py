@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from lrfdn_arch.evaluation.images import Image, write_png
-from lrfdn_arch.evaluation.metrics import Metric
+from lrfdn_arch.evaluation.metrics import Metric, as_tensor
 from lrfdn_arch.evaluation.timing import timed
 
 
@@ -69,9 +69,9 @@ def measure(
         lq = to_network(sample.lq, data_range, torch.device(device))
         with torch.inference_mode():
             output, milliseconds = timed(upscale, lq)
-        sr = to_image(output, data_range, sample.name)
+        sr = to_pixels(output, data_range, sample.name)
         if save is not None:
-            save(sample, sr)
+            save(sample, sr.cpu().numpy())
         measured = Measured(
             sample.name, apply_metrics(sample.name, sr, sample.gt, metrics or {}), milliseconds
         )
@@ -91,10 +91,10 @@ def to_network(image: Tensor, data_range: float, device: torch.device) -> Tensor
     return image.to(device, torch.float32) * data_range
 
 
-def to_image(output: Tensor, data_range: float, name: str = "") -> Image:
+def to_pixels(output: Tensor, data_range: float, name: str = "") -> Tensor:
     """Return a network's output (1, C, H, W) as (H, W, C) uint8: clamped, scaled to 255, rounded.
 
-    Ties are rounded to even, as in NumPy.
+    It stays on its device. Ties are rounded to even, as in NumPy.
 
     Raises:
         ValueError: the output is not finite.
@@ -103,29 +103,37 @@ def to_image(output: Tensor, data_range: float, name: str = "") -> Image:
         raise ValueError(
             f"image {name}: the network's output is not finite; the weights may be damaged"
         )
-    hwc = output[0].float().clamp(0, data_range).cpu().numpy().transpose(1, 2, 0)
-    return np.uint8((hwc * 255.0 / data_range).round())  # type: ignore[return-value]
+    scaled = output[0].float().clamp(0, data_range).mul_(255)
+    scaled = scaled if data_range == 1 else scaled.div_(data_range)
+    return scaled.round_().to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
 def apply_metrics(
-    name: str, sr: Image, gt: Image | None, metrics: Mapping[str, Metric]
+    name: str, sr: Image | Tensor, gt: Image | None, metrics: Mapping[str, Metric]
 ) -> dict[str, float]:
-    """Return every metric of one image.
+    """Return every metric of one image, (H, W, C) uint8.
+
+    Where all of them can be computed on the device of ``sr``, it is not copied to the CPU.
 
     Raises:
         ValueError: the shapes of the image and the ground truth differ, or a metric fails.
     """
-    if gt is not None and gt.shape != sr.shape:
+    if gt is not None and gt.shape != tuple(sr.shape):
         raise ValueError(
             f"image {name}: the network's output is {_size(sr)} (width x height x channels), the "
             f"ground truth {_size(gt)}; check that LR, HR and the scale match"
         )
+    tensor = as_tensor(sr)
+    on_device = tensor, None if gt is None else as_tensor(gt).to(tensor.device)
+    on_cpu = sr if isinstance(sr, np.ndarray) else None
     found = {}
-    for metric, function in metrics.items():
+    for key, metric in metrics.items():
+        if not metric.on_device and on_cpu is None:
+            on_cpu = tensor.cpu().numpy()
         try:
-            found[metric] = function(sr, gt)
+            found[key] = metric.function(*(on_device if metric.on_device else (on_cpu, gt)))
         except (ValueError, ArithmeticError, AssertionError) as error:
-            raise ValueError(f"image {name}: {metric}: {error}") from error
+            raise ValueError(f"image {name}: {key}: {error}") from error
     return found
 
 
@@ -162,7 +170,7 @@ def samples_of(loader: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
         name = Path(data["gt_path"][0]).stem if "gt_path" in data else stem
         gt = data.get("gt")
         if gt is not None:
-            gt = gt[0].permute(1, 2, 0).numpy() if gt.dtype == torch.uint8 else to_image(gt, 1.0)
+            gt = (gt[0].permute(1, 2, 0) if gt.dtype == torch.uint8 else to_pixels(gt, 1.0)).numpy()
         yield Sample(name, data["lq"], gt, file=stem)
 
 
@@ -198,5 +206,5 @@ def from_all_processes(mine: list[Measured]) -> list[Measured]:
     return [part[row] for row in range(longest) for part in parts if row < len(part)]
 
 
-def _size(image: Image) -> str:
+def _size(image: Image | Tensor) -> str:
     return "x".join(map(str, (image.shape[1], image.shape[0], *image.shape[2:])))

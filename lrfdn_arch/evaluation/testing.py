@@ -26,7 +26,7 @@ from lrfdn_arch.evaluation.measure import (
     measure,
     samples_of,
     save_under,
-    to_image,
+    to_pixels,
     validation_loader,
 )
 from lrfdn_arch.evaluation.metrics import basicsr_metrics, challenge_metrics
@@ -172,7 +172,7 @@ def _test_on(
 
 def _pixels(sample: Sample) -> Image:
     lq = sample.lq
-    return to_image(lq, 1.0) if lq.is_floating_point() else lq[0].permute(1, 2, 0).numpy()
+    return (to_pixels(lq, 1.0) if lq.is_floating_point() else lq[0].permute(1, 2, 0)).numpy()
 
 
 def _write_results(

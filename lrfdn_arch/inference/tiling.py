@@ -66,7 +66,7 @@ def upscale_tiled(runtime: Runtime, lq: Tensor, *, tile: int, overlap: int) -> T
         overlap: the minimum number of LR pixels that neighbours share.
 
     Returns:
-        (N, C, H*scale, W*scale), float32 on the CPU or the runtime's device, not clamped.
+        (N, C, H*scale, W*scale), float32 on the device of the runtime's results, not clamped.
     """
     if runtime.overlap is not None and runtime.knows_windows:
         overlap = max(overlap, runtime.overlap)
@@ -95,8 +95,9 @@ def upscale_in_bands(
         on_tile: called after each tile with its share of the image; the shares add up to 1.
 
     Yields:
-        (C, rows, W*scale), float32 on the CPU, not clamped; together H*scale rows. The caller may
-        modify them, and saves memory by deleting one before requesting the next.
+        (C, rows, W*scale), float32 on the device of the runtime's results, not clamped; together
+        H*scale rows. The caller may modify them, and saves memory by deleting one before requesting
+        the next.
 
     Raises:
         ValueError: ``tile`` is under 48 where the image is larger, or does not exceed ``overlap``.
@@ -142,25 +143,28 @@ def _band(
         sr = _run(runtime, lq, None)
         on_tile()
         return sr
-    band = torch.zeros(lq.shape[0], (row.stop - row.start) * scale, width * scale)
+    band: Tensor | None = None
     for column, weights in zip(columns, along, strict=True):
         piece = lq[:, row.start : row.stop, column.start : column.stop]
         sr = _run(runtime, piece, Window(row.start, column.start, height, width))
-        weighted = sr * (down.view(-1, 1) * weights)
+        if band is None:
+            band = sr.new_zeros(lq.shape[0], (row.stop - row.start) * scale, width * scale)
+        weighted = sr * (down.view(-1, 1) * weights).to(sr.device)
         band[..., column.start * scale : column.stop * scale] += weighted
         on_tile()
+    assert band is not None, "an image has at least one tile"
     return band
 
 
 def _run(runtime: Runtime, piece: Tensor, window: Window | None) -> Tensor:
-    """Upscale (C, H, W) to (C, H*scale, W*scale) on the CPU."""
+    """Upscale (C, H, W) to (C, H*scale, W*scale), on the device of the runtime's results."""
     known = window is not None and runtime.knows_windows
     sr = runtime(piece[None], window) if known else runtime(piece[None])
     expected = (1, *piece.shape[:1], *(side * runtime.scale for side in piece.shape[1:]))
     if tuple(sr.shape) != expected:
         # OpenVINO does not raise when memory runs out: it returns nothing or its last result.
         raise MemoryError(f"{runtime.name} gave {tuple(sr.shape)} in place of {expected}")
-    return sr[0].cpu()
+    return sr[0]
 
 
 def _shares(tiles: list[Span], scale: int) -> list[Tensor]:

@@ -18,6 +18,7 @@ from lrfdn_arch.upscale.transparency import with_hidden_filled
 # concatenation, the input's features, a block's intermediate results, and the output's pixels.
 _FEATURE_MAPS = 16
 _SHARE_OF_FREE_MEMORY = 0.5
+_WORDS = {255: torch.uint8, 65535: torch.int32}  # that hold the values, and every device has
 _LARGEST_TILE, _SMALLEST_AUTOMATIC_TILE = 2048, 256
 
 
@@ -94,12 +95,11 @@ class PictureUpscaler:
                 )
             if channels < band.shape[0]:
                 band = band.mean(dim=0, keepdim=True)
-            rows = band.numpy()
-            np.clip(rows, 0, 1, out=rows)
-            if whole:
-                rows *= largest
-                np.rint(rows, out=rows)
-            out[row : row + rows.shape[1]] = rows.transpose(1, 2, 0)
+            with torch.inference_mode():  # where the band comes from
+                rows = band.clamp_(0, 1)
+                if whole:  # on the runtime's device, so that a GPU copies bytes instead of floats
+                    rows = rows.mul_(largest).round_().to(_WORDS[largest])
+            out[row : row + rows.shape[1]] = rows.permute(1, 2, 0).cpu().numpy()
             row += rows.shape[1]
             del band, rows  # before the next band is computed
         assert row == len(out)
@@ -108,19 +108,16 @@ class PictureUpscaler:
 def automatic_tile(height: int, width: int, runtime: Runtime, held: int = 0) -> int:
     """Return the side of the largest square tile that fits into half of the free memory.
 
-    Features are on the runtime's device; bands as wide as the picture and the ``held`` bytes are in
+    Features and bands as wide as the picture are on the runtime's device, the ``held`` bytes in
     main memory. For a picture that fits as a whole, this is its larger side.
     """
     half = 1 if runtime.precision == "fp32" else 2
     per_pixel = 4 * runtime.num_feat * _FEATURE_MAPS // half + 12 * 3 * runtime.scale**2
     per_row = 2 * 12 * runtime.scale**2 * width  # a band, and its overlap with the next one
-    room = max(0, free_memory(torch.device("cpu")) - held) * _SHARE_OF_FREE_MEMORY
-    if runtime.device.type == "cpu":
-        pixels = int(room / per_pixel)
-        side = ((per_row**2 + 4 * per_pixel * room) ** 0.5 - per_row) / (2 * per_pixel)
-    else:
-        pixels = int(free_memory(runtime.device) * _SHARE_OF_FREE_MEMORY / per_pixel)
-        side = min(pixels**0.5, room / per_row)
+    held = held if runtime.device.type == "cpu" else 0
+    room = max(0, free_memory(runtime.device) - held) * _SHARE_OF_FREE_MEMORY
+    pixels = int(room / per_pixel)
+    side = ((per_row**2 + 4 * per_pixel * room) ** 0.5 - per_row) / (2 * per_pixel)
     if height * width <= pixels and max(height, width) <= _LARGEST_TILE:
         return max(height, width)
     return max(_SMALLEST_AUTOMATIC_TILE, min(_LARGEST_TILE, int(side)))

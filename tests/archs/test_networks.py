@@ -22,6 +22,7 @@ from lrfdn_arch.archs import (
     SPAN,
     RFANet,
 )
+from lrfdn_arch.archs.attention import enlarge_bilinear
 
 NAMES = list(ARCHITECTURES)
 BLOCKS = [block for record in ARCHITECTURES.values() for block in record.blocks]
@@ -204,3 +205,51 @@ def test_the_papers_larger_variants_are_arguments_away() -> None:
 def test_impossible_arguments_are_refused(build: "type[nn.Module]", message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("size", [((2, 3), (24, 29)), ((25, 25), (160, 160)), ((1, 4), (15, 40))])
+def test_the_enlargement_of_training_is_bilinear_interpolation(
+    layout: torch.memory_format, size: tuple[tuple[int, int], tuple[int, int]]
+) -> None:
+    (h, w), (height, width) = size
+    torch.manual_seed(0)
+    q = torch.rand(2, 4, h, w).to(memory_format=layout).requires_grad_()
+    gradient = torch.rand(2, 4, height, width).to(memory_format=layout)
+    expected = F.interpolate(q, size=(height, width), mode="bilinear", align_corners=False)
+    (wanted,) = torch.autograd.grad(expected, q, gradient)
+    found = enlarge_bilinear(q, height, width)
+    (got,) = torch.autograd.grad(found, q, gradient)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    largest = wanted.abs().max()
+    torch.testing.assert_close(got / largest, wanted / largest, rtol=0, atol=1e-6)
+    assert found.is_contiguous(memory_format=layout)
+
+
+def test_the_enlargement_of_training_sums_in_float32_in_mixed_precision() -> None:
+    torch.manual_seed(0)
+    q = torch.rand(1, 4, 25, 25, dtype=torch.bfloat16, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = enlarge_bilinear(q, 160, 160)
+    found.float().sum().backward()
+    exact = F.interpolate(q.double(), size=(160, 160), mode="bilinear", align_corners=False)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), exact, rtol=2**-8, atol=0)
+    assert q.grad is not None
+    assert float(q.grad.float().sum()) == pytest.approx(4 * 160 * 160, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_and_evaluation_compute_the_same(name: str) -> None:
+    network = small(name)
+    lq = torch.rand(1, 3, 26, 31)
+    trained, evaluated = network.train()(lq), network.eval()(lq)
+    trained = trained.clamp(0, 1) if name == "EFDN" else trained  # in evaluation alone
+    torch.testing.assert_close(trained, evaluated, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_blocks_stay_in_half_precision_in_mixed_precision(block: type[nn.Module]) -> None:
+    x = torch.rand(1, 16, 16, 16, dtype=torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert block(16)(x).dtype == torch.bfloat16

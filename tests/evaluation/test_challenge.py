@@ -14,7 +14,7 @@ from lrfdn_arch.archs import RFDN
 from lrfdn_arch.cli import main
 from lrfdn_arch.evaluation.competitor import load_competitor
 from lrfdn_arch.evaluation.images import Image, crop_to_multiple
-from lrfdn_arch.evaluation.measure import Sample, apply_metrics, measure, to_image, to_network
+from lrfdn_arch.evaluation.measure import Sample, apply_metrics, measure, to_network, to_pixels
 from lrfdn_arch.evaluation.metrics import challenge_metrics
 from lrfdn_arch.evaluation.results import mean, read_results
 
@@ -116,9 +116,9 @@ def test_images_go_to_the_network_s_range_and_come_back_clamped_and_rounded() ->
     image = smooth_image(6, 5, 1)
     for data_range in (1.0, 255.0):
         lq = to_network(as_tensor(image), data_range, CPU)
-        assert np.array_equal(to_image(lq, data_range), image)
+        assert np.array_equal(to_pixels(lq, data_range).numpy(), image)
     values = torch.tensor([-3.0, 0.4, 0.6, 1.5, 2.5, 254.6, 999.0]).view(1, 1, 1, 7)
-    output = to_image(values.expand(1, 3, 1, 7), 255.0)  # halves to even, as numpy rounds
+    output = to_pixels(values.expand(1, 3, 1, 7), 255.0)  # halves to even, as numpy rounds
     assert output[0, :, 0].tolist() == [0, 0, 1, 2, 2, 255, 255]
 
 
@@ -135,7 +135,7 @@ def test_rfdn_is_fed_grey_levels_and_gives_what_the_0_to_1_network_gives(tmp_pat
         kits.network, [sample], data_range=255.0, save=lambda _, sr: made.append(sr)
     )
     with torch.inference_mode():
-        expected = to_image(users(to_network(as_tensor(image), 1.0, CPU)), 1.0)
+        expected = to_pixels(users(to_network(as_tensor(image), 1.0, CPU)), 1.0).numpy()
     assert measured.runtime_ms > 0
     (sr,) = made
     assert sr.shape == (40, 48, 3)

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
-from lrfdn_arch.evaluation.metrics import psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from lrfdn_arch.evaluation.metrics import basicsr_metrics, psnr_rgb, psnr_y, ssim_rgb, ssim_y
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,22 @@ def test_all_four_agree_with_basicsr(pair: tuple[NDArray[np.uint8], NDArray[np.u
     ):
         expected = theirs(*bgr, crop_border=4, test_y_channel=y)
         assert ours(*pair, crop_border=4) == pytest.approx(expected, abs=2e-5), ours.__name__
+
+
+def test_psnr_of_an_option_file_is_basicsrs_on_any_device(
+    pair: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+) -> None:
+    from basicsr.metrics import calculate_psnr
+
+    for y in (False, True):
+        opt = {"type": "calculate_psnr", "crop_border": 4, "test_y_channel": y}
+        metric = basicsr_metrics({"psnr": opt})["psnr"]
+        assert metric.on_device
+        for sr, gt in (pair, (pair[0][..., :1], pair[1][..., :1])):
+            bgr = [a[..., 0] if a.shape[2] == 1 else a[..., ::-1] for a in (sr, gt)]
+            expected = calculate_psnr(*bgr, crop_border=4, test_y_channel=y)
+            found = metric.function(torch.from_numpy(sr), torch.from_numpy(gt))
+            assert found == pytest.approx(expected, abs=2e-5)
 
 
 def test_equal_images_have_infinite_psnr_and_ssim_one() -> None:

@@ -44,7 +44,7 @@ def test_runtimes_agree_with_the_network(
 def test_the_compiled_runtime_agrees_with_the_network() -> None:
     network = small("LRFDN")
     runtime = open_runtime(network, "compiled", device="cpu")
-    for size in ((20, 33), (24, 24), (31, 19)):
+    for size in ((20, 33), (24, 24)):
         lq = torch.rand(1, 3, *size)
         torch.testing.assert_close(runtime(lq), network(lq), atol=2e-5, rtol=1e-5)
 

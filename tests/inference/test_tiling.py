@@ -124,6 +124,19 @@ def test_pictures_in_tiles_keep_grey_alpha_and_depth() -> None:
     np.testing.assert_array_equal(result.pixels, pixels.repeat(2, 0).repeat(2, 1))
 
 
+def test_automatic_tiles_follow_the_memory_of_the_runtimes_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free = {"cpu": 1 << 40, "cuda": 4 << 30}
+    monkeypatch.setattr("lrfdn_arch.upscale.upscaler.free_memory", lambda device: free[device.type])
+    runtime = open_runtime(small("LRFDN", num_feat=64), device="cpu")
+    assert automatic_tile(8000, 6000, runtime) == 2048
+    monkeypatch.setattr(runtime, "device", torch.device("cuda:1"))
+    found = automatic_tile(8000, 6000, runtime, held=2 << 30)
+    assert 256 < found < 1024
+    assert found == automatic_tile(8000, 6000, runtime), "the result is in main memory"
+
+
 def test_automatic_tiles_leave_room_for_the_result_and_for_wide_bands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
