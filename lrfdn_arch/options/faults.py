@@ -15,6 +15,7 @@ _NOTHING = object()
 _UNIONS = ("num_gpu", "dataroot_gt", "dataroot_lq")
 # Pydantic's words -> those of this package's messages.
 _WORDS = {
+    "Value error, ": "",
     "Input should be": "expected",
     "a valid ": "a ",
     "a integer": "a whole number",

@@ -34,21 +34,25 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def check_random_state(state: Mapping[str, Any]) -> None:
-    """Check that generators accept ``state``, on generators of its own.
+def check_random_state(state: dict[str, Any]) -> dict[str, Any]:
+    """Return ``state`` if generators accept it; tried on generators of its own.
 
     Raises:
-        Exception: of many kinds, where one does not.
+        ValueError: one does not.
     """
-    random.Random().setstate(_for_python(state))
-    _, keys, position, *_ = numpy = _for_numpy(state)
-    if keys.shape != (_NUMPY_WORDS,) or not 0 <= position <= _NUMPY_WORDS:
-        raise ValueError("numpy")  # numpy itself does not check the position
-    np.random.RandomState().set_state(numpy)
-    torch.Generator().set_state(state["torch"])
-    for cuda in state["cuda"]:
-        if cuda.dtype != torch.uint8 or cuda.dim() != 1:
-            raise ValueError("cuda")
+    try:
+        random.Random().setstate(_for_python(state))
+        _, keys, position, *_ = numpy = _for_numpy(state)
+        # numpy itself does not check the position
+        fits = keys.shape == (_NUMPY_WORDS,) and 0 <= position <= _NUMPY_WORDS
+        np.random.RandomState().set_state(numpy)
+        torch.Generator().set_state(state["torch"])
+        fits &= all(cuda.dtype == torch.uint8 and cuda.dim() == 1 for cuda in state["cuda"])
+    except Exception as error:  # they refuse wrong states in many ways
+        raise ValueError(f"not a state of random generators ({error})") from error
+    if not fits:
+        raise ValueError("not a state of random generators")
+    return state
 
 
 def _for_python(state: Mapping[str, Any]) -> tuple[Any, ...]:

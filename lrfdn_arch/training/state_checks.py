@@ -5,28 +5,55 @@ fused kernels trust shapes and crash the process where they are wrong. Everythin
 what this run would have saved.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from torch import nn
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor, nn
 
+from lrfdn_arch.options.faults import pydantic_faults
 from lrfdn_arch.text import first_few
 from lrfdn_arch.training.random_state import check_random_state
-from lrfdn_arch.training.value_checks import (
-    differences,
-    is_count,
-    is_list_of_dicts,
-    is_nothing,
-    is_number,
-    is_plain_number,
-    shapes,
-)
 
 FORMAT = 1  # of the keys in a state that BasicSR does not have
 _NEEDED = {"lr", "betas", "eps", "weight_decay"}  # of BasicSR's Adam; ours are the option file's
+_LARGEST = 2**63  # floats take no larger integers
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Sampler(_Part):
+    position: Count
+    seed: Count
+    length: Count
+
+
+class _Record(_Part):
+    val: float
+    iter: Count
+
+
+class _State(_Part):
+    """What a state contains besides values that are compared with the model's."""
+
+    format: Count = FORMAT
+    iter: Count
+    optimizers: list[dict[str, Any]]
+    optimizer_types: list[str] = []
+    schedulers: list[dict[str, Any]] = []
+    networks: dict[str, dict[str, Any]] | None = None
+    model: dict[str, Any] = {}
+    sampler: _Sampler | None = None
+    random: list[Annotated[dict[str, Any], AfterValidator(check_random_state)]] = []
+    best: dict[str, dict[str, _Record]] = {}
+    owes_validation: bool = False
 
 
 def check_contents(state: Any, path: Path) -> None:
@@ -35,33 +62,18 @@ def check_contents(state: Any, path: Path) -> None:
     Raises:
         ValueError: it is not a state, or a value in it cannot be.
     """
-    if not isinstance(state, Mapping) or not {"iter", "optimizers"} <= state.keys():
+    if not isinstance(state, dict) or not {"iter", "optimizers"} <= state.keys():
         raise ValueError(f"{path} is not a training state: 'iter' or 'optimizers' is missing")
-    if is_count(state.get("format")) and state["format"] > FORMAT:
+    try:
+        checked = _State.model_validate(state)
+    except ValidationError as error:
+        _raise([fault.describe() for fault in pydantic_faults(error)], path)
+        raise
+    if checked.format > FORMAT:
         raise ValueError(
-            f"{path} has format {state['format']}, and this version reads formats up to {FORMAT}; "
+            f"{path} has format {checked.format}, and this version reads formats up to {FORMAT}; "
             "resume with the version of lrfdn_arch that saved it, or a newer one"
         )
-    counts = {"iter": state["iter"], "format": state.get("format", FORMAT)}
-    sampler = state.get("sampler", {"position": 0, "seed": 0, "length": 0})
-    faults = []
-    if isinstance(sampler, Mapping) and {"position", "seed", "length"} <= sampler.keys():
-        counts |= {f"sampler:{name}": value for name, value in sampler.items()}
-    else:
-        faults.append("sampler has other keys than position, seed and length")
-    for name, value in counts.items():
-        if not is_count(value):
-            faults.append(f"{name} is {value!r}, expected a whole number from 0")
-    if not isinstance(state.get("owes_validation", False), bool):
-        faults.append("owes_validation is not true or false")
-    types = state.get("optimizer_types", [])
-    if not isinstance(types, list) or not all(isinstance(one, str) for one in types):
-        faults.append("optimizer_types is not a list of names")
-    if not is_list_of_dicts(state["optimizers"]):
-        faults.append("optimizers is not a list of dicts")
-    faults += _best_faults(state.get("best", {}))
-    faults += _random_faults(state.get("random", []))
-    _raise(faults, path)
 
 
 def check_fits(
@@ -78,11 +90,10 @@ def check_fits(
     Raises:
         ValueError: it does not fit.
     """
-    saved = state["networks"]
     for name, network in networks.items():
-        if not isinstance(saved, Mapping) or name not in saved:
+        if name not in state["networks"]:
             raise ValueError(f"{path} has no {name}; was it saved with other options (EMA)?")
-        _check_network(network, saved[name], name, path)
+        _check_network(network, state["networks"][name], name, path)
     here = [type(optimizer).__name__ for optimizer in model.optimizers]
     if state.get("optimizer_types", here) != here:
         raise ValueError(
@@ -91,34 +102,30 @@ def check_fits(
             "start a new run from the weights (path:pretrain_network_g)"
         )
     own = model.state_dict() if hasattr(model, "state_dict") else {}
-    found = state.get("model", {})
-    if not isinstance(found, Mapping):
-        raise ValueError(f"{path} is damaged: its model is not a dict")
-    if shapes(found.get("branches", {})) != shapes(own.get("branches", {})):
+    found, schedulers = state.get("model", {}), state.get("schedulers", [])
+    if [*differences(found.get("branches", {}), own.get("branches", {}), "branches")]:
         raise ValueError(f"{path} has other branches than train:reparameterize specifies")
     # Either run may have had no gradient scaler.
-    shared = {k: v for k, v in own.items() if not is_nothing(v) and not is_nothing(found.get(k))}
+    shared = {k: v for k, v in own.items() if not _is_empty(v) and not _is_empty(found.get(k))}
     faults = [*differences({k: found[k] for k in shared}, shared, "model")]
-    if len(state["optimizers"]) != len(here):
-        faults.append(f"it has {len(state['optimizers'])} optimizers, expected {len(here)}")
+    for kind, saved, ours in (
+        ("optimizers", state["optimizers"], model.optimizers),
+        ("schedulers", schedulers, model.schedulers),
+    ):
+        if len(saved) != len(ours) and ours:
+            faults.append(f"it has {len(saved)} {kind}, expected {len(ours)}")
     for optimizer, found in zip(model.optimizers, state["optimizers"], strict=False):
         faults += optimizer_faults(found, optimizer)
-    schedulers = state.get("schedulers", [])
-    if model.schedulers and not (
-        is_list_of_dicts(schedulers) and len(schedulers) == len(model.schedulers)
-    ):
-        faults.append(f"it lacks the states of {len(model.schedulers)} schedulers")
-    else:
-        for scheduler, found in zip(model.schedulers, schedulers, strict=False):
-            faults += _scheduler_faults(found, scheduler)
+    for scheduler, found in zip(model.schedulers, schedulers, strict=False):
+        faults += _scheduler_faults(found, scheduler)
     _raise(faults, path)
 
 
-def _check_network(network: nn.Module, found: Any, name: str, path: Path) -> None:
+def _check_network(network: nn.Module, found: Mapping[str, Any], name: str, path: Path) -> None:
     from lrfdn_arch.archs import recognize
 
     own = network.state_dict()
-    if shapes(found) is None:
+    if not all(map(_is_plain_tensor, found.values())):
         raise ValueError(f"{path} is damaged: its {name} is not a mapping from names to weights")
     differing = [k for k in own if k not in found or own[k].shape != found[k].shape]
     differing += [k for k in found if k not in own]
@@ -136,26 +143,21 @@ def _check_network(network: nn.Module, found: Any, name: str, path: Path) -> Non
 def optimizer_faults(found: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> Iterator[str]:
     """Yield where ``found`` differs from the state that ``optimizer`` has after a step."""
     expected = _after_one_step(optimizer)
-    groups: Any = found.get("param_groups")
-    moments = found.get("state")
-    if not is_list_of_dicts(groups) or len(groups) != len(expected["param_groups"]):
+    groups, moments = found.get("param_groups"), found.get("state")
+    if not isinstance(groups, list) or len(groups) != len(expected["param_groups"]):
         yield f"the optimizer has {len(expected['param_groups'])} parameter groups, the state not"
         return
     for group, own in zip(groups, expected["param_groups"], strict=True):
-        params = group.get("params")
-        if (
-            not isinstance(params, list)
-            or not all(map(is_count, params))
-            or params != own["params"]
-        ):
+        if not isinstance(group, Mapping) or repr(group.get("params")) != repr(own["params"]):
             yield f"the optimizer has {len(own['params'])} weights, the state has other ones"
+            continue
         for extra in ("amsgrad", "centered"):
             if group.get(extra, False) is not own.get(extra, False):
                 yield f"it was saved with {extra}: {group.get(extra, False)}"
-        if not is_number(group.get("lr")) or group["lr"] < 0:
+        if not _is_number(group.get("lr")) or group["lr"] < 0:
             yield f"its learning rate is {group.get('lr')!r}"
         present = (group.keys() | _NEEDED) - {"params"}
-        numbers = {k: v for k, v in own.items() if k in present and is_plain_number(v)}
+        numbers = {k: v for k, v in own.items() if k in present and _holds_numbers(v)}
         yield from differences({k: group.get(k) for k in numbers}, numbers, "optimizer")
     if not isinstance(moments, Mapping):
         yield "the optimizer's state is not a dict"
@@ -165,20 +167,12 @@ def optimizer_faults(found: Mapping[str, Any], optimizer: torch.optim.Optimizer)
         if own_moments is None or not isinstance(found_moments, Mapping):
             yield f"the optimizer has no weight {number!r}"
             continue
-        names = own_moments.keys()
         if isinstance(optimizer, torch.optim.SGD):  # it can start its momentum at any time
             found_moments = {k: v for k, v in found_moments.items() if v is not None}
-            names = names & found_moments.keys()
-        if names != found_moments.keys():
-            yield (
-                f"weight {number} has {first_few(map(str, found_moments))}, expected "
-                + first_few(map(str, own_moments))
-            )
-            continue
-        part = {name: own_moments[name] for name in names}
-        yield from differences(found_moments, part, f"weight {number}")
+            own_moments = {k: v for k, v in own_moments.items() if k in found_moments}
+        yield from differences(found_moments, own_moments, f"weight {number}")
         step = found_moments.get("step", 0)
-        if is_number(step) and step < 0:
+        if _is_number(step) and step < 0:
             yield f"weight {number} was updated {step} times"
 
 
@@ -198,36 +192,77 @@ def _scheduler_faults(found: Mapping[str, Any], scheduler: Any) -> Iterator[str]
     """Yield faults of a scheduler's state: it becomes the scheduler's attributes as it is."""
     own = scheduler.state_dict()
     for name, value in found.items():
-        if name in own and is_plain_number(own[name]):
+        if name in own and _holds_numbers(own[name]):
             yield from differences(value, own[name], f"scheduler:{name}")
         elif name in own and not isinstance(value, type(own[name])):
             yield f"scheduler:{name} is {value!r}"
-        elif name not in own and hasattr(scheduler, str(name)):
+        elif name not in own and hasattr(scheduler, name):
             yield f"scheduler:{name} would replace a method"
 
 
-def _random_faults(states: Any) -> Iterator[str]:
-    if not isinstance(states, list):
-        yield "random is not a list"
-        return
-    for number, state in enumerate(states):
-        try:
-            check_random_state(state)
-        except Exception as error:  # generators refuse wrong states in many ways
-            yield f"random:{number} is not a state of random generators ({error})"
+def differences(found: Any, expected: Any, name: str) -> Iterator[str]:
+    """Yield where ``found`` is of another kind or shape than ``expected``, or not finite."""
+    if isinstance(expected, Tensor):
+        if expected.numel() == 1 and _is_number(found):
+            return  # step counters were plain numbers once
+        if not _is_plain_tensor(found):
+            yield f"{name} is not a plain tensor"
+        elif found.shape != expected.shape or found.dtype != expected.dtype:
+            yield f"{name} is {_kind(found)}, expected {_kind(expected)}"
+        elif not torch.isfinite(found).all():
+            yield f"{name} contains values that are not finite"
+    elif isinstance(expected, Mapping | list | tuple):
+        parts = [x if isinstance(x, Mapping) else _numbered(x) for x in (found, expected)]
+        if isinstance(found, Mapping) != isinstance(expected, Mapping) or (
+            parts[0].keys() != parts[1].keys()
+        ):
+            keys = first_few(map(str, parts[1]))
+            yield f"{name} has {first_few(map(str, parts[0]))}, expected {keys}"
+            return
+        for key, value in parts[1].items():
+            yield from differences(parts[0][key], value, f"{name}:{key}")
+    elif expected is None or isinstance(expected, bool):
+        if type(found) is not type(expected):
+            yield f"{name} is {found!r}, expected {'nothing' if expected is None else 'a bool'}"
+    elif not _is_number(found):
+        yield f"{name} is {found!r}, expected a finite number"
 
 
-def _best_faults(best: Any) -> Iterator[str]:
-    datasets = best.values() if isinstance(best, Mapping) else [None]
-    for metrics in datasets:
-        for record in metrics.values() if isinstance(metrics, Mapping) else [None]:
-            if (
-                not isinstance(record, Mapping)
-                or not is_plain_number(record.get("val"))
-                or not is_count(record.get("iter"))
-            ):
-                yield "best is not a mapping from dataset and metric to val and iter"
-                return
+def _numbered(values: Any) -> dict[int, Any]:
+    return dict(enumerate(values)) if isinstance(values, list | tuple) else {}
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{tensor.dtype} of shape {tuple(tensor.shape)}".removeprefix("torch.")
+
+
+def _holds_numbers(value: Any) -> bool:
+    """Return whether ``value`` is a number, or numbers such as Adam's betas; not a bool."""
+    if isinstance(value, list | tuple):
+        return bool(value) and all(map(_holds_numbers, value))
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether ``value`` is a finite number or a tensor of one."""
+    if isinstance(value, Tensor):
+        return _is_plain_tensor(value) and value.numel() == 1 and _is_number(value.item())
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) <= _LARGEST and math.isfinite(value)
+
+
+def _is_plain_tensor(value: Any) -> bool:
+    """Return whether ``value`` is a dense tensor with memory for each of its elements."""
+    return (
+        isinstance(value, Tensor)
+        and not (value.is_meta or value.is_nested or value.is_quantized)
+        and value.layout == torch.strided
+        and value.stride() == torch.empty_like(value, device="meta").stride()  # else expanded
+    )
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, Mapping) and not value)
 
 
 def _raise(faults: Sequence[str], path: Path) -> None:
