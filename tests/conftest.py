@@ -32,7 +32,7 @@ def plain_runs(monkeypatch: pytest.MonkeyPatch):
     import torch
 
     from lrfdn_arch.training import run as training
-    from lrfdn_arch.training.log import summary
+    from lrfdn_arch.training import summary
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)

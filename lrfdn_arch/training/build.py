@@ -12,13 +12,10 @@ from lrfdn_arch.data.sampler import EndlessSampler
 from lrfdn_arch.evaluation.measure import validation_loader
 from lrfdn_arch.options import Placement, TrainOptions, check_files, to_basicsr
 from lrfdn_arch.training import checks
-from lrfdn_arch.training.best_metrics import BestMetrics
-from lrfdn_arch.training.checkpoint import load_state, restore_model
+from lrfdn_arch.training.checkpoint import RunFolder, load_state, restore_model
 from lrfdn_arch.training.distributed import check_equal, from_first
 from lrfdn_arch.training.loader import first_sample, global_batch, training_loader
-from lrfdn_arch.training.log.run_logger import RunLogger, log_to_file
-from lrfdn_arch.training.log.summary import start_summary, write_options
-from lrfdn_arch.training.log.writers import (
+from lrfdn_arch.training.metric_writers import (
     JsonLines,
     MetricWriter,
     TensorBoard,
@@ -26,7 +23,8 @@ from lrfdn_arch.training.log.writers import (
 )
 from lrfdn_arch.training.peers import Peers
 from lrfdn_arch.training.random_state import restore_random_state, seed_everything
-from lrfdn_arch.training.run_folder import RunFolder
+from lrfdn_arch.training.run_logger import RunLogger, log_to_file
+from lrfdn_arch.training.summary import start_summary, write_options
 from lrfdn_arch.training.trainer import Trainer
 
 
@@ -77,8 +75,7 @@ def build_trainer(
     checks.check_shared_memory(sample, loader)
     model = _model(options, opt, state, path, sample)
     notes += from_first(lambda: folder.prepare(path, auto_resume), placement)
-    start, best = state.get("iter", 0), BestMetrics()
-    best.load_state_dict(state.get("best", {}))
+    start = state.get("iter", 0)
     trainer = Trainer(
         options=options,
         opt=opt,
@@ -89,10 +86,10 @@ def build_trainer(
         validations=validations,
         folder=folder,
         log=_logger(options, opt, folder, placement, start),
+        peers=peers or Peers(),
         start=start,
-        best=best,
+        best=state.get("best", {}),
         owes_validation=state.get("owes_validation", False),
-        peers=peers,
     )
     for text in notes:
         trainer.log.note(text)

@@ -1,8 +1,9 @@
 """Stopping before an update that would spoil the weights, without waiting for the device."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -90,13 +91,16 @@ class FiniteGuard:
             raise NotFiniteError(_message(int(iteration), loss, norm, images))
 
 
-def check_logged(iteration: int, losses: Mapping[str, float]) -> None:
-    """Check the losses a model reports, for models that have no guard of their own.
+def check_finite(model: Any, iteration: int) -> None:
+    """Check all iterations since the last call, by the model's guard or by the losses it reports.
 
     Raises:
-        NotFiniteError: one is not finite; the model's weights are spoilt, the saved ones are not.
+        NotFiniteError: one was not finite; without a guard the model's weights are spoilt.
     """
-    bad = {name: value for name, value in losses.items() if not math.isfinite(value)}
+    if getattr(model, "guard", None) is not None:
+        model.guard.raise_if_bad()
+        return
+    bad = {name: value for name, value in model.log_dict.items() if not math.isfinite(value)}
     if bad:
         raise NotFiniteError(
             f"iteration {iteration}: {', '.join(f'{k} is {v}' for k, v in bad.items())}; nothing "

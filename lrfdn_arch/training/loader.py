@@ -115,6 +115,17 @@ def training_loader(
     )
 
 
+def without_workers(loader: DataLoader) -> DataLoader:
+    """Return a loader of the same batches that makes them in this process."""
+    return DataLoader(
+        loader.dataset,
+        batch_size=loader.batch_size,
+        sampler=loader.sampler,
+        collate_fn=loader.collate_fn,
+        generator=torch.Generator(),
+    )
+
+
 def first_sample(loader: DataLoader) -> Mapping[str, Any]:
     """Return a sample of the training set, and close its files: workers must open their own."""
     sample = loader.dataset[SampleKey(0, 0)]

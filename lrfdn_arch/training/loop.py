@@ -18,18 +18,19 @@ def train(trainer: Trainer, stop: StopSignal) -> int:
         WorkerDiedError: a worker of the data loader ended; everything trained is saved.
         OSError: a checkpoint could not be written; the earlier ones are intact.
     """
-    intervals, log = trainer.intervals, trainer.log
     stop.deferred = True
-    trainer.make_up_validation()
+    if trainer.owes_validation:
+        trainer.validate(trainer.start)  # so that results do not depend on stops
     for iteration, batch in trainer.batches():
         step(trainer, batch, iteration)
-        log.tick(iteration)
-        if intervals.should_print(iteration):
+        trainer.log.tick(iteration)
+        if trainer.should_print(iteration):
             trainer.report(iteration)
-        stopping = iteration < intervals.total and trainer.agree_to_stop(stop.requested)
-        if intervals.should_validate(iteration) and not stopping:
+        stopping = iteration < trainer.total and trainer.agree_to_stop(stop.requested)
+        trainer.owes_validation = trainer.should_validate(iteration)
+        if trainer.owes_validation and not stopping:
             trainer.validate(iteration)
-        if stopping or intervals.should_save(iteration):
+        if stopping or trainer.should_save(iteration):
             trainer.save(iteration)
         if stopping:
             break

@@ -10,12 +10,12 @@ from lrfdn_arch.options.stages import stage_options
 from lrfdn_arch.training import distributed
 from lrfdn_arch.training.build import build_trainer
 from lrfdn_arch.training.distributed import Launcher
-from lrfdn_arch.training.log.curves import draw_curves
-from lrfdn_arch.training.log.run_logger import duration, stop_logging
-from lrfdn_arch.training.log.summary import write_test_file
 from lrfdn_arch.training.loop import device_errors, train
+from lrfdn_arch.training.metric_writers import draw_curves
 from lrfdn_arch.training.peers import Peers
+from lrfdn_arch.training.run_logger import duration, stop_logging
 from lrfdn_arch.training.stop_signal import StopSignal
+from lrfdn_arch.training.summary import write_test_file
 from lrfdn_arch.training.trainer import Trainer
 
 
@@ -81,7 +81,7 @@ def _conclude(trainer: Trainer, seconds: float) -> None:
     if draw_curves(folder.path / "metrics.jsonl", curves, options.name):
         note(f"curves   {curves}")
     best, latest = folder.weights("best"), folder.weights("latest")
-    weights = best if trainer.best.records and best.is_file() else latest
+    weights = best if trainer.best and best.is_file() else latest
     note(f"weights  {weights}")
     if write_test_file(options, weights, file):
         note(f"test it  lrfdn test -opt {file}")

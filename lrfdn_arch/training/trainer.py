@@ -11,18 +11,21 @@ from torch.utils.data import DataLoader
 
 from lrfdn_arch.data.sampler import EndlessSampler
 from lrfdn_arch.options import Placement, TrainOptions
-from lrfdn_arch.training.best_metrics import BestMetrics
+from lrfdn_arch.training.checkpoint import RunFolder
 from lrfdn_arch.training.checks import check_readable
 from lrfdn_arch.training.distributed import Agreement, gather
-from lrfdn_arch.training.finite import check_logged
-from lrfdn_arch.training.intervals import Intervals
-from lrfdn_arch.training.loader import basicsr_epoch, batches_on_device, global_batch
-from lrfdn_arch.training.log.run_logger import RunLogger
+from lrfdn_arch.training.finite import check_finite
+from lrfdn_arch.training.loader import (
+    basicsr_epoch,
+    batches_on_device,
+    global_batch,
+    without_workers,
+)
 from lrfdn_arch.training.peers import Peers
 from lrfdn_arch.training.random_state import random_state
-from lrfdn_arch.training.run_folder import RunFolder
+from lrfdn_arch.training.run_logger import RunLogger
 from lrfdn_arch.training.stop_signal import StopSignal
-from lrfdn_arch.training.validation import validate_model
+from lrfdn_arch.training.validation import BestMetrics, update_best, validate_model
 from lrfdn_arch.training.workers import WorkerDiedError
 
 
@@ -40,10 +43,10 @@ class Trainer:
         validations: a loader for each validation set, by its name.
         folder: writes checkpoints.
         log: prints and writes numbers.
+        peers: the other processes, if there are any.
         start: the iteration the run starts after; 0 for a new one.
         best: the best metrics so far.
-        owes_validation: the run was stopped before a validation that was due at ``start``.
-        peers: the other processes, if there are any.
+        owes_validation: a validation is due at ``start``, before which the run was stopped.
     """
 
     options: TrainOptions
@@ -55,18 +58,33 @@ class Trainer:
     validations: Mapping[str, DataLoader]
     folder: RunFolder
     log: RunLogger
+    peers: Peers
     start: int = 0
-    best: BestMetrics = field(default_factory=BestMetrics)
+    best: BestMetrics = field(default_factory=dict)
     owes_validation: bool = False
-    peers: Peers | None = None
 
     def __post_init__(self) -> None:
-        self.intervals = Intervals(self.options)
-        self.iteration = self.start
+        self.total = self.options.train.total_iter
+        self.iteration = self._saved = self.start
         self._agreement = Agreement(self.placement)
-        self._saved = self._validated = self.start
         self._samples_at_start = self.sampler.state_dict()["position"]
         self._dead_worker: WorkerDiedError | None = None
+
+    def _is_due(self, iteration: int, every: int | None) -> bool:
+        return iteration == self.total or (every is not None and iteration % every == 0)
+
+    def should_print(self, iteration: int) -> bool:
+        """Return whether a line of the log follows ``iteration``."""
+        return self._is_due(iteration, self.options.logger.print_freq)
+
+    def should_save(self, iteration: int) -> bool:
+        """Return whether a checkpoint follows ``iteration``."""
+        return self._is_due(iteration, self.options.logger.save_checkpoint_freq)
+
+    def should_validate(self, iteration: int) -> bool:
+        """Return whether a validation follows ``iteration``."""
+        every = self.options.val.val_freq if self.options.val else None
+        return bool(self.validations) and self._is_due(iteration, every)
 
     @property
     def samples(self) -> int:
@@ -84,12 +102,12 @@ class Trainer:
             WorkerDiedError: a worker of the loader ended; a single process has saved before.
             ValueError: likewise, because an LMDB cannot be read.
         """
-        if self.start >= self.intervals.total:
+        if self.start >= self.total:
             return
         self.log.begin()
         source = self._source(self.loader)
-        for iteration in range(self.start + 1, self.intervals.total + 1):
-            self._note_activity(f"waiting for the data of iteration {iteration:,}")
+        for iteration in range(self.start + 1, self.total + 1):
+            self.peers.activity = f"waiting for the data of iteration {iteration:,}"
             began = time.perf_counter()
             try:
                 batch = next(source)
@@ -103,14 +121,14 @@ class Trainer:
                 # one, which makes the batches until then itself.
                 self._dead_worker = error
                 self.sampler.load_state_dict(self.sampler.state_dict(self.samples))
-                source = self._source(_without_workers(self.loader))
+                source = self._source(without_workers(self.loader))
                 batch = next(source)
             self.log.waited += time.perf_counter() - began
             self.iteration = iteration
-            self._note_activity(f"in iteration {iteration:,}")
+            self.peers.activity = f"in iteration {iteration:,}"
             yield iteration, batch
 
-    def _source(self, loader: DataLoader) -> Any:
+    def _source(self, loader: DataLoader) -> Iterator[Mapping[str, Any]]:
         precision = getattr(self.model, "precision", None)
         layout = precision.memory_format if precision else torch.contiguous_format
         return batches_on_device(loader, self.model.device, layout)
@@ -125,18 +143,17 @@ class Trainer:
         Raises:
             NotFiniteError: one of these iterations was not finite.
         """
-        log = self.model.get_current_log()
-        if getattr(self.model, "guard", None) is None:
-            check_logged(iteration, log)
+        check_finite(self.model, iteration)
         rate = self.model.get_current_learning_rate()[0]
-        self.log.training(iteration, self.samples / self.sampler.length, rate, log)
+        epoch = self.samples / self.sampler.length
+        self.log.training(iteration, epoch, rate, self.model.get_current_log())
 
     def validate(self, iteration: int) -> None:
         """Measure the model on every validation set; save its weights if they are the best so far.
 
         If that fails, what was trained is saved first, where one process can do it alone.
         """
-        self._check_finite(iteration)
+        check_finite(self.model, iteration)
         try:
             with self.log.paused():
                 self._validate(iteration)
@@ -144,12 +161,7 @@ class Trainer:
             if not self.placement.distributed:
                 self.save(iteration)
             raise
-        self._validated = iteration
-
-    def make_up_validation(self) -> None:
-        """Run the validation that an earlier stop left out, so that results do not depend on it."""
-        if self.owes_validation:
-            self.validate(self.start)
+        self.owes_validation = False
 
     def _validate(self, iteration: int) -> None:
         for number, (name, loader) in enumerate(self.validations.items()):
@@ -157,29 +169,15 @@ class Trainer:
             averages = validate_model(
                 self.model, loader, self.options, folder, str(iteration), self._show_progress
             )
-            improved = self._update_best(name, next(iter(averages.values())), iteration)
+            first = next(iter(averages.values()))
+            improved = update_best(self.best, name, first, self.options, iteration)
             self.log.validation(iteration, name, averages, self.best)
             if number == 0 and improved and self.placement.rank == 0:
                 self.folder.save_weights(self.model, "best")
 
     def _show_progress(self, text: str) -> None:
-        self._note_activity(text)
+        self.peers.activity = text
         self.log.progress(text)
-
-    def _note_activity(self, text: str) -> None:
-        """Tell the other processes what this one does."""
-        if self.peers is not None:
-            self.peers.activity = text
-
-    def _update_best(self, dataset: str, averages: Mapping[str, float], iteration: int) -> bool:
-        """Return whether the metric that decides on the best weights improved."""
-        metrics = (self.options.val and self.options.val.metrics) or {}
-        deciding = (self.options.val and self.options.val.best_metric) or next(iter(metrics), None)
-        improved = {
-            metric: self.best.update(dataset, metric, value, metrics[metric].better, iteration)
-            for metric, value in averages.items()
-        }
-        return improved.get(deciding or "", False)
 
     def save(self, iteration: int) -> None:
         """Write the checkpoint of ``iteration``; all processes must call this.
@@ -190,15 +188,14 @@ class Trainer:
         """
         if self._saved == iteration:
             return
-        self._check_finite(iteration)
-        self._note_activity(f"saving iteration {iteration:,}")
+        check_finite(self.model, iteration)
+        self.peers.activity = f"saving iteration {iteration:,}"
         with self.log.paused():
-            owes = self.intervals.should_validate(iteration) and self._validated != iteration
             more = {
                 "sampler": self.sampler.state_dict(self.samples),
                 "random": gather(random_state(), self.placement),
-                "best": self.best.state_dict(),
-                "owes_validation": owes,
+                "best": self.best,
+                "owes_validation": self.owes_validation,
             }
             if self.placement.rank == 0:
                 length, processes = self.sampler.length, self.placement.world_size
@@ -214,26 +211,9 @@ class Trainer:
         """
         if self._dead_worker is not None:
             raise self._dead_worker
-        if self.iteration < self.intervals.total:
+        if self.iteration < self.total:
             self.log.note(f"stopped after iteration {self.iteration:,}; resume with --auto_resume")
             return stop.exit_code
         if self.placement.rank == 0:
             self.folder.save_weights(self.model, "latest")
         return 0
-
-    def _check_finite(self, iteration: int) -> None:
-        guard = getattr(self.model, "guard", None)
-        if guard is not None:
-            guard.raise_if_bad()
-        else:
-            check_logged(iteration, getattr(self.model, "log_dict", {}))
-
-
-def _without_workers(loader: DataLoader) -> DataLoader:
-    return DataLoader(
-        loader.dataset,
-        batch_size=loader.batch_size,
-        sampler=loader.sampler,
-        collate_fn=loader.collate_fn,
-        generator=torch.Generator(),
-    )

@@ -1,6 +1,7 @@
 """Validating a model under training: which of its weights, in which precision, saving what."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,27 @@ from lrfdn_arch.evaluation.upscaling import (
 )
 from lrfdn_arch.options import TrainOptions
 from lrfdn_arch.training.checkpoint import networks_of
+
+BestMetrics = dict[str, dict[str, dict[str, Any]]]  # dataset -> metric -> {"val": 31.2, "iter": 5}
+
+
+def update_best(
+    best: BestMetrics,
+    dataset: str,
+    averages: Mapping[str, float],
+    options: TrainOptions,
+    iteration: int,
+) -> bool:
+    """Record averages that are the best so far, and return whether the deciding one is."""
+    assert options.val is not None, "there are validation sets, so there is a section"
+    metrics, records, improved = options.val.metrics or {}, best.setdefault(dataset, {}), set()
+    for metric, value in averages.items():
+        sign = 1 if metrics[metric].better == "higher" else -1
+        before = records[metric]["val"] if metric in records else -sign * math.inf
+        if sign * value > sign * before:  # NaN never is
+            records[metric] = {"val": value, "iter": iteration}
+            improved.add(metric)
+    return (options.val.best_metric or next(iter(metrics), None)) in improved
 
 
 def validate_model(

@@ -18,9 +18,8 @@ from pathlib import Path
 import torch
 from training_runs import differing, make_images, options, run, weights
 
-from lrfdn_arch.training import loop
+from lrfdn_arch.training import loop, summary
 from lrfdn_arch.training import run as training
-from lrfdn_arch.training.log import summary
 
 TOTAL = 16
 

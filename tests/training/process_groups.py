@@ -19,9 +19,8 @@ import torch
 from training_runs import make_images, options, write
 
 from lrfdn_arch.commands import train
-from lrfdn_arch.training import loop
+from lrfdn_arch.training import loop, summary
 from lrfdn_arch.training import run as training
-from lrfdn_arch.training.log import summary
 
 summary._network = lambda options, network: "not counted"
 training.draw_curves = lambda *_: False

@@ -14,9 +14,15 @@ from training_runs import differing, options, run, weights, write
 
 from lrfdn_arch import entry
 from lrfdn_arch.commands.train import main
-from lrfdn_arch.training.best_metrics import BestMetrics
-from lrfdn_arch.training.checkpoint import is_whole_zip, load_state, on_cpu, save_torch
-from lrfdn_arch.training.run_folder import RunFolder
+from lrfdn_arch.options import TrainOptions, load_options
+from lrfdn_arch.training.checkpoint import (
+    RunFolder,
+    is_whole_zip,
+    load_state,
+    on_cpu,
+    save_torch,
+)
+from lrfdn_arch.training.validation import update_best
 
 pytestmark = pytest.mark.usefixtures("plain_runs")
 
@@ -88,18 +94,19 @@ def test_the_last_few_checkpoints_and_the_best_are_kept(data, tmp_path):
     assert not differing(weights(tmp_path, "best"), weights(tmp_path, 8))
 
 
-def test_the_best_is_by_the_chosen_metric_whichever_way_is_up():
-    best = BestMetrics()
-    values = [3.0, 5.0, 4.0, 5.0, float("nan")]
-    improved = [best.update("a", "m", v, "higher", i) for i, v in enumerate(values)]
-    assert improved == [True, True, False, False, False]
-    assert best.get("a", "m") == {"val": 5.0, "iter": 1}
-    assert [best.update("a", "low", v, "lower", i) for i, v in enumerate(values)] == [
-        True, False, False, False, False,
-    ]  # fmt: skip
-    again = BestMetrics()
-    again.load_state_dict(best.state_dict())
-    assert again.records == best.records
+@pytest.mark.parametrize(("better", "best_at"), [("higher", [0, 1]), ("lower", [0])])
+def test_the_best_is_by_the_chosen_metric_whichever_way_is_up(data, tmp_path, better, best_at):
+    metric = {"type": "calculate_psnr", "crop_border": 2}
+    metrics = {"other": metric, "m": metric | {"better": better}}
+    opt = options(data, val__metrics=metrics, val__best_metric="m")
+    read, best = load_options(write(opt, tmp_path / "o.yml"), TrainOptions), {}
+    improved = [
+        iteration
+        for iteration, value in enumerate([3.0, 5.0, 4.0, 5.0, float("nan")])
+        if update_best(best, "a", {"m": value, "other": iteration}, read, iteration)
+    ]
+    assert improved == best_at
+    assert best["a"]["m"] == {"val": [3.0, 5.0][best_at[-1]], "iter": best_at[-1]}
 
 
 def test_a_pickle_that_runs_code_is_refused_with_an_explanation(data, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lrfdn_arch.training.log.run_logger import RunLogger
+from lrfdn_arch.training.run_logger import RunLogger
 
 
 def test_an_exploding_loss_is_said_once_each_time(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """What a person meets: mistakes explained first of all, and what is shown and kept."""
 
+import faulthandler
 import io
 import json
 import os
@@ -18,7 +19,7 @@ from lrfdn_arch.cli import build_parser
 from lrfdn_arch.options import TestOptions as OptionsForTest
 from lrfdn_arch.options import TrainOptions, load_options
 from lrfdn_arch.training import checks, loop
-from lrfdn_arch.training.log.run_logger import RunLogger, duration
+from lrfdn_arch.training.run_logger import RunLogger, duration
 
 
 def mistake(opt, root, *arguments: str) -> str:
@@ -95,8 +96,10 @@ def test_a_damaged_training_image_is_named(tmp_path, plain_runs, workers):
     assert "Traceback" not in str(caught.value)
 
 
-def test_an_lmdb_with_pages_that_end_the_process_is_named_before_training(tmp_path):
+def test_an_lmdb_with_pages_that_end_the_process_is_named_before_training(tmp_path, request):
     make_images(tmp_path)
+    faulthandler.disable()  # of pytest, which prints where the process ends
+    request.addfinalizer(faulthandler.enable)
     break_pages(tmp_path / "LR.lmdb")
     said = mistake(options(tmp_path), tmp_path)
     assert f"{tmp_path / 'LR.lmdb'}: pages of data.mdb are damaged or cannot be read" in said

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from lrfdn_arch.files import writing
 from lrfdn_arch.progress import progress_bar
-from lrfdn_arch.training.best_metrics import BestMetrics
-from lrfdn_arch.training.log.writers import MetricWriter
+from lrfdn_arch.training.metric_writers import MetricWriter
+from lrfdn_arch.training.validation import BestMetrics
 
 FIRST_ESTIMATE = 50  # iterations after which the duration of the run is known well enough
 _EXPLODED = 10  # times the lowest loss; batches and schedules change it two- or threefold
@@ -123,7 +123,7 @@ class RunLogger:
         parts = []
         for name, value in first[1].items():
             more = "".join(f" ({weights} {m[name]:.4f})" for weights, m in others)
-            record = best.get(dataset, name)
+            record = best.get(dataset, {}).get(name)
             top = f", best {record['val']:.4f} @ {record['iter']:,}" if record else ""
             parts.append(f"{name} {value:.4f}{more}{top}")
         self._metric = parts[0] if parts else ""
