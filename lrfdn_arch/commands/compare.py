@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lrfdn_arch.commands.arguments import add_out
+from lrfdn_arch.commands.arguments import add_out, add_protocol
 from lrfdn_arch.commands.export_page import add_runtime, runtime_with_progress
 
 
@@ -14,6 +14,7 @@ def add(commands: Any) -> None:
         "compare", help="compare results of `lrfdn challenge` in tables, plots and a page"
     )
     parser.add_argument("results", nargs="+", type=Path, help="folders with results.json")
+    add_protocol(parser, "that of the results, with the scores of all years")
     add_out(parser, "folder for index.html, report.md, CSV files and plots/")
     parser.add_argument(
         "--page-images",
@@ -36,6 +37,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
+    from lrfdn_arch.evaluation.protocols import YEARS
     from lrfdn_arch.report.write_report import write_report
 
     if arguments.page_images < 0:
@@ -53,6 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.overwrite,
         networks,
         runtime,
+        YEARS.get(arguments.protocol),
     )
     print(table.markdown())
     print(f"page: {arguments.out / 'index.html'}")

@@ -1,14 +1,17 @@
 """What in a ranking is signal and what is noise: intervals, ties, gates, suspicious figures.
 
-Intervals are 95 % percentile intervals of a bootstrap over images. It is paired: in each draw all
-entries get the same images, so what is common to them, such as the size of an image, cancels in
-differences, ranks and scores, whose baseline is drawn along.
+Intervals are 95 % percentile intervals of a bootstrap over images, wider for few images, as those
+of Student's t are (Hesterberg, "What Teachers Should Know About the Bootstrap", 2015). It is
+paired: in each draw all entries get the same images, so what is common to them, such as the size of
+an image, cancels in differences, ranks and scores, whose baseline is drawn along.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
+from scipy.special import ndtr, stdtrit
 
 from lrfdn_arch.evaluation.entries import Entry, Values, find_baseline
 from lrfdn_arch.evaluation.protocols import PIXELS, Year, passes
@@ -22,11 +25,11 @@ _LEAST_FLOPS = 0.25  # per parameter and pixel, see `_impossible_flops`
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its 95 % interval."""
+    """A value and its 95 % interval; None where there is a single image or none is known."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -127,15 +130,15 @@ def audit(
         if entries[n] is not base and all(s.printed is not False for s in sets[n].values())
     ]
     places = 1 + np.argsort(np.argsort(judged[1:, ranked], axis=1, kind="stable"), axis=1)
-    standings = []
+    standings, count = [], sample.count
     for n in sorted(range(len(entries)), key=lambda n: (n not in ranked, judged[0, n])):
         place = ranked.index(n) + 1 if n in ranked else None
         low, high = np.quantile(places[:, place - 1], _LEVELS).round() if place else (0, 0)
         standings.append(
             Standing(
                 label=entries[n].label,
-                runtime_ms=_estimate(runtime[:, n]),
-                score=None if scores is None else _estimate(scores[:, n]),
+                runtime_ms=estimate(runtime[:, n], count),
+                score=None if scores is None else estimate(scores[:, n], count),
                 place=place,
                 places=(int(low), int(high)) if place else None,
                 ahead=_order(judged, ranked[place - 1 : place + 1]) if place else None,
@@ -169,6 +172,7 @@ class _Sample:
             count = len(scores.runtime_ms)
             drawn = self._generator.multinomial(count, np.full(count, 1 / count), draws) / count
             self._weights[role] = np.vstack([np.full(count, 1 / count), drawn])
+        self.count = min(weights.shape[1] for weights in self._weights.values())
 
     def means(self, role: str, field: str) -> Values:
         """Return the mean of a field of ``SetScores``, (1 + draws, entries)."""
@@ -178,22 +182,21 @@ class _Sample:
     def set_audit(self, entry: Entry, role: str, year: Year, baseline: Entry | None) -> SetAudit:
         """Return the figures of one entry on one set."""
         scores, weights = entry.sets[role], self._weights[role]
-        psnr = None if scores.psnr is None else _estimate(weights @ scores.psnr)
+        count = weights.shape[1]
+        psnr = None if scores.psnr is None else estimate(weights @ scores.psnr, count)
         base = baseline.sets[role].psnr if baseline and baseline is not entry else None
         gate = year.gates.get(role) if psnr else None
         return SetAudit(
             psnr=psnr,
             minus_baseline=None
             if base is None or scores.psnr is None
-            else _estimate(weights @ (scores.psnr - base)),
-            margin=Estimate(psnr.value - gate, psnr.low - gate, psnr.high - gate)
-            if psnr and gate
-            else None,
+            else estimate(weights @ (scores.psnr - base), count),
+            margin=None if psnr is None or gate is None else _minus(psnr, gate),
             strict=passes(psnr.value, gate, printed=False) if psnr and gate else None,
             printed=passes(psnr.value, gate, printed=True) if psnr and gate else None,
-            mean_ms=_estimate(weights @ scores.runtime_ms),
-            median_ms=_estimate(_medians(scores.runtime_ms, weights[: 1 + _MEDIANS])),
-            without_first_ms=_estimate(_without_first(scores.runtime_ms, weights)),
+            mean_ms=estimate(weights @ scores.runtime_ms, count),
+            median_ms=estimate(_medians(scores.runtime_ms, weights[: 1 + _MEDIANS]), count),
+            without_first_ms=estimate(_without_first(scores.runtime_ms, weights), count),
         )
 
 
@@ -233,10 +236,18 @@ def _scores(
         )
 
 
-def _estimate(values: Values) -> Estimate:
-    """Return the first of ``values`` with the interval of the others."""
-    low, high = np.quantile(values[1:], _LEVELS)
+def estimate(values: Values, count: int) -> Estimate:
+    """Return the first of ``values`` with the interval of the others, draws of ``count`` items."""
+    if count < 2:
+        return Estimate(float(values[0]), None, None)
+    level = ndtr(sqrt(count / (count - 1)) * stdtrit(count - 1, _LEVELS[0]))
+    low, high = np.quantile(values[1:], [level, 1 - level])
     return Estimate(float(values[0]), float(low), float(high))
+
+
+def _minus(psnr: Estimate, gate: float) -> Estimate:
+    low, high = (None if end is None else end - gate for end in (psnr.low, psnr.high))
+    return Estimate(psnr.value - gate, low, high)
 
 
 def _order(judged: Values, numbers: Sequence[int]) -> float | None:

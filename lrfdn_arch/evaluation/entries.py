@@ -20,7 +20,7 @@ class SetScores:
     """One entry on one image set; all entries have the images in the same order.
 
     Attributes:
-        psnr: RGB PSNR of each image in dB; None without ground truth.
+        psnr: RGB PSNR of each image in dB; None without ground truth, or where it is infinite.
         runtime_ms: forward time of each image in the order of the run; the first one is cold.
         memory_mib: peak GPU memory; None without a GPU.
         ssim: mean RGB SSIM; None if it was not computed.
@@ -121,19 +121,26 @@ def find_baseline(entries: Sequence[Entry], year: Year, label: str | None = None
     """Return the entry called ``label``, or the year's baseline; None if it is not there."""
     if label is not None:
         return next(entry for entry in entries if entry.label == label)
-    of_kit = f"00_{year.baseline}"
-    own = [e for e in entries if e.network == year.baseline or e.label.startswith(of_kit)]
-    return next(iter(own), None)
+    return next((e for e in entries if is_baseline(e.label, e.network, year)), None)
+
+
+def is_baseline(label: str, network: str | None, year: Year) -> bool:
+    """Return whether this is the year's baseline, as a network of ours or of a kit."""
+    return network == year.baseline or label.startswith(f"00_{year.baseline}")
 
 
 def _set_scores(network: NetworkResult) -> SetScores:
     psnr = [image.psnr_rgb for image in network.images]
     return SetScores(
-        psnr=None if None in psnr else np.array(psnr, np.float64),
+        psnr=np.array(psnr, np.float64) if all(map(_is_finite, psnr)) else None,
         runtime_ms=np.array([image.runtime_ms or 0 for image in network.images], np.float64),
         memory_mib=network.kit_timing.memory_mib,
         ssim=mean(network.images, "ssim_rgb"),
     )
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and bool(np.isfinite(value))
 
 
 def _organisers_entry(label: str, values: Mapping[str, Any]) -> Entry:

@@ -6,12 +6,11 @@ from dataclasses import asdict
 import matplotlib
 from matplotlib.figure import Figure
 
-from lrfdn_arch.evaluation.audit import Audit, Estimate, SetAudit, Standing
-from lrfdn_arch.report.plots import COLOURS, STYLE, standalone, svg_of
-from lrfdn_arch.report.tables import Cell, Column, Table
+from lrfdn_arch.evaluation.audit import Audit, SetAudit, Standing
+from lrfdn_arch.report.plots import COLOURS, STYLE, error_bar, standalone, svg_of
+from lrfdn_arch.report.tables import Cell, Column, Table, verdict, with_interval
 
 _SHOWN = 100  # times the lowest value, in the plot
-_LARGE = 1e4  # scores from here on are shown with an exponent
 
 
 def audit_text(audit: Audit) -> str:
@@ -39,10 +38,10 @@ def audit_plot(audit: Audit) -> str:
             limit = _SHOWN * min(estimate.value for _, estimate in values)
             for row, (standing, estimate) in enumerate(values):
                 if estimate.value > limit:  # a score grows exponentially with its parts
-                    text = f"{_with_interval(estimate, 0)} \N{RIGHTWARDS ARROW}"
+                    text = f"{with_interval(estimate, 0)} \N{RIGHTWARDS ARROW}"
                     axes.text(limit, row, text, ha="right", va="center", size=7)
                     continue
-                error = [[estimate.value - estimate.low], [estimate.high - estimate.value]]
+                error = error_bar(estimate)
                 colour = COLOURS[0 if standing.place else 1]
                 axes.errorbar(estimate.value, row, None, error, "o", c=colour, ms=4, capsize=4)
             axes.set_yticks(range(len(values)), [_place_and_label(s) for s, _ in values])
@@ -67,8 +66,8 @@ def _ranking(audit: Audit) -> Table:
             _place(standing, audit),
             "{}-{}".format(*standing.places) if standing.places else None,
             standing.label.strip(),
-            standing.score and _with_interval(standing.score, 2),
-            _with_interval(standing.runtime_ms, 2),
+            standing.score and with_interval(standing.score, 2),
+            with_interval(standing.runtime_ms, 2),
             None if standing.ahead is None else f"{100 * standing.ahead:.1f} %",
             ", ".join(label.strip() for label in standing.tied_with) or None,
         ]
@@ -113,25 +112,15 @@ def _set_tables(audit: Audit) -> list[Table]:
 def _set_row(label: str, found: SetAudit) -> list[Cell]:
     return [
         label.strip(),
-        found.psnr and _with_interval(found.psnr, 2),
-        found.margin and _with_interval(found.margin, 4),
-        found.minus_baseline and _with_interval(found.minus_baseline, 4),
+        found.psnr and with_interval(found.psnr, 2),
+        found.margin and with_interval(found.margin, 4),
+        found.minus_baseline and with_interval(found.minus_baseline, 4),
         verdict(found.strict),
         verdict(found.printed),
-        _with_interval(found.mean_ms, 2),
-        _with_interval(found.median_ms, 2),
-        _with_interval(found.without_first_ms, 2),
+        with_interval(found.mean_ms, 2),
+        with_interval(found.median_ms, 2),
+        with_interval(found.without_first_ms, 2),
     ]
-
-
-def verdict(passed: bool | None) -> str | None:
-    """Return ``passed``, ``missed``, or None where there is no gate."""
-    return None if passed is None else "passed" if passed else "missed"
-
-
-def _with_interval(estimate: Estimate, digits: int) -> str:
-    style = f".{digits}f" if abs(estimate.high) < _LARGE else ".2e"
-    return f"{estimate.value:{style}} [{estimate.low:{style}}, {estimate.high:{style}}]"
 
 
 def _place(standing: Standing, audit: Audit) -> str:

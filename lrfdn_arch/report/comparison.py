@@ -1,9 +1,12 @@
 """Comparison of stored evaluations of the same protocol, images and scale."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lrfdn_arch.evaluation.audit import SetAudit, audit
+from lrfdn_arch.evaluation.entries import entry_of, is_baseline
+from lrfdn_arch.evaluation.protocols import Year, year_of
 from lrfdn_arch.evaluation.results import (
     IMAGES,
     Dataset,
@@ -16,7 +19,7 @@ from lrfdn_arch.evaluation.results import (
     read_results,
 )
 
-BASELINE = "RFDN"
+_DRAWS = 2_000
 
 
 @dataclass(frozen=True)
@@ -43,24 +46,44 @@ class Comparison:
     """Networks with comparable results.
 
     Attributes:
+        year: the challenge they are compared by.
         protocol: the protocol of all of them.
         dataset: the image set of all of them.
         entries: the networks in the order of the folders.
         bicubic: per-image scores of bicubic, empty if no evaluation has them.
         references: folder with ``LR-bicubic`` and ``HR``, None if no images were saved.
+        failures: networks of kits that could not be evaluated, and why.
     """
 
+    year: Year
     protocol: Protocol
     dataset: Dataset
     entries: tuple[Entry, ...]
     bicubic: tuple[ImageScore, ...]
     references: Path | None
+    failures: tuple[str, ...] = ()
+
+    @property
+    def role(self) -> str:
+        """The role of the image set in the year's challenge."""
+        return self.year.role_of(self.dataset.name)
+
+    @property
+    def is_challenge_set(self) -> bool:
+        """Whether published PSNR and runtimes are of this image set."""
+        names = self.year.sets.values()
+        same = self.dataset.name in names and self.dataset.count == self.year.images
+        return same and self.protocol.scale == 4
+
+    def find_baseline(self, year: Year) -> Entry | None:
+        """Return the baseline of a year, from our weights or those of a kit."""
+        found = (e for e in self.entries if is_baseline(e.label, e.network.network, year))
+        return next(found, None)
 
     @property
     def baseline(self) -> Entry:
-        """RFDN if present, else the last network."""
-        named = [entry for entry in self.entries if entry.network.network == BASELINE]
-        return (named or list(self.entries))[-1]
+        """The year's baseline if present, else the last network."""
+        return self.find_baseline(self.year) or self.entries[-1]
 
     @property
     def is_one_machine(self) -> bool:
@@ -73,10 +96,22 @@ class Comparison:
         return [entry for entry in self.entries if entry is not self.baseline]
 
 
-def load_comparison(folders: Sequence[Path]) -> Comparison:
+def intervals(comparison: Comparison) -> dict[str, SetAudit]:
+    """Return the figures of each network with their intervals, by label."""
+    role, year = comparison.role, comparison.year
+    entries = [
+        replace(entry_of({role: entry.network}, year), label=entry.label)
+        for entry in comparison.entries
+    ]
+    found = audit(entries, year, comparison.baseline.label, _DRAWS)
+    return {standing.label: standing.sets[role] for standing in found.standings}
+
+
+def load_comparison(folders: Sequence[Path], year: Year | None = None) -> Comparison:
     """Read the results in ``folders`` and check that they are comparable.
 
-    If several evaluations use a label, their folders are appended to it.
+    The year is by default that of the first folder's protocol. If several evaluations use a label,
+    their folders are appended to it.
 
     Raises:
         ValueError: protocols or image sets differ, or a folder is given twice.
@@ -108,11 +143,17 @@ def load_comparison(folders: Sequence[Path]) -> Comparison:
     first = loaded[0][1]
     with_images = [(folder, results) for folder, results in loaded if results.has_images]
     return Comparison(
+        year=year or year_of(first.protocol.name),
         protocol=first.protocol,
         dataset=first.dataset,
         entries=tuple(entries),
         bicubic=with_images[0][1].bicubic if with_images else (),
         references=with_images[0][0] / IMAGES if with_images else None,
+        failures=tuple(
+            f"{label}: {reason}"
+            for _, results in loaded
+            for label, reason in results.failures.items()
+        ),
     )
 
 
@@ -131,7 +172,7 @@ def _differences(a_folder: Path, a: Results, b_folder: Path, b: Results) -> list
     lines = [
         f"{name}: {getattr(a.protocol, name)} in {a_folder}, {getattr(b.protocol, name)} in "
         f"{b_folder}"
-        for name in Protocol.model_fields
+        for name in Protocol.model_fields.keys() - {"name"}  # pixels are compared alike every year
         if getattr(a.protocol, name) != getattr(b.protocol, name)
     ]
     # The hashes depend on the scale, so they are compared only at the same scale.

@@ -10,8 +10,10 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lrfdn_arch.report.comparison import Comparison, Entry
-from lrfdn_arch.report.published import TABLE_1, is_the_factsheet_s_set
+from lrfdn_arch.evaluation.audit import Estimate
+from lrfdn_arch.evaluation.scores import median_interval
+from lrfdn_arch.report.comparison import Comparison, Entry, intervals
+from lrfdn_arch.report.tables import FLOP_COUNTERS, published_rows
 
 # One colour per network, distinguishable with common types of colour blindness (Okabe & Ito).
 COLOURS = ("#0a9396", "#e07a1f", "#5e60ce", "#c2456b", "#7a8b1d", "#3a7ca5")
@@ -46,17 +48,16 @@ def plots(comparison: Comparison) -> dict[str, str]:
     """
     if not comparison.dataset.has_ground_truth:
         return {}
-    entries = comparison.entries
+    entries, counter = comparison.entries, comparison.year.counter
     result = {}
     if comparison.is_one_machine:
-        label, times, spread = _runtimes(comparison)
-        result["psnr_runtime"] = _scatter(comparison, "runtime", label, times, spread)
+        result["psnr_runtime"] = _scatter(comparison, "runtime", *_runtimes(comparison))
     result |= {
         "psnr_flops": _scatter(
             comparison,
             "FLOPs",
-            "FLOPs, 2023 kit (G)",
-            [e.network.counts.flops_2023 / 1e9 for e in entries],
+            f"FLOPs, {FLOP_COUNTERS[counter]} (G)",
+            [getattr(e.network.counts, counter) / 1e9 for e in entries],
         ),
         "psnr_params": _scatter(
             comparison,
@@ -70,47 +71,45 @@ def plots(comparison: Comparison) -> dict[str, str]:
     return result
 
 
-def _runtimes(
-    comparison: Comparison,
-) -> tuple[str, list[float], list[tuple[float, float]] | None]:
-    """Return axis label, times in ms and spread: of comparable fair timings, else the kit's."""
+def _runtimes(comparison: Comparison) -> tuple[str, list[Estimate]]:
+    """Return axis label and times in ms: of comparable fair timings, else the kits'."""
     timings = [e.network.fair_timings for e in comparison.entries]
     first = [t[0] for t in timings if t]
     alike = {(t.device, t.variant, t.input_size) for t in first}
     if len(first) == len(timings) and len(alike) == 1:
-        one = first[0]
-        size = "x".join(map(str, one.input_size))
-        label = f"Fair time (ms): median, {one.variant}, {size}"
-        spread = [(t.median_ms - t.p25_ms, t.p75_ms - t.median_ms) for t in first]
-        return label, [t.median_ms for t in first], spread
-    return "Kit time (ms)", [e.network.kit_timing.mean_ms for e in comparison.entries], None
+        size = "x".join(map(str, first[0].input_size))
+        label = f"Fair time (ms): median, {first[0].variant}, {size}"
+        return label, [median_interval(timing) for timing in first]
+    audited = intervals(comparison)
+    return "Kit time (ms)", [audited[entry.label].mean_ms for entry in comparison.entries]
 
 
 def _scatter(
-    comparison: Comparison,
-    what: str,
-    x_label: str,
-    values: Sequence[float],
-    spread: Sequence[tuple[float, float]] | None = None,
+    comparison: Comparison, what: str, x_label: str, values: Sequence[float | Estimate]
 ) -> str:
+    """Plot PSNR against a cost; PSNR's bars are those of the difference to the baseline."""
+    audited = intervals(comparison)
+    xs = [x.value if isinstance(x, Estimate) else x for x in values]
     with matplotlib.rc_context(STYLE):
         figure = Figure(_SIZE, layout="constrained")
         axes = figure.subplots()
-        for number, (entry, x) in enumerate(zip(comparison.entries, values, strict=True)):
+        for entry, x, value in zip(comparison.entries, xs, values, strict=True):
             y, colour = entry.mean("psnr_rgb") or 0, colour_of(comparison, entry)
-            if spread:
-                low, high = spread[number]
-                axes.errorbar(x, y, xerr=[[low], [high]], color=colour, capsize=3, alpha=0.6)
-            axes.plot(x, y, "o", color=colour, markersize=10)
+            difference = audited[entry.label].minus_baseline
+            x_bar = error_bar(value) if isinstance(value, Estimate) else None
+            y_bar = error_bar(difference) if difference else None
+            axes.errorbar(x, y, y_bar, x_bar, "o", c=colour, ms=7, capsize=3, elinewidth=1)
             _annotate(axes, entry.label, x, y)
-        if what != "runtime" and is_the_factsheet_s_set(comparison.dataset, comparison.protocol):
-            for row in TABLE_1:
-                x = row.flops_g if what == "FLOPs" else row.params_m
-                axes.plot(x, row.psnr, "o", color=_INK, fillstyle="none", markersize=13)
-                _annotate(axes, f"{row.network}, factsheet", x, row.psnr, below=True)
+        if what != "runtime":
+            for row in published_rows(comparison):
+                cost = row.flops_g if what == "FLOPs" else row.params_m
+                psnr = row.psnr(comparison.role)
+                if psnr is not None and comparison.is_challenge_set:
+                    axes.plot(cost, psnr, "o", color=_INK, fillstyle="none", markersize=11)
+                    _annotate(axes, f"{row.label}, published", cost, psnr, below=True)
         axes.set(xlabel=x_label, ylabel=f"PSNR on {comparison.dataset.name} (dB, RGB)")
-        axes.set_xlim(0, max(values) * 1.3)
-        axes.margins(y=0.35)
+        axes.set_xlim(0, max(xs) * 1.3)
+        axes.margins(y=0.25)
         axes.grid(True)
         names = ", ".join(entry.label for entry in comparison.entries)
         return svg_of(figure, f"psnr_{what}", f"PSNR against {what} of {names}")
@@ -159,6 +158,13 @@ def svg_of(figure: Figure, name: str, description: str) -> str:
     element = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", element)
     element = element.replace(_INK, "currentColor")
     return element.replace("<svg", f'<svg role="img" aria-label="{_attribute(description)}"', 1)
+
+
+def error_bar(estimate: Estimate) -> list[list[float]] | None:
+    """Return the bar's lengths below and above the value, as matplotlib takes them."""
+    if estimate.low is None or estimate.high is None:
+        return None
+    return [[max(estimate.value - estimate.low, 0)], [max(estimate.high - estimate.value, 0)]]
 
 
 def standalone(svg: str) -> str:

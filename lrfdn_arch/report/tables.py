@@ -7,20 +7,16 @@ from html import escape
 
 from tabulate import tabulate
 
+from lrfdn_arch.evaluation.audit import Estimate
+from lrfdn_arch.evaluation.protocols import Published, Year
 from lrfdn_arch.evaluation.results import mean
-from lrfdn_arch.evaluation.scores import (
-    GATE_DB,
-    GATE_SET,
-    PUBLISHED,
-    gate,
-    measured_baseline,
-    score_against,
-)
-from lrfdn_arch.report.comparison import Comparison, Entry
-from lrfdn_arch.report.published import FACTSHEET, TABLE_1, PublishedRow, is_the_factsheet_s_set
+from lrfdn_arch.evaluation.scores import median_interval
+from lrfdn_arch.report.comparison import Comparison, Entry, intervals
 
 Cell = str | float | int | None
 UNKNOWN = "\N{EN DASH}"
+FLOP_COUNTERS = {"flops_2023": "2023 kit", "flops_fvcore": "fvcore"}
+_LARGE = 1e4  # values from here on are shown with an exponent
 
 
 @dataclass(frozen=True)
@@ -84,33 +80,53 @@ def _plain(cell: Cell) -> Cell:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
 
 
+def published_rows(comparison: Comparison) -> list[Published]:
+    """Return the year's published results of networks that are compared here, or in no package."""
+    released = {e.network.network for e in comparison.entries if e.network.weights.released}
+    return [
+        row
+        for row in comparison.year.published
+        if row.network in released or (row.network is None and comparison.is_challenge_set)
+    ]
+
+
 def main_table(comparison: Comparison) -> Table:
-    """Return the factsheet's columns and more, with the factsheet's own rows beside."""
-    same_set = is_the_factsheet_s_set(comparison.dataset, comparison.protocol)
+    """Return the kits' columns and more, with the year's published rows beside."""
+    audited, baseline, year = intervals(comparison), comparison.baseline, comparison.year
+    published = {row.label: row for row in published_rows(comparison)}
     rows = []
     for entry in comparison.entries:
-        rows.append(_measured(entry))
-        published = [row for row in TABLE_1 if row.network == entry.network.network]
-        if published and entry.network.weights.released:
-            rows.append(_published(published[0], same_set))
+        found = audited[entry.label]
+        rows.append(_measured(entry, found.minus_baseline, found.mean_ms))
+        own = published.get(entry.network.network)
+        if own and entry.network.weights.released:
+            rows.append(_published(published.pop(own.label), comparison))
+    rows += [_published(row, comparison) for row in published.values()]
     if comparison.bicubic and comparison.dataset.has_ground_truth:
         rows.append(_bicubic(comparison))
     notes = [
         "PSNR and SSIM are on RGB, those marked (Y) on luma, "
         f"excluding {comparison.protocol.crop_border} pixels on each side.",
-        "Kit time is the mean over all images as in the 2023 kit, each run once without warm-up. "
+        "In brackets: 95 % interval of a bootstrap over images, paired for differences.",
+        "Kit time is the mean over all images as in the kits, each run once without warm-up. "
         "See the fair timing for comparable runtimes.",
-        f"Factsheet rows: {FACTSHEET}."
-        + ("" if same_set else " They were measured on other images, so only complexity is shown."),
+        f"Published rows: {year.source}."
+        + (
+            ""
+            if comparison.is_challenge_set
+            else " They were measured on other images, so only complexity is shown."
+        ),
     ]
     if any(entry.network.kit_timing.memory_mib is None for entry in comparison.entries):
         notes.append("Memory is the peak allocated on the GPU; it is not available on the CPU.")
     if not comparison.is_one_machine:
         notes.append("Runtimes of different machines (see Source) cannot be compared.")
+    notes += [f"Not evaluated: {failure}." for failure in comparison.failures]
     columns = (
         Column("Model"),
         Column("PSNR (dB)", 2),
-        Column("Kit time (ms)", 2),
+        Column(f"minus {baseline.label} (dB)"),
+        Column("Kit time (ms)"),
         Column("Params (M)", 3),
         Column("FLOPs, 2023 kit (G)", 2),
         Column("Acts (M)", 2),
@@ -123,7 +139,7 @@ def main_table(comparison: Comparison) -> Table:
         Column("Source"),
     )
     title = f"{comparison.dataset.name} x{comparison.protocol.scale}"
-    return Table(f"Results on {title}, {comparison.protocol.name}", columns, rows, notes)
+    return Table(f"Results on {title}, {year.name}", columns, rows, notes)
 
 
 def timing_table(comparison: Comparison) -> Table:
@@ -133,7 +149,7 @@ def timing_table(comparison: Comparison) -> Table:
             entry.label,
             timing.variant,
             "x".join(map(str, timing.input_size)),
-            timing.median_ms,
+            with_interval(median_interval(timing), 2),
             timing.p25_ms,
             timing.p75_ms,
             timing.min_ms,
@@ -148,7 +164,7 @@ def timing_table(comparison: Comparison) -> Table:
         Column("Model"),
         Column("Variant"),
         Column("Input"),
-        Column("Median (ms)", 2),
+        Column("Median (ms)"),
         Column("25 % (ms)", 2),
         Column("75 % (ms)", 2),
         Column("Fastest (ms)", 2),
@@ -158,44 +174,22 @@ def timing_table(comparison: Comparison) -> Table:
     )
     notes = [
         "Measured after warm-up with networks interleaved, so that drift affects all equally.",
-        "Half of the passes lie between 25 % and 75 %.",
+        "Half of the passes lie between 25 % and 75 %. In brackets: 95 % interval of the median.",
     ]
     return Table("Fair timing", columns, rows, notes)
 
 
-def score_table(comparison: Comparison) -> Table:
-    """Return the scores of the networks by the rules of 2024 and 2025."""
-    baseline = comparison.baseline
-    rows: list[list[Cell]] = []
-    for entry in comparison.entries:
-        passed = gate(entry.network, comparison.dataset)
-        same_run = entry.environment == baseline.environment
-        device = baseline.environment.device
-        measured = measured_baseline(baseline.network, device, same_run=same_run)
-        for other in (measured, *PUBLISHED):
-            score = score_against(entry.network, other)
-            parts: list[Cell] = [score.runtime, score.flops, score.params, score.total]
-            verdict = None if passed is None else "passed" if passed else "missed"
-            rows.append([entry.label, other.label, *parts, verdict, other.source])
-    columns = (
-        Column("Model"),
-        Column("Baseline"),
-        Column("Score runtime", 3),
-        Column("Score FLOPs", 3),
-        Column("Score params", 3),
-        Column("Score", 3),
-        Column("Gate"),
-        Column("Source of the baseline"),
-    )
-    notes = [
-        "Score_X = exp(2 X / X of the baseline), weighted .7 runtime, .15 FLOPs (fvcore), .15 "
-        "parameters; lower is better and the baseline scores 7.389.",
-        "Runtimes are the medians of the fair timing, compared only if both networks were timed in "
-        "the same run with the same precision and input; otherwise a dash is shown, as for the "
-        "published baselines, which were timed on other machines.",
-        f"The gate of 2024 and 2025 is {GATE_DB:.2f} dB on {GATE_SET}; other sets have no gate.",
-    ]
-    return Table("Scores of later years", columns, rows, notes)
+def verdict(passed: bool | None) -> str | None:
+    """Return ``passed``, ``missed``, or None where there is no gate."""
+    return None if passed is None else "passed" if passed else "missed"
+
+
+def with_interval(estimate: Estimate, digits: int) -> str:
+    """Return ``value [low, high]``."""
+    style = f".{digits}f" if abs(estimate.value) < _LARGE else ".2e"
+    if estimate.low is None:
+        return f"{estimate.value:{style}}"
+    return f"{estimate.value:{style}} [{estimate.low:{style}}, {estimate.high:{style}}]"
 
 
 def image_table(comparison: Comparison) -> Table:
@@ -218,13 +212,14 @@ def _minus(a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None else a - b
 
 
-def _measured(entry: Entry) -> list[Cell]:
+def _measured(entry: Entry, difference: Estimate | None, kit_ms: Estimate) -> list[Cell]:
     n = entry.network
     weights = "released weights" if n.weights.released else n.weights.file
     return [
         entry.label,
         entry.mean("psnr_rgb"),
-        n.kit_timing.mean_ms,
+        difference and with_interval(difference, 3),
+        with_interval(kit_ms, 2),
         n.counts.params / 1e6,
         n.counts.flops_2023 / 1e9,
         n.counts.activations / 1e6,
@@ -242,23 +237,31 @@ def _bicubic(comparison: Comparison) -> list[Cell]:
     psnr, ssim, psnr_y, ssim_y = (
         mean(comparison.bicubic, metric) for metric in ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")
     )
-    costs: list[Cell] = [None] * 7
+    costs: list[Cell] = [None] * 8
     return ["Bicubic", psnr, *costs, ssim, psnr_y, ssim_y, "measured; MATLAB's imresize"]
 
 
-def _published(row: PublishedRow, same_set: bool) -> list[Cell]:
+def _published(row: Published, comparison: Comparison) -> list[Cell]:
+    same, year = comparison.is_challenge_set, comparison.year
+    flops = {year.counter: row.flops_g}
     return [
-        f"{row.network}, factsheet",
-        row.psnr if same_set else None,
-        row.time_ms if same_set else None,
+        published_label(row, year),
+        row.psnr(comparison.role) if same else None,
+        None,
+        f"{row.time_ms:.2f}" if same else None,
         row.params_m,
-        row.flops_g,
+        flops.get("flops_2023"),
         row.acts_m,
-        row.memory_m if same_set else None,
+        row.memory_m if same else None,
         row.convolutions,
+        flops.get("flops_fvcore"),
         None,
         None,
         None,
-        None,
-        "factsheet, Table 1: DIV2K validation, A100 40G",
+        year.source,
     ]
+
+
+def published_label(row: Published, year: Year) -> str:
+    """Return the name of a published row, as its marking on the page expects it."""
+    return f"{row.label}, published {year.year}"

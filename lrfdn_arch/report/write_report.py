@@ -4,18 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lrfdn_arch.evaluation.entries import Entry, entries_of, result_folders
+from lrfdn_arch.evaluation.protocols import YEARS, Year
+from lrfdn_arch.evaluation.results import read_results
 from lrfdn_arch.files import write_whole
+from lrfdn_arch.report.challenge_tables import score_table, year_table
 from lrfdn_arch.report.comparison import Comparison, load_comparison
 from lrfdn_arch.report.page import live_data, page
 from lrfdn_arch.report.pictures import pictures
 from lrfdn_arch.report.plots import plots, standalone
-from lrfdn_arch.report.tables import (
-    Table,
-    image_table,
-    main_table,
-    score_table,
-    timing_table,
-)
+from lrfdn_arch.report.tables import Table, image_table, main_table, timing_table
 from lrfdn_arch.text import first_few
 
 
@@ -26,6 +24,7 @@ def write_report(
     overwrite: bool = False,
     networks: Sequence[Mapping[str, Any]] = (),
     runtime: Mapping[str, str] | None = None,
+    year: Year | None = None,
 ) -> Table:
     """Compare the results in ``folders`` and write the report to ``out``.
 
@@ -37,6 +36,8 @@ def write_report(
         networks: those that the page contains, for the reader's pictures, from
             :func:`lrfdn_arch.export.browser.browser_network`.
         runtime: what runs them, from :func:`lrfdn_arch.export.browser.browser_runtime`.
+        year: compare by the rules of this challenge; by default by those of the results, with the
+            scores of all years.
 
     Returns:
         The main table.
@@ -45,15 +46,20 @@ def write_report(
         FileExistsError: output files exist and ``overwrite`` is off; nothing is written.
         ValueError: ``networks`` are not among the results.
     """
-    comparison = load_comparison(folders)
+    parts = [result_folders(folder) for folder in folders]
+    comparison = load_comparison([part[0] for part in parts], year)
+    both = [entry for part in parts if len(part) > 1 for entry in _entries(part, comparison.year)]
     tables = {
         "results": main_table(comparison),
+        "sets": year_table(both, comparison.year),
         "timing": timing_table(comparison),
-        "scores": score_table(comparison),
+        "scores": score_table(comparison, [year] if year else list(YEARS.values())),
         "images": image_table(comparison),
     }
     if not comparison.dataset.has_ground_truth:
         del tables["images"]
+    if not both:
+        del tables["sets"]
     tables = {name: table for name, table in tables.items() if table.rows}
     drawn = plots(comparison)
     content = {f"{name}.csv": table.csv() for name, table in tables.items()}
@@ -84,3 +90,7 @@ def _labelled(
     if unknown:
         raise ValueError(f"--live {unknown[0]}: these results contain no network of these weights")
     return [{**network, "id": labels[network["sha256"]]} for network in networks]
+
+
+def _entries(folders: Sequence[Path], year: Year) -> list[Entry]:
+    return entries_of([read_results(folder) for folder in folders], year)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,9 @@ from stored_results import COUNTS, store
 
 from lrfdn_arch.cli import main
 from lrfdn_arch.evaluation.images import read_rgb, write_png
+from lrfdn_arch.evaluation.protocols import YEARS
+from lrfdn_arch.evaluation.results import read_results
+from lrfdn_arch.report.challenge_tables import score_table
 from lrfdn_arch.report.comparison import load_comparison
 from lrfdn_arch.report.pictures import LARGEST, pictures
 from lrfdn_arch.report.plots import plots
@@ -20,7 +24,6 @@ from lrfdn_arch.report.tables import (
     Table,
     image_table,
     main_table,
-    score_table,
     timing_table,
 )
 
@@ -73,10 +76,27 @@ def test_networks_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) ->
 def test_the_main_table_has_the_factsheet_s_columns_and_rows(tmp_path: Path) -> None:
     store(tmp_path / "a", name="DIV2K_valid", count=100, psnr=29.0)
     table = main_table(load_comparison([tmp_path / "a"]))
-    assert [column.heading for column in table.columns][:8] == FACTSHEET_COLUMNS
-    rows = {row[0]: row[1:8] for row in table.shown()}
-    assert rows["RFDN, factsheet"] == ["29.04", "20.91", "0.433", "27.10", "112.03", "788.13", "64"]
-    assert rows["LRFDN, factsheet"] == ["28.81", "19.26", "0.198", "11.23", "86.18", "768.76", "56"]
+    headings = [column.heading for column in table.columns]
+    assert headings[:2] + headings[3:9] == FACTSHEET_COLUMNS
+    rows = {row[0]: [row[1], *row[3:9]] for row in table.shown()}
+    assert rows["RFDN, published 2023"] == [
+        "29.04",
+        "20.91",
+        "0.433",
+        "27.10",
+        "112.03",
+        "788.13",
+        "64",
+    ]
+    assert rows["LRFDN, published 2023"] == [
+        "28.81",
+        "19.26",
+        "0.198",
+        "11.23",
+        "86.18",
+        "768.76",
+        "56",
+    ]
     assert rows["LRFDN"][2:5] == ["0.198", "11.23", "86.18"]
     assert rows["LRFDN"][0] == "29.00"
 
@@ -84,8 +104,8 @@ def test_the_main_table_has_the_factsheet_s_columns_and_rows(tmp_path: Path) -> 
 def test_the_factsheet_s_psnr_never_stands_beside_another_set_s(tmp_path: Path) -> None:
     table = main_table(load_comparison([store(tmp_path / "a")]))
     rows = {row[0]: row for row in table.rows}
-    assert rows["RFDN, factsheet"][1] is None
-    assert rows["RFDN, factsheet"][2] is None
+    assert rows["RFDN, published 2023"][1] is None
+    assert rows["RFDN, published 2023"][3] is None
     assert any("measured on other images" in note for note in table.notes)
 
 
@@ -100,7 +120,7 @@ def test_bicubic_is_what_every_table_of_the_field_starts_from(tmp_path: Path) ->
     row = main_table(comparison).rows[-1]
     assert row[0] == "Bicubic"
     assert row[1] == pytest.approx(sum(i.psnr_rgb or 0 for i in comparison.bicubic) / 3)
-    assert row[2:9] == [None] * 7, "it has no weights and no kit time"
+    assert row[2:10] == [None] * 8, "it has no weights and no kit time"
 
 
 def test_kit_time_and_fair_time_have_tables_of_their_own(tmp_path: Path) -> None:
@@ -109,8 +129,8 @@ def test_kit_time_and_fair_time_have_tables_of_their_own(tmp_path: Path) -> None
     assert [heading for heading in main_headings if "(ms)" in heading] == ["Kit time (ms)"]
     timing = timing_table(comparison)
     assert [row[:6] for row in timing.rows] == [
-        ["LRFDN", "fp32, eager", "1x3x256x256", 20.0, 19.0, 22.0],
-        ["RFDN", "fp32, eager", "1x3x256x256", 40.0, 39.0, 42.0],
+        ["LRFDN", "fp32, eager", "1x3x256x256", "20.00", 19.0, 22.0],
+        ["RFDN", "fp32, eager", "1x3x256x256", "40.00", 39.0, 42.0],
     ]
 
 
@@ -119,17 +139,56 @@ def test_runtimes_of_different_machines_are_not_compared(tmp_path: Path) -> None
     comparison = load_comparison(folders)
     assert "psnr_runtime" not in plots(comparison)
     assert any("different machines" in note for note in main_table(comparison).notes)
-    scores = [row[2:6] for row in score_table(comparison).rows if row[0] == "slim"]
+    scores = [row[3:7] for row in score_table(comparison).rows if row[0] == "slim"]
     assert [(runtime, total) for runtime, _, _, total in scores] == [(None, None)] * 3
 
 
 def test_scores_say_against_what_and_from_where(tmp_path: Path) -> None:
     table = score_table(load_comparison([store(tmp_path / "a")]))
-    rows = {(row[0], row[1]): row for row in table.rows}
-    assert rows["RFDN", "RFDN"][5] == pytest.approx(7.389056)
-    assert rows["LRFDN", "RLFN"][2] is None
-    assert rows["LRFDN", "RLFN"][7] == "NTIRE 2024 Efficient SR, baseline, published"
-    assert rows["LRFDN", "EFDN"][6] is None, "the gate is for its own set"
+    rows = {(row[0], row[1]): row[2:] for row in table.rows}
+    assert set(rows) == {(label, y) for label in ("LRFDN", "RFDN") for y in (2024, 2025, 2026)}
+    rlfn = rows["LRFDN", 2024]
+    assert (rlfn[0], rlfn[1], rlfn[-1]) == ("RLFN", None, YEARS[2024].source)
+    assert rows["LRFDN", 2025][5] is None, "the gate is for its own set"
+
+
+def test_a_baseline_timed_in_the_same_run_gives_a_score_with_its_interval(tmp_path: Path) -> None:
+    results = read_results(store(tmp_path / "a"))
+    samples = {"LRFDN": (20.0, 21.0, 19.0), "RFDN": (40.0, 41.0, 39.0)}
+    networks = []
+    for network in results.networks:
+        timing = network.fair_timings[0].model_copy(update={"samples_ms": samples[network.label]})
+        label = "00_SPAN" if network.label == "RFDN" else network.label
+        networks.append(network.model_copy(update={"label": label, "fair_timings": (timing,)}))
+    results = results.model_copy(update={"networks": tuple(networks), "has_images": False})
+    (tmp_path / "a/results.json").write_text(results.model_dump_json())
+    rows = {
+        (row[0], row[1]): row
+        for row in score_table(load_comparison([tmp_path / "a"]), [YEARS[2026]]).rows
+    }
+    assert rows["00_SPAN", 2026][3] == "7.389 [7.389, 7.389]"
+    flops, params = (float(cell or 0) for cell in rows["LRFDN", 2026][4:6])
+    total = 0.8 * math.e + 0.1 * flops + 0.1 * params
+    assert str(rows["LRFDN", 2026][6]).startswith(f"{total:.3f} [")
+
+
+def test_both_gates_of_a_challenge_s_set_are_shown(tmp_path: Path) -> None:
+    store(tmp_path / "a", name="DIV2K_LSDIR_valid", count=200, psnr=26.8964)
+    comparison = load_comparison([tmp_path / "a"], YEARS[2026])
+    rows = score_table(comparison, [YEARS[2026]]).rows
+    assert [row[7:9] for row in rows] == [["missed", "passed"]] * 2
+    published = [str(row[0]) for row in main_table(comparison).rows if "published" in str(row[0])]
+    assert published == [f"{name}, published 2026" for name in ("SPANV2_ESR", "PDS", "PKDSR")]
+
+
+def test_both_sets_of_a_year_are_reported_in_the_organisers_columns(tmp_path: Path) -> None:
+    for part in ("valid", "test"):
+        store(tmp_path / f"a/DIV2K_LSDIR_{part}", name=f"DIV2K_LSDIR_{part}", sha256=part)
+    command = ["compare", str(tmp_path / "a"), "--protocol", "2026", "--out", str(tmp_path / "r")]
+    assert main(command) == 0
+    lines = (tmp_path / "r/sets.csv").read_text().splitlines()
+    assert lines[0].startswith("Model,Val PSNR,Test PSNR,Val Time (ms),Test Time (ms),Ave Time")
+    assert lines[3].startswith('"SPAN, published 2026",26.94,27.01,,,7.74,0.151,9.83')
 
 
 def test_the_image_table_has_differences_to_the_baseline(tmp_path: Path) -> None:
@@ -145,7 +204,7 @@ def test_the_command_writes_tables_plots_and_page(
 ) -> None:
     out = tmp_path / "report"
     assert main(["compare", str(store(tmp_path / "a")), "--out", str(out)]) == 0
-    assert "| LRFDN, factsheet |" in capsys.readouterr().out
+    assert "| LRFDN, published 2023 |" in capsys.readouterr().out
     found = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
     svgs = [f"plots/psnr_{name}.svg" for name in ("flops", "params", "per_image", "runtime")]
     tables = ["images.csv", "results.csv", "scores.csv", "timing.csv"]
@@ -155,7 +214,7 @@ def test_the_command_writes_tables_plots_and_page(
     assert rows[1]["PSNR (dB)"] == ""
     markdown = (out / "report.md").read_text()
     assert "## Fair timing" in markdown
-    assert "## Scores of later years" in markdown
+    assert "## Scores by the rules of each year" in markdown
 
 
 def test_a_report_is_replaced_only_on_request(tmp_path: Path) -> None:
