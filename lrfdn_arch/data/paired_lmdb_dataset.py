@@ -98,7 +98,7 @@ class PairedLMDBDataset(Dataset):
             raise IndexError(f"sample {index} of a dataset of {len(self)}")
         index %= len(self)
         path = self.infos[index].key
-        lq, gt = self._mapped.get(index) or self._images(index)
+        lq, gt = self.images(index)
         if self.train:
             lq, gt = self._crops(lq, gt, _fresh_epoch() if epoch is None else epoch, index)
         else:
@@ -112,7 +112,14 @@ class PairedLMDBDataset(Dataset):
             "gt_path": path,
         }
 
-    def _images(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def images(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the whole LR and HR image, uint8 (H, W, C), views into the memory map if it can.
+
+        Raises:
+            ValueError: one is damaged.
+        """
+        if index in self._mapped:
+            return self._mapped[index]
         if self._readers is None:
             self._readers = self._open()
         lq, gt = (reader.image(self.infos[index].key) for reader in self._readers)
@@ -123,17 +130,31 @@ class PairedLMDBDataset(Dataset):
     def _crops(
         self, lq: np.ndarray, gt: np.ndarray, epoch: int, index: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        lq_size = self.gt_size // self.scale
-        slack = (lq.shape[0] - lq_size, lq.shape[1] - lq_size)
+        drawn = self.draw(epoch, index, lq.shape[:2])
+        lq = augment.cut(lq, self.gt_size // self.scale, drawn)
+        return lq, augment.cut(gt, self.gt_size, drawn, self.scale)
+
+    def draw(self, epoch: int, index: int, size: tuple[int, ...]) -> augment.Augmentation:
+        """Return where sample ``index``, an LR image of ``size``, is cropped and how it is turned.
+
+        Raises:
+            ValueError: the image is smaller than a crop.
+        """
+        slack = [side - self.gt_size // self.scale for side in size]
         if min(slack) < 0:  # only where meta_info.txt has no sizes to check at the start
+            height, width = (side * self.scale for side in size)
             raise ValueError(
                 f"{self.roots[1]}, image {self.infos[index].key!r}: expected at least "
-                f"{self.gt_size} pixels on both sides (gt_size), found {gt.shape[1]}x{gt.shape[0]}."
+                f"{self.gt_size} pixels on both sides (gt_size), found {width}x{height}."
             )
-        drawn = augment.draw(
-            self.seed, epoch, index, slack, use_hflip=self.use_hflip, use_rot=self.use_rot
+        return augment.draw(
+            self.seed,
+            epoch,
+            index,
+            (slack[0], slack[1]),
+            use_hflip=self.use_hflip,
+            use_rot=self.use_rot,
         )
-        return augment.cut(lq, lq_size, drawn), augment.cut(gt, self.gt_size, drawn, self.scale)
 
     def _tensor(self, image: np.ndarray) -> torch.Tensor:
         if self.output == "float32":

@@ -112,6 +112,8 @@ def _train_set(options: TrainOptions) -> Iterator[Fault]:
         return
     if dataset.batch_size_per_gpu is None:
         yield Fault((*key, "batch_size_per_gpu"), "needed, a whole number above 0")
+    if dataset.resident and dataset.type != "PairedLMDBDataset":
+        yield Fault((*key, "resident"), "expected type: PairedLMDBDataset, which supports it")
     if dataset.type not in _PAIRED:
         return
     for name in ("dataroot_gt", "dataroot_lq"):

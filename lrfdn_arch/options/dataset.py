@@ -50,6 +50,9 @@ class Dataset(Section):
     """Type of PairedLMDBDataset's images; uint8 moves a quarter of the bytes."""
     seed: Count | None = None
     """PairedLMDBDataset: seed of its crops; manual_seed by default."""
+    resident: bool = False
+    """PairedLMDBDataset for training: keep all images in the GPU's memory (31.5 GB for DF2K),
+    instead of reading them with workers; the batches are the same."""
     gt_size: Positive | None = None
     """Side of the square HR training patch, pixels, a multiple of scale."""
     use_hflip: bool = True

@@ -4,7 +4,8 @@ A sample is a function of (seed, epoch, index), so batches do not depend on the 
 and resuming at any position costs nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from math import ceil
 from typing import Any
 
@@ -13,10 +14,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from lrfdn_arch.data.batches import to_device
 from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset, collate
+from lrfdn_arch.data.resident import ResidentPairs
 from lrfdn_arch.data.sampler import EndlessSampler, SampleKey
 from lrfdn_arch.options import Placement, TrainOptions
 from lrfdn_arch.training.random_state import seeded
 from lrfdn_arch.training.workers import batches_of_workers, ignore_stop_signals
+
+_ITERATIONS_AHEAD = 2  # of the host before the GPU
 
 
 class SeededSamples(Dataset):
@@ -96,19 +100,25 @@ def training_loader(
     """
     train = options.train_set
     pin = train.pin_memory if train.pin_memory is not None else placement.num_gpu > 0
-    own = isinstance(dataset, PairedLMDBDataset)
-    if not own:
+    count = train.num_worker_per_gpu
+    collate_fn: Callable[..., Any] | None = None
+    if not isinstance(dataset, PairedLMDBDataset):
         dataset = SeededSamples(dataset, options.manual_seed)
+    elif not train.resident:
+        collate_fn = collate
+    else:
+        dataset = ResidentPairs(dataset, torch.device("cuda" if placement.num_gpu else "cpu"))
+        collate_fn, count = dict, 0  # it returns whole batches, which are on the device
     workers: dict[str, Any] = {}
-    if train.num_worker_per_gpu:
+    if count:
         workers = {"prefetch_factor": 4, "worker_init_fn": ignore_stop_signals}
     return DataLoader(
         dataset,
         batch_size=global_batch(options, placement) // placement.world_size,
         sampler=sampler,  # type: ignore[arg-type]
-        num_workers=train.num_worker_per_gpu,
-        collate_fn=collate if own else None,
-        pin_memory=pin and placement.num_gpu > 0,
+        num_workers=count,
+        collate_fn=collate_fn,
+        pin_memory=pin and placement.num_gpu > 0 and not train.resident,
         drop_last=True,
         generator=torch.Generator(),  # its seed for workers must not come from the global one
         **workers,
@@ -140,7 +150,8 @@ def batches_on_device(
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the loader's batches on ``device``, images as float32 in [0, 1].
 
-    On a GPU each one is copied while the one before it is used.
+    On a GPU each one is copied while the one before it is used, and the host is at most two
+    iterations ahead of the device, which bounds the batches held there.
 
     Raises:
         WorkerDiedError: a worker of the loader ended.
@@ -151,6 +162,19 @@ def batches_on_device(
         for batch in batches:
             yield to_device(batch, device, memory_format=memory_format)
         return
+    used: deque[Any] = deque()  # events
+    resident = isinstance(loader.dataset, ResidentPairs)
+    for batch in batches if resident else _copied_ahead(batches, device, memory_format):
+        yield to_device(batch, device, memory_format=memory_format) if resident else batch
+        used.append(torch.cuda.current_stream(device).record_event())
+        if len(used) > _ITERATIONS_AHEAD:
+            used.popleft().synchronize()
+
+
+def _copied_ahead(
+    batches: Iterator[Mapping[str, Any]], device: torch.device, memory_format: torch.memory_format
+) -> Iterator[dict[str, Any]]:
+    """Yield ``batches`` on a GPU, where a stream of its own copies each before it is needed."""
     stream = torch.cuda.Stream(device)
     previous: dict[str, Any] | None = None
     for batch in batches:

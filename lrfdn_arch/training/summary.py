@@ -22,13 +22,16 @@ def start_summary(
     batch = global_batch(options, placement)
     parts = f" in {train.accum_iter} parts" if train.accum_iter > 1 else ""
     processes = f" over {placement.world_size} processes" if placement.world_size > 1 else ""
+    source = f"{train.num_worker_per_gpu} workers per process"
+    if train.resident:
+        source = f"images in the memory of {model.device}"
     patch = f", HR patches of {train.gt_size}" if train.gt_size else ""
     begin = f", resuming after iteration {start:,}" if start else ""
     lines = {
         "data": f"{train.name}, {len(dataset):,} images{patch}, x{options.scale}",
         "network": _network(options, model.get_bare_model(model.net_g)),
         "device": f"{device_name(model.device)}, {getattr(model, 'precision', 'float32')}",
-        "batch": f"{batch}{parts}{processes}, {train.num_worker_per_gpu} workers per process",
+        "batch": f"{batch}{parts}{processes}, {source}",
         "length": f"{total:,} iterations = {total * batch / len(dataset):,.1f} epochs{begin}",
     }
     return "\n".join(f"{name:8} {text}" for name, text in lines.items())

@@ -43,6 +43,7 @@ CASES = {
     "plain": {"train__ema_decay": 0.0},
     "ema": {},
     "two_workers": {"datasets__train__num_worker_per_gpu": 2},
+    "resident": {"datasets__train__resident": True},
     "accumulation": {"datasets__train__accum_iter": 3, "datasets__train__batch_size_per_gpu": 2},
     "momentum_clipping_warmup": {
         "train__optim_g": {"type": "NAdam", "lr": 0.002},
@@ -194,6 +195,13 @@ def test_the_number_of_workers_does_not_matter(data, tmp_path):
     zero = weights(tmp_path / "0", TOTAL)
     assert not differing(zero, weights(tmp_path / "1", TOTAL))
     assert not differing(zero, weights(tmp_path / "2", TOTAL))
+
+
+def test_a_resident_data_set_changes_nothing(data, tmp_path, capsys):
+    run(options(data, name="read"), tmp_path)
+    run(options(data, name="kept", datasets__train__resident=True), tmp_path)
+    assert "images in the memory of cpu" in capsys.readouterr().out
+    assert not differing(weights(tmp_path, TOTAL, "read"), weights(tmp_path, TOTAL, "kept"))
 
 
 def test_validating_saving_and_printing_change_nothing(data, tmp_path):
