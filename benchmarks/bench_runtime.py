@@ -26,6 +26,7 @@ from torch import Tensor
 from lrfdn_arch.archs import ARCHITECTURES
 from lrfdn_arch.device import keep_freed_memory
 from lrfdn_arch.inference.runtimes import open_runtime
+from lrfdn_arch.inference.torch_runtime import TorchRuntime
 
 NETWORKS = {name: record.network for name, record in ARCHITECTURES.items() if record.fuse}
 # name: (fused, runtime, precision, keeps freed memory)
@@ -150,7 +151,11 @@ def build(name: str, network_name: str, device: str) -> tuple[Callable[[Tensor],
     network = NETWORKS[network_name]().eval().requires_grad_(False)
     lq = torch.rand(1, 3, *SIZES[torch.device(device).type], device=device)
     if fused and runtime != "plain":
-        return open_runtime(network, runtime, precision=precision, device=device), lq
+        opened = open_runtime(network, runtime, precision=precision, device=device)
+        if isinstance(opened, TorchRuntime):
+            return opened.on_device, lq
+        pixels = lq.numpy()
+        return lambda _: opened(pixels), lq
     network = (fuse(network) if fused else network).to(device)
     if fused or runtime == "channels_last":
         lq = lq.contiguous(memory_format=torch.channels_last)

@@ -1,18 +1,24 @@
 """Devices: selection, description, arithmetic, free memory, and their libraries' errors."""
 
 import ctypes
+import os
 import platform
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-import torch
+
+from lrfdn_arch.extras import is_installed
+
+if TYPE_CHECKING:
+    import torch  # imported where it is used: upscaling by ONNX Runtime or OpenVINO needs none
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
+_GPU_DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
 _CGROUP = Path("/sys/fs/cgroup")
 _CGROUP_FILES = (  # of version 2 and version 1
     ("memory.max", "memory.current", "inactive_file"),
@@ -29,7 +35,9 @@ _NO_COMPILER = re.compile(
 )
 
 
-def choose_device(device: str | torch.device | None = None, *, gpu: bool = True) -> torch.device:
+def choose_device(
+    device: "str | torch.device | None" = None, *, gpu: bool = True
+) -> "torch.device":
     """Return ``device``, "cpu", "cuda" or "cuda:N"; by default the first GPU, else the CPU.
 
     Args:
@@ -39,6 +47,8 @@ def choose_device(device: str | torch.device | None = None, *, gpu: bool = True)
     Raises:
         ValueError: the device is unknown or unsupported, or torch does not find that GPU.
     """
+    import torch
+
     if device is None:
         return torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu")
     try:
@@ -52,11 +62,40 @@ def choose_device(device: str | torch.device | None = None, *, gpu: bool = True)
     return chosen
 
 
-def device_name(device: torch.device) -> str:
+def uses_cpu(device: "str | torch.device | None") -> bool:
+    """Return whether ``device`` is the CPU, or None on a machine without a GPU.
+
+    torch is not imported for that: a GPU's driver counts as a GPU until torch has been asked.
+    """
+    if device is not None:
+        return str(device) == "cpu"
+    if "torch" in sys.modules:
+        return choose_device().type == "cpu"
+    for name in _GPU_DRIVERS if is_installed("torch") else ():
+        with suppress(OSError):
+            ctypes.CDLL(name)
+            return False
+    return True
+
+
+def cpu_threads() -> int:
+    """Return how many threads torch uses on the CPU, or would use if it were imported."""
+    if torch := sys.modules.get("torch"):
+        return torch.get_num_threads()
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(usable, psutil.cpu_count(logical=False) or usable)
+
+
+def device_name(device: "str | torch.device") -> str:
     """Return the GPU's name, or the CPU's with the number of threads that torch uses."""
-    if device.type == "cuda":
+    if str(device) != "cpu":
+        import torch
+
         return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
+    threads = cpu_threads()
     return f"{cpu_name()}, {threads} thread{'' if threads == 1 else 's'}"
 
 
@@ -128,6 +167,8 @@ def float32_arithmetic(tf32: bool = False) -> Iterator[None]:
             that of the challenge's kit; otherwise use full float32, for equal images across
             devices. Matrix products are in full float32 in either case.
     """
+    import torch
+
     cudnn: Any = torch.backends.cudnn  # a module to pyright, an object with properties at run time
     settings: tuple[Any, ...] = (cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul)
     before, benchmark = [setting.fp32_precision for setting in settings], cudnn.benchmark
@@ -147,22 +188,26 @@ def float32_arithmetic(tf32: bool = False) -> Iterator[None]:
         cudnn.benchmark = benchmark
 
 
-def uses_tf32(device: torch.device) -> bool:
+def uses_tf32(device: "torch.device") -> bool:
     """Return whether float32 convolutions on ``device`` are computed in TF32 by default."""
+    if device.type == "cpu":
+        return False
+    import torch
+
     cudnn: Any = torch.backends.cudnn
     return (
-        device.type == "cuda"
-        and torch.cuda.get_device_capability(device) >= (8, 0)
-        and cudnn.conv.fp32_precision == "tf32"
+        torch.cuda.get_device_capability(device) >= (8, 0) and cudnn.conv.fp32_precision == "tf32"
     )
 
 
-def free_memory(device: torch.device) -> int:
+def free_memory(device: "str | torch.device") -> int:
     """Return how many bytes this process can still allocate on ``device``.
 
     On a GPU that includes what torch has reserved and not in use.
     """
-    if device.type == "cuda":
+    if str(device) != "cpu":
+        import torch
+
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + cached
     return min(psutil.virtual_memory().available, _container_left())

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-MIN_SIZE = 15  # 3x3 convolution of stride 2 without padding: 15 -> 7, the pooling window
+from lrfdn_arch.window import MIN_SIZE
 
 
 def pad_to_minimum(x: Tensor, size: int = MIN_SIZE) -> Tensor:

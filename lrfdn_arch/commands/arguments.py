@@ -56,12 +56,13 @@ def network_of(arguments: argparse.Namespace) -> dict[str, Any] | None:
         ValueError: ``--network`` is neither an option file with a network nor a section.
     """
     from lrfdn_arch.extensions import import_extensions
-    from lrfdn_arch.options.yaml_file import read_value, read_yaml
 
     import_extensions(arguments.imports)
     text = arguments.network
     if text is None:
         return None
+    from lrfdn_arch.options.yaml_file import read_value, read_yaml
+
     if Path(text).suffix in (".yml", ".yaml"):
         options = read_yaml(Path(text))[0]
         import_extensions(options.get("imports") or [], Path(text).parent)

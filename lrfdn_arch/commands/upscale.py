@@ -18,7 +18,7 @@ _DESCRIPTION = """\
 Enlarge pictures by the factor of the weights (x4 by default). Grey, alpha, 16 bits per channel, the
 ICC profile and EXIF are kept; the EXIF orientation is applied and reset.
 
-The shipped networks are trained on clean images: they enlarge JPEG artefacts and noise with the
+The shipped networks are trained on clean images: they enlarge JPEG artifacts and noise with the
 rest, so use the best copy of a picture that you have.
 """
 
@@ -74,7 +74,7 @@ def add(commands: Any) -> None:
         type=int,
         default=128,
         metavar="PIXELS",
-        help="what neighbouring tiles share (default: %(default)s, which differs from the untiled "
+        help="what neighboring tiles share (default: %(default)s, which differs from the untiled "
         "result by less than a tenth of a color step)",
     )
     parser.add_argument("--depth", type=int, choices=(8,), help="round 16-bit pictures to 8 bits")
@@ -85,9 +85,16 @@ def add(commands: Any) -> None:
         "--runtime",
         choices=("auto", "eager", "compiled", "onnx", "openvino"),
         default="auto",
-        help="what runs the network (default: the fastest here, measured once and remembered)",
+        help="what runs the network (default: one that starts fast, and for many or large pictures "
+        "the fastest here, measured once and remembered)",
     )
-    parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), help="of the arithmetic")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "fp16", "bf16"),
+        default="auto",
+        help="of the arithmetic; auto (the default) is fp32, or a lower one where that is at least "
+        "1.3 times as fast here and within 55 dB of fp32's result",
+    )
     parser.add_argument(
         "--device",
         metavar="DEVICE",
@@ -148,7 +155,8 @@ def run(arguments: argparse.Namespace) -> int:
                 text = outcome.job.target if outcome.state == "done" else outcome.reason
                 line = f"[{len(states)}/{total}] {outcome.state}: {text}"
                 print(line, file=sys.stderr, flush=True)
-    print(_summary(states, planned.warnings, planned.failures), file=sys.stderr)
+    how = f"{upscaler.runtime.name} in {upscaler.runtime.precision}"
+    print(_summary(states, how, planned.warnings, planned.failures), file=sys.stderr)
     return EXIT_FAILURES if planned.failures else 0
 
 
@@ -183,11 +191,13 @@ def _prepared(picture: "Picture", arguments: argparse.Namespace) -> "Picture":
     return replace(picture, pixels=np.ascontiguousarray(pixels))
 
 
-def _summary(states: Sequence[str], warnings: Sequence[str], failures: Sequence[str]) -> str:
+def _summary(
+    states: Sequence[str], how: str, warnings: Sequence[str], failures: Sequence[str]
+) -> str:
     counts = [f"{states.count('done')} upscaled"]
     if skipped := states.count("skipped"):
         counts.append(f"{skipped} exist already (--overwrite replaces them)")
     if failures:
         counts.append(f"{len(failures)} failed:")
     lines = [f"warning: {line}" for line in warnings] + [f"error: {line}" for line in failures]
-    return "\n".join([", ".join(counts), *lines])
+    return "\n".join([f"{how}: {', '.join(counts)}", *lines])

@@ -18,6 +18,7 @@ from lrfdn_arch.extras import require
 from lrfdn_arch.files import write_whole
 from lrfdn_arch.inference.fuse import can_fuse, fuse
 from lrfdn_arch.inference.tiling import DEFAULT_OVERLAP
+from lrfdn_arch.inference.windowed_graph import with_windows
 from lrfdn_arch.weights import find_weights, load_network, read_metadata
 
 PACKAGE = Download(
@@ -65,7 +66,7 @@ def browser_network(
     if fused is not None and fused.uses_window:
         from lrfdn_arch.inference.onnx_graph import build_model
 
-        graph = build_model(fused, windows=True).SerializeToString()
+        graph = with_windows(build_model(fused).SerializeToString())
     else:
         with TemporaryDirectory() as folder:
             export_onnx(loaded, Path(folder) / "network.onnx")

@@ -16,6 +16,7 @@ from lrfdn_arch import __version__
 from lrfdn_arch.extras import require
 from lrfdn_arch.files import replacing
 from lrfdn_arch.inference.fuse import can_fuse, fuse
+from lrfdn_arch.inference.runtimes import Floats
 from lrfdn_arch.weights import LoadedNetwork, find_weights, load_network, read_metadata
 from lrfdn_arch.weights.img_range import in_usual_range
 from lrfdn_arch.weights.loading import PaddedNetwork
@@ -113,9 +114,9 @@ def export_onnx(
     else:
         model = _exported_by_torch(loaded)
     model.producer_name, model.producer_version = "lrfdn-arch", __version__
-    opset = next(o.version for o in model.opset_import if not o.domain)
-    properties = {"precision": "fp16" if half else "fp32", "opset": str(opset)}
-    onnx.helper.set_model_props(model, metadata(loaded, licence, source) | properties)
+    properties = {prop.key: prop.value for prop in model.metadata_props}
+    properties["opset"] = str(next(o.version for o in model.opset_import if not o.domain))
+    onnx.helper.set_model_props(model, properties | metadata(loaded, licence, source))
     with replacing(path) as temporary:
         onnx.save_model(model, temporary)
         _check(OnnxRuntime(temporary), loaded, _HALF_TOLERANCE if half else _TOLERANCE)
@@ -166,7 +167,8 @@ def export_torchscript(
             temporary.write_bytes(
                 buffer.getvalue()
             )  # torch.jit.save aborts the process on a full disk
-            _check(torch.jit.load(str(temporary)), loaded, _TOLERANCE)
+            program = torch.jit.load(str(temporary))
+            _check(lambda lq: program(torch.from_numpy(lq)).numpy(), loaded, _TOLERANCE)
 
 
 def export_safetensors(
@@ -229,7 +231,7 @@ def _save_safetensors(state: Mapping[str, Tensor], path: Path, described: dict[s
 
 
 @torch.no_grad()
-def _check(run: Callable[[Tensor], Tensor], loaded: LoadedNetwork, tolerance: float) -> None:
+def _check(run: Callable[[Floats], Floats], loaded: LoadedNetwork, tolerance: float) -> None:
     """Compare a file's results with torch's on noise of several sizes.
 
     Raises:
@@ -238,9 +240,9 @@ def _check(run: Callable[[Tensor], Tensor], loaded: LoadedNetwork, tolerance: fl
     generator = torch.Generator().manual_seed(0)
     for batch, height, width in CHECKED_SIZES if can_fuse(loaded.network) else TRACED_SIZES:
         lq = torch.rand(batch, loaded.channels, height, width, generator=generator)
-        expected, found = loaded.network(lq), run(lq)
-        allowed = tolerance * max(1.0, float(expected.abs().max()))
-        difference = float(np.abs(found.numpy() - expected.numpy()).max())
+        expected, found = loaded.network(lq).numpy(), run(lq.numpy())
+        allowed = tolerance * max(1.0, float(np.abs(expected).max()))
+        difference = float(np.abs(found - expected).max())
         if not difference <= allowed:
             raise ValueError(
                 f"the exported file differs from torch by {difference:.2e} at {height}x{width} "

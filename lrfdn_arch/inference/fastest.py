@@ -1,151 +1,181 @@
-"""``auto``: the fastest runtime on this machine, measured once and remembered."""
+"""From weights to a runtime; ``auto`` is what starts fast, or what is fastest on this machine."""
 
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
+import numpy as np
 from platformdirs import user_cache_path
-from torch import nn
 
-from lrfdn_arch.device import choose_device, device_name
+from lrfdn_arch.device import choose_device, device_name, uses_cpu
 from lrfdn_arch.extras import is_installed
-from lrfdn_arch.files import replacing
-from lrfdn_arch.inference.fuse import can_fuse
+from lrfdn_arch.files import write_whole
 from lrfdn_arch.inference.runtimes import (
     RUNTIMES,
+    Floats,
     Runtime,
+    check_runtime,
+    in_main_memory,
+    open_graph,
     open_runtime,
     runs_on_gpus,
 )
-from lrfdn_arch.weights import LoadedNetwork, find_weights, load_network
+from lrfdn_arch.inference.weights_graph import WeightsFile
+from lrfdn_arch.weights import find_weights
 
-Candidate = tuple[str, str]  # runtime, precision
-_PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}  # they run the ONNX graphs
-# Side of the measured image: large enough to leave the caches, small enough for seconds. On a GPU
-# small images measure only how fast the CPU starts kernels.
-_SIDE, _SIDE_ON_GPU = 192, 768
+_PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino", "eager": "torch"}
 _ROUNDS = 3
+_WORTH = 1.3  # how many times faster a lower precision must be
+_CLOSE = 55.0  # dB of PSNR between its result and that of float32
 
 
-def candidates(device: torch.device) -> list[Candidate]:
-    """Return what ``auto`` measures on ``device``.
+class Candidate(NamedTuple):
+    """A runtime in a precision."""
 
-    "compiled" is left out: it compiles again in every process, which takes longer than it saves
-    unless the images take hours. fp16 is measured on GPUs and changes PSNR by less than 0.01 dB;
-    bf16, which can change it by more, is used only on request.
-    """
-    on_gpu = device.type == "cuda"
-    names = ["eager"]
-    if is_installed("onnx"):
-        names += [name for name, package in _PACKAGES.items() if is_installed(package)]
-    return [
-        (name, precision)
-        for name in names
-        if not on_gpu or runs_on_gpus(name)
-        for precision in (("fp32", "fp16") if on_gpu else ("fp32",))
-    ]
+    name: str
+    precision: str
 
 
-def open_fastest(
-    network: LoadedNetwork | nn.Module,
-    *,
-    device: str | torch.device | None = None,
-    precision: str | None = None,
-    cache: Path | None = None,
-    among: Sequence[Candidate] | None = None,
-    seconds: Callable[[Runtime], float] | None = None,
-) -> Runtime:
-    """Return ``network`` in the runtime that is fastest here.
+class Measured(NamedTuple):
+    """The median time of a candidate on a sample, and its result."""
 
-    The first call on a machine measures for a few seconds and writes the choice to a cache file;
-    later calls read it. A different version, thread count or network size is measured again.
-
-    Args:
-        network: as in :func:`open_runtime`; one without a fused form runs only in torch.
-        device: as :func:`lrfdn_arch.inference.runtimes.open_runtime`.
-        precision: measure only this precision, in the runtimes that support it.
-        cache: the file that stores the choices; by default ``lrfdn/runtimes.json`` in the user's
-            cache folder. If it is not writable, the choice is measured at each start.
-        among: what to measure instead of :func:`candidates`.
-        seconds: measures the time of one runtime; by default the median over a few images.
-
-    Raises:
-        ValueError: as :func:`open_runtime`.
-    """
-    place = choose_device(device)
-    module = network.network if isinstance(network, LoadedNetwork) else network
-    choices = list(among or candidates(place))
-    if not can_fuse(module):
-        choices = [choice for choice in choices if choice[0] in ("eager", "compiled")]
-    if precision is not None:
-        choices = _in_precision(precision, choices)
-    if len(choices) == 1:
-        return open_runtime(network, choices[0][0], precision=choices[0][1], device=place)
-    cache = cache or default_cache()
-    key = _situation(module, place, choices)
-    known = _read(cache)
-    remembered = known.get(key)
-    for name, kind in choices:
-        if remembered == f"{name} {kind}":
-            return open_runtime(network, name, precision=kind, device=place)
-    runtimes = []
-    for name, kind in choices:
-        try:
-            runtimes.append(open_runtime(network, name, precision=kind, device=place))
-        except ValueError:  # e.g. onnxruntime-gpu whose CUDA libraries do not load
-            if not runtimes and (name, kind) == choices[-1]:
-                raise
-    fastest = min(runtimes, key=seconds or _measured_seconds)
-    _write(cache, {**known, key: f"{fastest.name} {fastest.precision}"})
-    return fastest
+    seconds: float
+    sr: Floats
 
 
 def open_weights(
-    weights: str | None,
+    weights: str | None = None,
     name: str = "auto",
     *,
     device: str | None = None,
     precision: str | None = None,
     network_g: Mapping[str, Any] | None = None,
+    sample: Floats | None = None,
+    cache: Path | None = None,
 ) -> Runtime:
     """Return the network of some weights in a runtime.
 
+    "auto" on the CPU is ONNX Runtime or else OpenVINO, which start without torch. Given a sample,
+    it is what is fastest: the first call on a machine measures for a few seconds and writes the
+    choice to a cache file; later calls read it. Another version, thread count or network is
+    measured again.
+
     Args:
         weights: as :func:`lrfdn_arch.weights.find_weights`.
-        name: one of RUNTIMES, or "auto" for :func:`open_fastest`.
+        name: one of RUNTIMES, or "auto".
         device: as :func:`open_runtime`.
-        precision: as :func:`open_runtime`; None for fp32, or what is fastest with "auto".
+        precision: as :func:`open_runtime`. None is fp32, or with a sample also a lower one that is
+            at least 1.3 times as fast and differs from fp32 by more than 55 dB of PSNR.
         network_g: as :func:`lrfdn_arch.weights.load_network`.
+        sample: part of an image that is to be upscaled, (1, C, H, W) float32 in [0, 1].
+        cache: the file that stores the choices; by default ``lrfdn/runtimes.json`` in the user's
+            cache folder. If it is not writable, each call measures.
 
     Raises:
         FileNotFoundError: there are no such weights.
         ValueError: they cannot be read, or the arguments do not fit them.
     """
+    if name != "auto":
+        check_runtime(name, precision or "fp32")
     path = find_weights(weights)
     if path.suffix.lower() == ".onnx":
-        from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
-
         if name not in ("auto", "onnx"):
             raise ValueError(f"{path} is an ONNX model: --runtime {name} cannot run it")
-        return OnnxRuntime(path, device=choose_device(device, gpu=runs_on_gpus("onnx")))
-    network = load_network(path, network_g=network_g)
-    if name == "auto":
-        return open_fastest(network, device=device, precision=precision)
-    return open_runtime(network, name, precision=precision or "fp32", device=device)
+        from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
+
+        place = "cpu" if uses_cpu(device) else choose_device(device, gpu=runs_on_gpus("onnx"))
+        return OnnxRuntime(path, device=str(place))
+    file = WeightsFile(path, network_g)
+    if name != "auto":
+        return _open(file, Candidate(name, precision or "fp32"), device)
+    place = "cpu" if uses_cpu(device) else str(choose_device(device))
+    choices = candidates(place, precision)
+    if any(choice.name != "eager" for choice in choices) and file.graph is None:
+        choices = [choice for choice in choices if choice.name == "eager"]
+    if sample is None or len(choices) == 1:
+        return _open(file, choices[0], place)
+    cache = cache or default_cache()
+    key = _situation(file, place, choices)
+    known = _read(cache)
+    for choice in choices:
+        if known.get(key) == " ".join(choice):
+            return _open(file, choice, place)
+    runtimes = {}
+    for choice in choices:
+        try:
+            runtimes[choice] = _open(file, choice, place)
+        except ValueError:  # e.g. onnxruntime-gpu whose CUDA libraries do not load
+            if not runtimes and choice == choices[-1]:
+                raise
+    best = fastest({choice: measure(runtime, sample) for choice, runtime in runtimes.items()})
+    try:
+        content = json.dumps({**known, key: " ".join(best)}, indent=1)
+        write_whole(cache, content.encode())
+    except OSError:
+        pass  # the cache is not writable: measure again next time
+    return runtimes[best]
 
 
-def _in_precision(precision: str, choices: Sequence[Candidate]) -> list[Candidate]:
-    names = list(dict.fromkeys(name for name, _ in choices))
-    found = [(name, precision) for name in names if precision in RUNTIMES[name]]
+def candidates(device: str, precision: str | None = None) -> list[Candidate]:
+    """Return what ``auto`` considers on ``device``, the one that starts fastest first.
+
+    "compiled" is left out: it compiles again in every process, which takes longer than it saves
+    unless the images take hours.
+
+    Raises:
+        ValueError: no runtime has ``precision``.
+    """
+    on_gpu = device != "cpu"
+    order = ("eager", "onnx") if on_gpu else ("onnx", "openvino", "eager")
+    names = [name for name in order if is_installed(_PACKAGES[name])]
+    names = [name for name in names if not on_gpu or runs_on_gpus(name)]
+    lower = {"eager": "fp16", "onnx": "fp16"} if on_gpu else {"openvino": "bf16"}
+    found = [Candidate(name, "fp32") for name in names]
+    found += [Candidate(name, lower[name]) for name in names if name in lower]
+    if precision is not None:
+        found = [Candidate(name, precision) for name in names if precision in RUNTIMES[name]]
     if not found:
         raise ValueError(f"no runtime among {', '.join(names)} has --precision {precision}")
     return found
+
+
+def _open(file: WeightsFile, choice: Candidate, device: str | None) -> Runtime:
+    name, precision = choice
+    graphs = name in ("onnx", "openvino") and precision != "fp16" and uses_cpu(device)
+    if graphs and is_installed(_PACKAGES[name]) and file.graph is not None:
+        return open_graph(file.graph, name, precision=precision)
+    return open_runtime(file.network, name, precision=precision, device=device)
+
+
+def measure(runtime: Runtime, sample: Floats) -> Measured:
+    """Run ``sample`` several times after a warm-up; return the median time and the result."""
+    sr = in_main_memory(runtime(sample))
+    times = []
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        sr = in_main_memory(runtime(sample))
+        times.append(time.perf_counter() - start)
+    return Measured(statistics.median(times), sr)
+
+
+def fastest(measured: Mapping[Candidate, Measured]) -> Candidate:
+    """Return the fastest candidate in float32, or a lower precision that is worth it."""
+    by_time = sorted(measured, key=lambda choice: measured[choice].seconds)
+    full = next((choice for choice in by_time if choice.precision == "fp32"), by_time[0])
+    for choice in by_time:
+        worth = measured[choice].seconds * _WORTH <= measured[full].seconds
+        if worth and _psnr(measured[choice].sr, measured[full].sr) > _CLOSE:
+            return choice
+    return full
+
+
+def _psnr(one: Floats, other: Floats) -> float:
+    error = np.mean((one.clip(0, 1) - other.clip(0, 1)) ** 2, dtype=np.float64)
+    return float(-10 * np.log10(error + 1e-30))
 
 
 def default_cache() -> Path:
@@ -153,32 +183,26 @@ def default_cache() -> Path:
     return user_cache_path("lrfdn") / "runtimes.json"
 
 
-def _measured_seconds(runtime: Runtime) -> float:
-    side = _SIDE_ON_GPU if runtime.device.type == "cuda" else _SIDE
-    lq = torch.rand(1, runtime.channels, side, side, device=runtime.device)
-    times = []
-    for _ in range(1 + _ROUNDS):
-        start = time.perf_counter()
-        runtime(lq).cpu()  # on a GPU, wait for the result
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])  # the first run is a warm-up
-
-
-def _situation(network: nn.Module, device: torch.device, choices: Sequence[Candidate]) -> str:
+def _situation(file: WeightsFile, device: str, choices: Sequence[Candidate]) -> str:
     """Return what the choice depends on, as one line."""
-    versions = [f"torch {torch.__version__}"]
-    packages = [_PACKAGES[name] for name, _ in choices if name in _PACKAGES]
-    versions += [f"{package} {_version(package)}" for package in packages]
-    size = sum(p.numel() for p in network.parameters())
-    names = "+".join(f"{name}-{kind}" for name, kind in choices)
-    capability = torch.backends.cpu.get_cpu_capability()
-    return " | ".join([device_name(device), capability, *versions, f"{size} parameters", names])
+    versions = [
+        f"{package} {_version(package)}"
+        for package in sorted({_PACKAGES[choice.name] for choice in choices})
+    ]
+    if file.graph is None:
+        size = f"{sum(p.numel() for p in file.network.network.parameters())} parameters"
+    else:
+        size = f"graph of {len(file.graph) // 1000} kB"
+    names = "+".join("-".join(choice) for choice in choices)
+    return " | ".join([device_name(device), *versions, size, names])
 
 
 def _version(package: str) -> str:
+    from importlib import metadata  # not at the start, which it would delay
+
     try:
-        return version(package)
-    except PackageNotFoundError:  # onnxruntime is also a part of onnxruntime-gpu
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # onnxruntime is also a part of onnxruntime-gpu
         return import_module(package).__version__
 
 
@@ -188,12 +212,3 @@ def _read(cache: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _write(cache: Path, choices: dict[str, str]) -> None:
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(cache) as beside:
-            beside.write_text(json.dumps(choices, indent=1), encoding="utf-8")
-    except OSError:
-        return  # the cache is not writable: measure again next time

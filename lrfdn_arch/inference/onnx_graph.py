@@ -9,32 +9,28 @@ size; in OpenVINO this graph is 28 % faster than torch's own export of the unfus
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, fx, nn
 
 from lrfdn_arch.archs.fused import SLOPE, FusedConv, FusedNetwork
 from lrfdn_arch.archs.window import enlarge_bicubic, resize_in_window, resize_nearest
 from lrfdn_arch.extras import require
+from lrfdn_arch.inference.windowed_graph import FLOAT16, FLOAT32, STRETCH, Graph
 
 OPSET = 17
 _IR_VERSION = 8  # the version released with opset 17
 INPUT, OUTPUT = "lq", "sr"
-AXES = ("row", "column")
-_FLOAT32, _INT64, _FLOAT16 = 1, 7, 10  # of TensorProto
 
 
-def build_model(network: FusedNetwork, *, half: bool = False, windows: bool = False) -> Any:
+def build_model(network: FusedNetwork, *, half: bool = False) -> Any:
     """Return ``network`` as an ``onnx.ModelProto``.
 
     Input "lq" (N, num_in_ch, H, W), output "sr" (N, num_out_ch, H*upscale, W*upscale), both
-    float32, RGB, in [0, 1], not clamped; N, H and W are dynamic and at least 1.
+    float32, RGB, in [0, 1], not clamped; N, H and W are dynamic and at least 1. The metadata has
+    what a :class:`lrfdn_arch.inference.runtimes.Runtime` knows of its network.
 
     Args:
         network: from :func:`lrfdn_arch.inference.fuse.fuse`.
         half: use float16 for the weights and the arithmetic.
-        windows: add the six inputs that tiles need, "first_row", "second_row", "share_row" and the
-            same for columns, as :func:`lrfdn_arch.archs.window.sources` returns them; they
-            specify how the attention map is stretched.
 
     Raises:
         ValueError: the package onnx is missing.
@@ -42,7 +38,7 @@ def build_model(network: FusedNetwork, *, half: bool = False, windows: bool = Fa
     require("onnx", extra="onnx")
     from onnx import TensorProto, checker, helper
 
-    graph = _Graph(half, windows)
+    graph = Graph(half)
     _write_network(graph, network)
     sizes = [TensorProto.FLOAT, ["batch", network.num_in_ch, "height", "width"]]
     out_sizes = [TensorProto.FLOAT, ["batch", network.num_out_ch, "out_height", "out_width"]]
@@ -50,7 +46,7 @@ def build_model(network: FusedNetwork, *, half: bool = False, windows: bool = Fa
         helper.make_graph(
             graph.nodes,
             f"{network.network}_x{network.upscale}",
-            [helper.make_tensor_value_info(INPUT, *sizes), *_window_inputs(helper, windows)],
+            [helper.make_tensor_value_info(INPUT, *sizes)],
             [helper.make_tensor_value_info(OUTPUT, *out_sizes)],
             graph.initializers,
         ),
@@ -58,95 +54,25 @@ def build_model(network: FusedNetwork, *, half: bool = False, windows: bool = Fa
         ir_version=_IR_VERSION,
     )
     checker.check_model(model, full_check=True)
+    known = {
+        "scale": network.upscale,
+        "num_in_ch": network.num_in_ch,
+        "num_feat": network.num_feat,
+        "precision": "fp16" if half else "fp32",
+        "windows": int(network.uses_window),
+    }
+    known |= {} if network.overlap is None else {"overlap": network.overlap}
+    helper.set_model_props(model, {key: str(value) for key, value in known.items()})
     return model
 
 
-class _Graph:
-    """Nodes and constants in the order of the calls; every method returns the name of a value."""
-
-    def __init__(self, half: bool, windows: bool) -> None:
-        from onnx import helper, numpy_helper
-
-        self._make_node = helper.make_node
-        self._from_array = numpy_helper.from_array
-        self.half = half
-        self.windows = windows
-        self.nodes: list[Any] = []
-        self.initializers: list[Any] = []
-
-    def op(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
-        name = name or f"{kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(self._make_node(kind, list(inputs), [name], **attributes))
-        return name
-
-    def floats(self, values: Tensor) -> str:
-        array = values.detach().cpu().numpy().astype(np.float16 if self.half else np.float32)
-        return self.constant(array)
-
-    def integers(self, *values: int) -> str:
-        return self.constant(np.array(values, dtype=np.int64))
-
-    def scalar(self, value: int) -> str:
-        return self.constant(np.array(value, dtype=np.int64))
-
-    def constant(self, array: Any) -> str:
-        name = f"constant_{len(self.initializers)}"
-        self.initializers.append(self._from_array(np.ascontiguousarray(array), name))
-        return name
-
-    def number(self, value: float) -> str:
-        return self.floats(torch.tensor(value))
-
-    def conv(self, x: str, conv: FusedConv) -> str:
-        assert conv.bias is not None
-        top, left = conv.padding
-        out = self.op(
-            "Conv",
-            x,
-            self.floats(conv.weight),
-            self.floats(conv.bias),
-            kernel_shape=list(conv.kernel_size),
-            strides=list(conv.stride),
-            pads=[top, left, top, left],
-            dilations=list(conv.dilation),
-            group=conv.groups,
-        )
-        if conv.slope is not None:
-            return self.op("PRelu", out, self.floats(conv.slope[:, None, None]))
-        return self.activation(out, conv.activation)
-
-    def activation(self, x: str, name: str) -> str:
-        if name == "gelu":  # runtimes recognize this pattern; the Gelu operator needs opset 20
-            erf = self.op("Erf", self.op("Div", x, self.number(2**0.5)))
-            twice = self.op("Mul", x, self.op("Add", erf, self.number(1.0)))
-            return self.op("Mul", twice, self.number(0.5))
-        if name == "leaky_relu":
-            return self.op("LeakyRelu", x, alpha=SLOPE)
-        if name == "relu":
-            return self.op("Relu", x)
-        if name == "relu6":
-            return self.op("Clip", x, self.number(0.0), self.number(6.0))
-        if name == "silu":  # runtimes recognize this pattern, too
-            return self.op("Mul", x, self.op("Sigmoid", x))
-        return self.op("Sigmoid", x) if name == "sigmoid" else x
-
-
-def _window_inputs(helper: Any, windows: bool) -> list[Any]:
-    kinds = (("first", _INT64), ("second", _INT64), ("share", _FLOAT32)) if windows else ()
-    return [
-        helper.make_tensor_value_info(f"{kind}_{axis}", number, [f"padded_{axis}s"])
-        for axis in AXES
-        for kind, number in kinds
-    ]
-
-
-def _write_network(graph: _Graph, network: FusedNetwork) -> None:
+def _write_network(graph: Graph, network: FusedNetwork) -> None:
     x = _pad_to_minimum(graph, INPUT, network.min_size)
     if graph.half:
-        x = graph.op("Cast", x, to=_FLOAT16)
+        x = graph.op("Cast", x, to=FLOAT16)
     out = _write_traced(graph, network, x)
     if graph.half:
-        out = graph.op("Cast", out, to=_FLOAT32)
+        out = graph.op("Cast", out, to=FLOAT32)
     _crop(graph, out, network.upscale)
 
 
@@ -169,7 +95,7 @@ class _Padded(nn.Module):
         return self.network.upscale_padded(x)
 
 
-def _write_traced(graph: _Graph, network: FusedNetwork, x: str) -> str:
+def _write_traced(graph: Graph, network: FusedNetwork, x: str) -> str:
     """Write ``network.upscale_padded`` node by node and return the name of its output.
 
     Raises:
@@ -192,7 +118,7 @@ def _write_traced(graph: _Graph, network: FusedNetwork, x: str) -> str:
         elif node.op == "call_module":
             conv = module.get_submodule(str(node.target))
             assert isinstance(conv, FusedConv), "nothing else is a leaf"
-            names[node] = graph.conv(names[node.args[0]], conv)
+            names[node] = _conv(graph, names[node.args[0]], conv)
         elif node.op == "get_attr":
             names[node] = graph.floats(module.get_buffer(str(node.target)))
         elif node.op == "output":
@@ -203,7 +129,7 @@ def _write_traced(graph: _Graph, network: FusedNetwork, x: str) -> str:
     raise AssertionError("a traced graph has an output")
 
 
-def _write_operation(graph: _Graph, target: Any, inputs: Any, options: dict[str, Any]) -> str:
+def _write_operation(graph: Graph, target: Any, inputs: Any, options: dict[str, Any]) -> str:
     name = target if isinstance(target, str) else getattr(target, "__name__", "")
     if name == "resize_in_window":
         return _resize(graph, inputs[0], inputs[1])
@@ -221,27 +147,22 @@ def _write_operation(graph: _Graph, target: Any, inputs: Any, options: dict[str,
     if name == "pixel_shuffle":
         return graph.op("DepthToSpace", inputs[0], blocksize=inputs[1], mode="CRD")
     if name == "clamp_":
-        return graph.op("Clip", inputs[0], *(graph.number(float(limit)) for limit in inputs[1:]))
+        return graph.op("Clip", inputs[0], *(graph.floats(limit) for limit in inputs[1:]))
     kinds = {"add": "Add", "mul": "Mul", "sub": "Sub", "sigmoid": "Sigmoid"}
-    kind = kinds.get(
-        name.removesuffix("_")
-    )  # in-place operations are the same in a graph of values
+    kind = kinds.get(name.removesuffix("_"))  # a graph of values has no in-place operations
     if kind is None:
         raise ValueError(f"no ONNX form is known for the operation {name or target!r}")
-    return graph.op(kind, *(i if isinstance(i, str) else graph.number(i) for i in inputs))
+    return graph.op(kind, *(i if isinstance(i, str) else graph.floats(i) for i in inputs))
 
 
-def _resize(graph: _Graph, q: str, like: str) -> str:
-    if graph.windows:
-        return _stretch(graph, _stretch(graph, q, "row", axis=2), "column", axis=3)
+def _resize(graph: Graph, q: str, like: str) -> str:
     shape = graph.op("Shape", q, end=2)
     sizes = graph.op("Concat", shape, graph.op("Shape", like, start=2), axis=0)
-    return graph.op(
-        "Resize", q, "", "", sizes, mode="linear", coordinate_transformation_mode="half_pixel"
-    )
+    options = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    return graph.op("Resize", q, "", "", sizes, label=STRETCH, **options)
 
 
-def _repeat(graph: _Graph, q: str, like: str, *, axis: int) -> str:
+def _repeat(graph: Graph, q: str, like: str, *, axis: int) -> str:
     """Repeat cells along one axis: position * cells // length.
 
     torch multiplies by the rounded cells / length, which takes another cell in at most 3 positions
@@ -254,16 +175,42 @@ def _repeat(graph: _Graph, q: str, like: str, *, axis: int) -> str:
     return graph.op("Gather", q, places, axis=axis)
 
 
-def _stretch(graph: _Graph, q: str, name: str, *, axis: int) -> str:
-    share = graph.op("Cast", f"share_{name}", to=_FLOAT16) if graph.half else f"share_{name}"
-    if axis == 2:
-        share = graph.op("Unsqueeze", share, graph.integers(1))  # (rows, 1)
-    first = graph.op("Gather", q, f"first_{name}", axis=axis)
-    second = graph.op("Gather", q, f"second_{name}", axis=axis)
-    return graph.op("Add", first, graph.op("Mul", graph.op("Sub", second, first), share))
+def _conv(graph: Graph, x: str, conv: FusedConv) -> str:
+    assert conv.bias is not None
+    top, left = conv.padding
+    out = graph.op(
+        "Conv",
+        x,
+        graph.floats(conv.weight),
+        graph.floats(conv.bias),
+        kernel_shape=list(conv.kernel_size),
+        strides=list(conv.stride),
+        pads=[top, left, top, left],
+        dilations=list(conv.dilation),
+        group=conv.groups,
+    )
+    if conv.slope is not None:
+        return graph.op("PRelu", out, graph.floats(conv.slope[:, None, None]))
+    return _activation(graph, out, conv.activation)
 
 
-def _pad_to_minimum(graph: _Graph, x: str, side: int) -> str:
+def _activation(graph: Graph, x: str, name: str) -> str:
+    if name == "gelu":  # runtimes recognize this pattern; the Gelu operator needs opset 20
+        erf = graph.op("Erf", graph.op("Div", x, graph.floats(2**0.5)))
+        twice = graph.op("Mul", x, graph.op("Add", erf, graph.floats(1.0)))
+        return graph.op("Mul", twice, graph.floats(0.5))
+    if name == "leaky_relu":
+        return graph.op("LeakyRelu", x, alpha=SLOPE)
+    if name == "relu":
+        return graph.op("Relu", x)
+    if name == "relu6":
+        return graph.op("Clip", x, graph.floats(0.0), graph.floats(6.0))
+    if name == "silu":  # runtimes recognize this pattern, too
+        return graph.op("Mul", x, graph.op("Sigmoid", x))
+    return graph.op("Sigmoid", x) if name == "sigmoid" else x
+
+
+def _pad_to_minimum(graph: Graph, x: str, side: int) -> str:
     """Repeat the last row and column up to that size; larger images are unchanged."""
     if side == 1:
         return x
@@ -273,7 +220,7 @@ def _pad_to_minimum(graph: _Graph, x: str, side: int) -> str:
     return graph.op("Pad", x, pads, mode="edge")
 
 
-def _crop(graph: _Graph, out: str, upscale: int) -> None:
+def _crop(graph: Graph, out: str, upscale: int) -> None:
     size = graph.op("Shape", INPUT, start=2)
     end = graph.op("Mul", size, graph.integers(upscale, upscale))
     graph.op("Slice", out, graph.integers(0, 0), end, graph.integers(2, 3), name=OUTPUT)

@@ -1,20 +1,16 @@
-"""ONNX Runtime as a runtime: graphs built in memory, or a file from ``lrfdn export onnx``."""
+"""ONNX Runtime as a runtime: graphs of this package, and other models from files."""
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from lrfdn_arch.archs.padding import MIN_SIZE
-from lrfdn_arch.archs.window import Window, sources
+from lrfdn_arch.device import cpu_threads
 from lrfdn_arch.extras import is_installed, require
-from lrfdn_arch.inference.fuse import fuse
-from lrfdn_arch.inference.onnx_graph import AXES
+from lrfdn_arch.inference.runtimes import Floats
+from lrfdn_arch.inference.windowed_graph import window_inputs, with_windows
+from lrfdn_arch.window import Window
 
 _CUDA = "CUDAExecutionProvider"
 _TRIED_SIDE = 24  # of the image that measures a model's scale in milliseconds
@@ -24,15 +20,13 @@ _MOST_SECONDS = 20.0  # time limit for that image
 class OnnxRuntime:
     """An ONNX model on the CPU, or on CUDA where onnxruntime-gpu is installed.
 
-    A model from a file stretches its attention map over the image it receives, so its tiles are
-    not exact: see :mod:`lrfdn_arch.inference.tiling`. For a network, a second graph that supports
-    windows is built at the first tile.
+    A model of this package, also one that ``lrfdn export onnx`` wrote, supports windows: a second
+    graph for them is made at the first tile. Any other model stretches whatever it stretches over
+    the tile that it receives, so its tiles are not exact.
 
     Args:
         model: a path, or the bytes of a model.
-        device: cpu or cuda.
-        precision: the precision that the model computes in, for reports.
-        num_feat: channels of its features, for estimating memory.
+        device: "cpu" or a GPU.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -40,26 +34,18 @@ class OnnxRuntime:
             model does not upscale images.
     """
 
-    def __init__(
-        self,
-        model: Path | bytes,
-        *,
-        device: torch.device | None = None,
-        precision: str = "fp32",
-        num_feat: int = 64,
-    ) -> None:
+    def __init__(self, model: Path | bytes, *, device: str = "cpu") -> None:
         require("onnxruntime", extra="onnx")
         self.name = "onnx"
-        self.device = device or torch.device("cpu")  # images are passed in main memory
-        self.precision = precision
-        self.num_feat = num_feat
-        self.overlap: int | None = None
-        self.knows_windows = False
-        self._open_windowed: Callable[[], Any] | None = None
+        self.device = device
+        self._model = model
+        self._session = _open(model, device)
         self._windowed: Any = None
-        self._uses_window = True
-        self._session = _open(model, self.device)
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self.precision = self.metadata.get("precision", "fp32")
+        self.num_feat = _number(self.metadata.get("num_feat")) or 64
+        self.overlap = _number(self.metadata.get("overlap"))
+        self.knows_windows = "windows" in self.metadata
         try:
             self._input, self.channels = _image_input(self._session)
             self.scale = self._measured_scale()
@@ -67,41 +53,20 @@ class OnnxRuntime:
             what = model if isinstance(model, Path) else "this ONNX model"
             raise ValueError(f"{what} is not one of image to larger image: {error}") from error
 
-    @classmethod
-    def from_network(
-        cls, network: nn.Module, *, precision: str = "fp32", device: torch.device | None = None
-    ) -> "OnnxRuntime":
-        """Export ``network`` in memory and open it, in "fp32" or "fp16".
-
-        Raises:
-            ValueError: as the class.
-        """
-        assert precision in ("fp32", "fp16"), precision
-        from lrfdn_arch.inference.onnx_graph import build_model
-
-        fused = fuse(network)
-        half, place = precision == "fp16", device or torch.device("cpu")
-        model = build_model(fused, half=half).SerializeToString()
-        runtime = cls(model, device=place, precision=precision, num_feat=fused.num_feat)
-        runtime.knows_windows, runtime.overlap = True, fused.overlap
-        runtime._uses_window = fused.uses_window
-        runtime._open_windowed = lambda: _open(
-            build_model(fused, half=half, windows=True).SerializeToString(), place
-        )
-        return runtime
-
-    def __call__(self, lq: Tensor, window: Window | None = None) -> Tensor:
+    def __call__(self, lq: Floats, window: Window | None = None) -> Floats:
         """Upscale; see :class:`lrfdn_arch.inference.runtimes.Runtime`.
 
         Raises:
             ValueError: the model does not accept an image of this size.
         """
-        images = {self._input: lq.float().cpu().contiguous().numpy()}
-        if window is None or not self._uses_window:
+        images = {self._input: np.ascontiguousarray(lq)}
+        if window is None or self.metadata["windows"] == "0":  # where a tile is makes no difference
             sr = _run(self._session, images)
         else:
-            assert self._open_windowed is not None, "a model from a file does not support windows"
-            self._windowed = self._windowed or self._open_windowed()
+            if self._windowed is None:
+                whole = self._model
+                whole = _content(whole) if isinstance(whole, Path) else whole
+                self._windowed = _open(with_windows(whole), self.device)
             sr = _run(self._windowed, images | window_inputs(lq, window))
         batch, channels, height, width = lq.shape
         expected = (batch, channels, height * self.scale, width * self.scale)
@@ -109,7 +74,7 @@ class OnnxRuntime:
             raise ValueError(
                 f"the ONNX model makes {sr.shape} of {tuple(lq.shape)}, expected {expected}"
             )
-        return torch.from_numpy(sr)
+        return sr
 
     def _measured_scale(self) -> int:
         """Return the scale measured on a small image; the metadata may be wrong."""
@@ -151,7 +116,11 @@ def _image_input(session: Any) -> tuple[str, int]:
     return inputs[0].name, shape[1] if isinstance(shape[1], int) else 3
 
 
-def _run(session: Any, inputs: dict[str, Any], options: Any = None) -> NDArray[Any]:
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() else None
+
+
+def _run(session: Any, inputs: dict[str, Any], options: Any = None) -> Floats:
     try:
         (sr,) = session.run(None, inputs, options)
     except Exception as error:  # its exceptions share no public base class
@@ -168,52 +137,51 @@ def has_cuda() -> bool:
     return _CUDA in onnxruntime.get_available_providers()
 
 
-def window_inputs(lq: Tensor, window: Window) -> dict[str, Any]:
-    """Return the additional inputs of graphs that support windows, numpy arrays by name."""
-    height, width = (max(MIN_SIZE, size) for size in lq.shape[-2:])
-    rows = sources(window.top, height, max(MIN_SIZE, window.height))
-    columns = sources(window.left, width, max(MIN_SIZE, window.width))
-    kinds = ("first", "second", "share")
-    named = zip(AXES, (rows, columns), strict=True)
-    return {f"{k}_{axis}": t.numpy() for axis, ts in named for k, t in zip(kinds, ts, strict=True)}
-
-
-def _open(model: Path | bytes, device: torch.device) -> Any:
+def _open(model: Path | bytes, device: str) -> Any:
     import onnxruntime
 
-    if isinstance(model, Path) and not model.is_file():
-        raise FileNotFoundError(f"no ONNX model at {model}")
-    require("onnx", extra="onnx")
-    import onnx
-
+    if isinstance(model, Path):
+        require("onnx", extra="onnx")
+        if not model.is_file():
+            raise FileNotFoundError(f"no ONNX model at {model}")
     providers: list[Any] = ["CPUExecutionProvider"]
-    if device.type == "cuda":
+    if device != "cpu":
         if not has_cuda():
             raise ValueError(
                 "this onnxruntime lacks CUDA support: pip install onnxruntime-gpu, or choose "
                 "--device cpu or --runtime eager"
             )
         # The default, an exhaustive search of algorithms, is repeated for every size of image.
-        search = {"device_id": device.index or 0, "cudnn_conv_algo_search": "HEURISTIC"}
+        number = int(device.partition(":")[2] or 0)
+        search = {"device_id": number, "cudnn_conv_algo_search": "HEURISTIC"}
         providers.insert(0, (_CUDA, search))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised as exceptions
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = cpu_threads()
     # Waiting threads must not spin: other threads read, write and crop images meanwhile.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        # ONNX Runtime before 1.24 reads weights from any path that a model names, onnx does not.
-        content = onnx.load(model).SerializeToString() if isinstance(model, Path) else model
+        content = _content(model) if isinstance(model, Path) else model
         session = onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # its exceptions share no public base class
         what = model if isinstance(model, Path) else "the model"
         raise ValueError(f"ONNX Runtime cannot read {what} ({_first_line(error)})") from error
-    if device.type == "cuda" and _CUDA not in session.get_providers():
+    if device != "cpu" and _CUDA not in session.get_providers():
         raise ValueError(  # it continues on the CPU without an error
             "ONNX Runtime cannot use the GPU: its CUDA libraries do not load. Install the "
             "onnxruntime-gpu for this CUDA and cuDNN, or choose --device cpu or --runtime eager"
         )
     return session
+
+
+def _content(path: Path) -> bytes:
+    """Read a model and the weights beside it.
+
+    ONNX Runtime before 1.24 reads weights from any path that a model names, onnx does not.
+    """
+    import onnx
+
+    return onnx.load(path).SerializeToString()
 
 
 def _first_line(error: Exception) -> str:

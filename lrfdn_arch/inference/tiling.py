@@ -16,11 +16,10 @@ difference from the whole image on a photograph of 481x321, released weights, LR
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from lrfdn_arch.archs.window import GRID, Window
-from lrfdn_arch.inference.runtimes import Runtime
+from lrfdn_arch.inference.runtimes import Floats, Result, Runtime
+from lrfdn_arch.window import GRID, Window
 
 DEFAULT_OVERLAP = 128  # within 1e-5 of the whole image's result
 EXACT_OVERLAP = 304  # for networks of four blocks
@@ -53,38 +52,14 @@ def spans(length: int, tile: int, overlap: int) -> list[Span]:
     return [Span(start, min(start + tile, length)) for start in starts]
 
 
-def upscale_tiled(runtime: Runtime, lq: Tensor, *, tile: int, overlap: int) -> Tensor:
-    """Upscale a batch, in tiles if its images are larger than a tile.
-
-    For networks with a known overlap, tiles share at least that and are at least twice as large, so
-    that the result is within 1e-5 of the whole image's.
-
-    Args:
-        runtime: runs the network.
-        lq: (N, C, H, W), float32 in [0, 1].
-        tile: side of a tile in LR pixels, overlap included; 0 for whole images.
-        overlap: the minimum number of LR pixels that neighbours share.
-
-    Returns:
-        (N, C, H*scale, W*scale), float32 on the device of the runtime's results, not clamped.
-    """
-    if runtime.overlap is not None and runtime.knows_windows:
-        overlap = max(overlap, runtime.overlap)
-        tile = max(tile, 2 * overlap) if tile else 0
-    if tile == 0 or max(lq.shape[-2:]) <= tile:
-        return runtime(lq)
-    images = (torch.cat([*upscale_in_bands(runtime, x, tile=tile, overlap=overlap)], 1) for x in lq)
-    return torch.stack(list(images))
-
-
 def upscale_in_bands(
     runtime: Runtime,
-    lq: Tensor,
+    lq: Floats,
     *,
     tile: int,
     overlap: int = DEFAULT_OVERLAP,
     on_tile: Callable[[float], object] = lambda share: None,
-) -> Iterator[Tensor]:
+) -> Iterator[Result]:
     """Upscale one image tile by tile and yield it in bands, from top to bottom.
 
     Args:
@@ -95,9 +70,9 @@ def upscale_in_bands(
         on_tile: called after each tile with its share of the image; the shares add up to 1.
 
     Yields:
-        (C, rows, W*scale), float32 on the device of the runtime's results, not clamped; together
-        H*scale rows. The caller may modify them, and saves memory by deleting one before requesting
-        the next.
+        (C, rows, W*scale), float32, not clamped, where the runtime's results are; together H*scale
+        rows. The caller may modify them, and saves memory by deleting one before requesting the
+        next.
 
     Raises:
         ValueError: ``tile`` is under 48 where the image is larger, or does not exceed ``overlap``.
@@ -109,7 +84,7 @@ def upscale_in_bands(
     rows, columns = spans(height, tile, overlap), spans(width, tile, overlap)
     shares = _shares(rows, runtime.scale)
     along = _shares(columns, runtime.scale)
-    leftover: Tensor | None = None
+    leftover: Result | None = None
 
     def advance() -> None:
         on_tile(1 / (len(rows) * len(columns)))
@@ -123,19 +98,19 @@ def upscale_in_bands(
         else:
             done = (rows[number + 1].start - row.start) * runtime.scale
             yield band[:, :done]
-            leftover = band[:, done:].clone()
+            leftover = band[:, done:] + 0  # a copy
             del band  # before the next one is computed: bands of wide images are large
 
 
 def _band(
     runtime: Runtime,
-    lq: Tensor,
+    lq: Floats,
     row: Span,
-    down: Tensor,
+    down: Floats,
     columns: list[Span],
-    along: list[Tensor],
+    along: list[Floats],
     on_tile: Callable[[], object],
-) -> Tensor:
+) -> Result:
     """Return one row of tiles, blended sideways and weighted for blending up and down."""
     scale = runtime.scale
     height, width = lq.shape[-2:]
@@ -143,21 +118,24 @@ def _band(
         sr = _run(runtime, lq, None)
         on_tile()
         return sr
-    band: Tensor | None = None
+    band: Result = np.zeros(
+        (lq.shape[0], (row.stop - row.start) * scale, width * scale), np.float32
+    )
     for column, weights in zip(columns, along, strict=True):
         piece = lq[:, row.start : row.stop, column.start : column.stop]
         sr = _run(runtime, piece, Window(row.start, column.start, height, width))
-        if band is None:
-            band = sr.new_zeros(lq.shape[0], (row.stop - row.start) * scale, width * scale)
-        weighted = sr * (down.view(-1, 1) * weights).to(sr.device)
+        if not isinstance(sr, np.ndarray):  # on a GPU, where it stays
+            band = sr.new_tensor(band) if isinstance(band, np.ndarray) else band
+            weighted = sr * sr.new_tensor(down[:, None] * weights)
+        else:
+            weighted = sr * (down[:, None] * weights)
         band[..., column.start * scale : column.stop * scale] += weighted
         on_tile()
-    assert band is not None, "an image has at least one tile"
     return band
 
 
-def _run(runtime: Runtime, piece: Tensor, window: Window | None) -> Tensor:
-    """Upscale (C, H, W) to (C, H*scale, W*scale), on the device of the runtime's results."""
+def _run(runtime: Runtime, piece: Floats, window: Window | None) -> Result:
+    """Upscale (C, H, W) to (C, H*scale, W*scale)."""
     known = window is not None and runtime.knows_windows
     sr = runtime(piece[None], window) if known else runtime(piece[None])
     expected = (1, *piece.shape[:1], *(side * runtime.scale for side in piece.shape[1:]))
@@ -167,13 +145,13 @@ def _run(runtime: Runtime, piece: Tensor, window: Window | None) -> Tensor:
     return sr[0]
 
 
-def _shares(tiles: list[Span], scale: int) -> list[Tensor]:
+def _shares(tiles: list[Span], scale: int) -> list[Floats]:
     """Return each tile's share of each of its output pixels; shares of one pixel add up to 1."""
-    total = torch.zeros(tiles[-1].stop * scale)
+    total = np.zeros(tiles[-1].stop * scale, np.float32)
     shares = []
     for tile, before, after in zip(tiles, [None, *tiles], [*tiles[1:], None], strict=False):
-        pixels = (torch.arange(tile.start * scale, tile.stop * scale) + 0.5) / scale
-        share = torch.ones_like(pixels)
+        pixels = (np.arange(tile.start * scale, tile.stop * scale, dtype=np.float32) + 0.5) / scale
+        share = np.ones_like(pixels)
         if before is not None:
             share *= _ramp(before.stop, tile.start, pixels)
         if after is not None:
@@ -184,9 +162,9 @@ def _shares(tiles: list[Span], scale: int) -> list[Tensor]:
     return [share / place for share, place in zip(shares, places, strict=True)]
 
 
-def _ramp(stop: int, start: int, pixels: Tensor) -> Tensor:
+def _ramp(stop: int, start: int, pixels: Floats) -> Floats:
     """Return weights from 0 to 1 across the overlap of a tile ending at ``stop`` and the next."""
     middle, width = (stop + start) / 2, min(_RAMP, stop - start)
     if width == 0:
-        return (pixels > middle).float()
-    return ((pixels - middle) / width + 0.5).clamp(0, 1)
+        return (pixels > middle).astype(np.float32)
+    return ((pixels - middle) / width + 0.5).clip(0, 1)

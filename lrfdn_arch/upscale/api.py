@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,11 +14,15 @@ from lrfdn_arch.inference.fastest import open_weights
 from lrfdn_arch.inference.tiling import DEFAULT_OVERLAP, SMALLEST_TILE
 from lrfdn_arch.upscale.picture import Picture, upright
 from lrfdn_arch.upscale.picture_files import picture_of
-from lrfdn_arch.upscale.upscaler import PictureUpscaler
+from lrfdn_arch.upscale.upscaler import PictureUpscaler, network_input
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+_MUCH = 2_000_000  # pixels; takes longer than choosing a runtime
+# Sides of the measured image: it leaves the caches, and takes a fraction of a second. On a GPU
+# small images measure only how fast the CPU starts kernels.
+_SAMPLE, _SAMPLE_ON_GPU = 192, 768
 _DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 _Image = TypeVar("_Image", Image.Image, NDArray[Any], "Tensor")
 Progress = Callable[[float], object]
@@ -33,11 +38,13 @@ class Upscaler:
         weights: a file (.pth, .safetensors, .onnx), or the name of shipped or released weights; by
             default the environment variable LRFDN_WEIGHTS, else the shipped ``lrfdn_x4``.
         device: "cpu", "cuda" or "cuda:N"; by default a GPU that the runtime can use, else the CPU.
-        precision: "fp32", "fp16" or "bf16", of the arithmetic; by default as ``lrfdn upscale``.
+        precision: "fp32", "fp16" or "bf16", of the arithmetic; "auto" is fp32, or a lower one in
+            which ``runtime`` is much faster here and the result nearly the same.
         tile: side of the tiles in input pixels, 0 for whole images; by default what fits into half
             of the free memory.
         overlap: input pixels that neighboring tiles share.
-        runtime: "eager", "compiled", "onnx" or "openvino"; by default the fastest here.
+        runtime: "eager", "compiled", "onnx" or "openvino"; "auto" is one that starts fast, and once
+            there is much to do the one that is fastest here, which is measured once.
         network_g: type and arguments of a network that ``weights`` does not contain.
 
     Attributes:
@@ -54,22 +61,25 @@ class Upscaler:
         weights: str | Path | None = None,
         *,
         device: str | None = None,
-        precision: str | None = None,
+        precision: str = "auto",
         tile: int | None = None,
         overlap: int = DEFAULT_OVERLAP,
         runtime: str = "auto",
         network_g: Mapping[str, Any] | None = None,
     ) -> None:
         _check_tiles(tile, overlap)
-        self.runtime = open_weights(
+        self._open = partial(
+            open_weights,
             None if weights is None else str(weights),
             runtime,
             device=device,
-            precision=precision,
+            precision=None if precision == "auto" else precision,
             network_g=network_g,
         )
+        self.runtime = self._open()
         self.scale = self.runtime.scale
         self._tile, self._overlap = tile, overlap
+        self._may_measure, self._pixels = runtime == "auto", 0
 
     def __call__(self, image: _Image, progress: Progress = lambda share: None) -> _Image:
         """Return ``image`` enlarged ``scale`` times, as the same kind of object.
@@ -101,7 +111,19 @@ class Upscaler:
         )
 
     def upscale(self, picture: Picture, on_tile: Progress = lambda share: None) -> Picture:
-        """Enlarge a picture; ``on_tile`` gets each tile's share, see :class:`PictureUpscaler`."""
+        """Enlarge a picture; ``on_tile`` gets each tile's share, see :class:`PictureUpscaler`.
+
+        Once there is much to do, ``runtime`` is replaced by the fastest one.
+        """
+        height, width = picture.pixels.shape[:2]
+        self._pixels += height * width
+        if self._may_measure and self._pixels > _MUCH:
+            side = _SAMPLE if self.runtime.device == "cpu" else _SAMPLE_ON_GPU
+            top, left = max(0, height - side) // 2, max(0, width - side) // 2
+            middle = picture.pixels[top : top + side, left : left + side, :3]
+            colors = middle if middle.shape[2] == 3 else middle[..., :1]
+            sample = network_input(colors, self.runtime.channels)[None]
+            self.runtime, self._may_measure = self._open(sample=sample), False
         return PictureUpscaler(self.runtime, self._tile, self._overlap, on_tile)(picture)
 
     def _image(self, image: Image.Image, progress: Progress) -> Image.Image:

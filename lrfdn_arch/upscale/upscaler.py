@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lrfdn_arch.device import free_memory, memory_errors
-from lrfdn_arch.inference.runtimes import Runtime
+from lrfdn_arch.inference.runtimes import Floats, Result, Runtime
 from lrfdn_arch.inference.tiling import DEFAULT_OVERLAP, upscale_in_bands
 from lrfdn_arch.upscale.picture import Picture
 from lrfdn_arch.upscale.transparency import with_hidden_filled
@@ -18,7 +18,6 @@ from lrfdn_arch.upscale.transparency import with_hidden_filled
 # concatenation, the input's features, a block's intermediate results, and the output's pixels.
 _FEATURE_MAPS = 16
 _SHARE_OF_FREE_MEMORY = 0.5
-_WORDS = {255: torch.uint8, 65535: torch.int32}  # that hold the values, and every device has
 _LARGEST_TILE, _SMALLEST_AUTOMATIC_TILE = 2048, 256
 
 
@@ -30,7 +29,7 @@ class PictureUpscaler:
         runtime: runs the network.
         tile: side of a tile in input pixels, 0 for whole pictures, None to choose it by the free
             memory when a picture is upscaled.
-        overlap: input pixels that neighbouring tiles share.
+        overlap: input pixels that neighboring tiles share.
         on_tile: called after each tile with its share of the picture; the shares add up to 1.
     """
 
@@ -65,7 +64,7 @@ class PictureUpscaler:
     def _upscale(
         self, pixels: NDArray[Any], tile: int, out: NDArray[Any], share: float = 1
     ) -> None:
-        """Upscale (H, W, 1 or 3) into ``out``; grey is repeated, or colours averaged, as needed.
+        """Upscale (H, W, 1 or 3) into ``out``; see :func:`network_input`.
 
         Bands are processed in place, so that nothing but ``out`` has the size of the result.
         """
@@ -76,33 +75,60 @@ class PictureUpscaler:
             return
         whole = pixels.dtype.kind == "u"
         largest = np.iinfo(pixels.dtype).max if whole else 1
-        lq = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32)).div_(largest)
-        if lq.shape[0] != self.runtime.channels:
-            lq = lq.mean(dim=0, keepdim=True).expand(self.runtime.channels, -1, -1)
         half = self.runtime.precision == "fp16"
         row = 0
         for band in upscale_in_bands(
             self.runtime,
-            lq,
+            network_input(pixels, self.runtime.channels),
             tile=tile,
             overlap=self.overlap,
             on_tile=lambda part: self.on_tile(part * share),
         ):
-            if not band.sum().isfinite():
+            if not isfinite(float(band.sum())):
                 raise ValueError(
                     "the network's result is not finite (NaN or infinite): the weights are damaged"
                     + (", or --precision fp16 is too small for them" if half else "")
                 )
             if channels < band.shape[0]:
-                band = band.mean(dim=0, keepdim=True)
-            with torch.inference_mode():  # where the band comes from
-                rows = band.clamp_(0, 1)
-                if whole:  # on the runtime's device, so that a GPU copies bytes instead of floats
-                    rows = rows.mul_(largest).round_().to(_WORDS[largest])
-            out[row : row + rows.shape[1]] = rows.permute(1, 2, 0).cpu().numpy()
-            row += rows.shape[1]
+                band = band.mean(0, keepdims=True)
+            rows = _as_pixels(band, largest if whole else None)
+            out[row : row + rows.shape[0]] = rows
+            row += len(rows)
             del band, rows  # before the next band is computed
         assert row == len(out)
+
+
+def _as_pixels(band: Result, largest: int | None) -> NDArray[Any]:
+    """Clamp (C, H, W) and return it as (H, W, C), rounded to integers up to ``largest`` if given.
+
+    ``band`` is overwritten. On a GPU this happens there, so that bytes are copied and not floats.
+    """
+    if isinstance(band, np.ndarray):
+        np.clip(band, 0, 1, out=band)
+        if largest is not None:
+            band *= largest
+            np.rint(band, out=band)
+        return band.transpose(1, 2, 0)
+    import torch
+
+    with torch.inference_mode():  # where the band comes from
+        band = band.clamp_(0, 1)
+        if largest is not None:
+            word = torch.uint8 if largest == 255 else torch.int32  # every device has these
+            band = band.mul_(largest).round_().to(word)
+        return band.permute(1, 2, 0).cpu().numpy()
+
+
+def network_input(pixels: NDArray[Any], channels: int) -> Floats:
+    """Return (H, W, 1 or 3) as (channels, H, W), float32 in [0, 1].
+
+    Grey is repeated, or colors averaged, if their number differs from ``channels``.
+    """
+    largest = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+    lq = np.divide(pixels.transpose(2, 0, 1), largest, dtype=np.float32, order="C")
+    if len(lq) != channels:
+        lq = np.repeat(lq.mean(axis=0, keepdims=True), channels, axis=0)
+    return lq
 
 
 def automatic_tile(height: int, width: int, runtime: Runtime, held: int = 0) -> int:
@@ -114,7 +140,7 @@ def automatic_tile(height: int, width: int, runtime: Runtime, held: int = 0) -> 
     half = 1 if runtime.precision == "fp32" else 2
     per_pixel = 4 * runtime.num_feat * _FEATURE_MAPS // half + 12 * 3 * runtime.scale**2
     per_row = 2 * 12 * runtime.scale**2 * width  # a band, and its overlap with the next one
-    held = held if runtime.device.type == "cpu" else 0
+    held = held if runtime.device == "cpu" else 0
     room = max(0, free_memory(runtime.device) - held) * _SHARE_OF_FREE_MEMORY
     pixels = int(room / per_pixel)
     side = ((per_row**2 + 4 * per_pixel * room) ** 0.5 - per_row) / (2 * per_pixel)

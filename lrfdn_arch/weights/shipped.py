@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
-from lrfdn_arch.archs.lookup import RELEASED
-from lrfdn_arch.download import Download, fetch
+if TYPE_CHECKING:
+    from lrfdn_arch.archs import Released
 
 ENVIRONMENT_VARIABLE = "LRFDN_WEIGHTS"
 _LARGEST = 64_000_000  # bytes of a released file
@@ -53,12 +54,20 @@ def find_weights(wanted: str | None = None, shipped: Path = SHIPPED) -> Path:
     )
 
 
+def _all_released() -> "list[Released]":
+    from lrfdn_arch.archs.lookup import RELEASED  # imports torch, which shipped weights need not
+
+    return [released for _, released in RELEASED.values()]
+
+
 def _names() -> list[str]:
-    return [f"{RELEASED_PREFIX}{released.name}" for _, released in RELEASED.values()]
+    return [f"{RELEASED_PREFIX}{released.name}" for released in _all_released()]
 
 
 def _released(name: str) -> Path:
-    found = [r for _, r in RELEASED.values() if r.name.lower() == name.lower()]
+    from lrfdn_arch.download import Download, fetch
+
+    found = [released for released in _all_released() if released.name.lower() == name.lower()]
     if not found:
         raise FileNotFoundError(
             f"no released weights are called {name}; available are {', '.join(_names())}"

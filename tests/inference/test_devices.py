@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
@@ -12,9 +13,7 @@ from small_networks import small
 from lrfdn_arch import entry
 from lrfdn_arch.cli import main
 from lrfdn_arch.device import choose_device
-from lrfdn_arch.inference import fastest as choice
-from lrfdn_arch.inference.fastest import candidates, open_fastest
-from lrfdn_arch.inference.runtimes import RUNTIMES, Runtime, open_runtime, runs_on_gpus
+from lrfdn_arch.inference.runtimes import RUNTIMES, open_runtime, runs_on_gpus
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -71,17 +70,6 @@ def test_a_gpu_that_onnx_runtime_cannot_use_is_named(monkeypatch: pytest.MonkeyP
         pytest.raises(ValueError, match="cannot use the GPU: its CUDA libraries do not load"),
     ):
         open_runtime(small("LRFDN"), "onnx", device="cuda")
-    among = [("eager", "fp32"), ("onnx", "fp32")]
-    monkeypatch.setattr(choice, "choose_device", lambda device: CPU)
-    monkeypatch.setattr(choice, "open_runtime", without_onnx)
-    taken = open_fastest(small("LRFDN"), among=among, seconds=lambda runtime: 1.0)
-    assert taken.name == "eager", "auto leaves it out"
-
-
-def without_onnx(network: Any, name: str, **options: Any) -> Runtime:
-    if name == "onnx":
-        raise ValueError("its CUDA libraries do not load")
-    return open_runtime(network, name, **options)
 
 
 def test_onnx_runtime_gets_the_gpu_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,50 +89,5 @@ def test_onnx_runtime_gets_the_gpu_asked_for(monkeypatch: pytest.MonkeyPatch) ->
     runtime = open_runtime(small("LRFDN"), "onnx", device="cuda:1")
     (name, settings), _ = chosen
     assert (name, settings["device_id"]) == ("CUDAExecutionProvider", 1)
-    assert runtime.device == torch.device("cuda:1"), "tiles are planned by this GPU's memory"
-    assert runtime(torch.rand(1, 3, 20, 16)).shape == (1, 3, 40, 32)
-
-
-def test_auto_measures_what_the_device_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    offer_onnx(monkeypatch)
-    assert candidates(CPU) == [("eager", "fp32"), ("onnx", "fp32"), ("openvino", "fp32")]
-    assert candidates(CUDA) == [("eager", "fp32"), ("eager", "fp16")]
-    offer_onnx(monkeypatch, "Tensorrt", "CUDA")
-    on_gpu = [(name, kind) for name in ("eager", "onnx") for kind in ("fp32", "fp16")]
-    assert candidates(CUDA) == on_gpu
-
-
-@pytest.mark.parametrize(
-    ("precision", "measured"),
-    [("fp32", ["eager", "onnx", "openvino"]), ("fp16", ["eager", "onnx"]), ("bf16", ["eager"])],
-)
-def test_auto_measures_the_runtimes_that_have_the_precision(
-    precision: str, measured: list[str]
-) -> None:
-    found: list[Runtime] = []
-
-    def seconds(runtime: Runtime) -> float:
-        found.append(runtime)
-        return 1.0
-
-    taken = open_fastest(small("LRFDN"), device="cpu", precision=precision, seconds=seconds)
-    assert [runtime.name for runtime in found or [taken]] == measured
-    assert {runtime.precision for runtime in [*found, taken]} == {precision}
-
-
-@pytest.mark.parametrize("precision", ["int3", "fp16"])
-def test_a_precision_that_no_runtime_has_is_named(precision: str) -> None:
-    with pytest.raises(ValueError, match=f"among openvino has --precision {precision}"):
-        open_fastest(
-            small("LRFDN"), device="cpu", precision=precision, among=[("openvino", "fp32")]
-        )
-
-
-def test_a_package_by_another_name_has_a_version_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    def version(package: str) -> str:
-        raise choice.PackageNotFoundError(package)
-
-    monkeypatch.setattr(choice, "version", version)
-    options = {"device": "cpu", "seconds": lambda runtime: 1.0}
-    assert open_fastest(small("LRFDN"), **options).name == "eager"
-    assert f"onnxruntime {onnxruntime.__version__}" in choice.default_cache().read_text()
+    assert runtime.device == "cuda:1", "tiles are planned by this GPU's memory"
+    assert runtime(np.zeros((1, 3, 20, 16), np.float32)).shape == (1, 3, 40, 32)

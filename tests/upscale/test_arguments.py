@@ -120,11 +120,11 @@ def test_a_picture_from_stdin_goes_to_stdout(tmp_path: Path, weights: Path, phot
     assert b"error: stdin: not an image, or not of a supported format" in result.stderr
 
 
-def test_help_tells_about_artefacts_and_exif(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_tells_about_artifacts_and_exif(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["upscale", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "they enlarge JPEG artefacts and noise" in text
+    assert "they enlarge JPEG artifacts and noise" in text
     assert "EXIF are kept; the EXIF orientation is applied and reset" in text
 
 

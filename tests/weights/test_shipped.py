@@ -12,6 +12,7 @@ from safetensors import safe_open
 from lrfdn_arch.archs import LRFDN
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.evaluation.metrics import psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
 from lrfdn_arch.prepare.image_folders import find_photos
 from lrfdn_arch.weights import find_weights, load_network
 
@@ -85,3 +86,17 @@ def test_the_file_is_small_and_says_what_it_is() -> None:
     assert isinstance(network, LRFDN)
     assert network.img_range == 1.0
     assert sum(p.numel() for p in network.parameters()) == 198_032
+
+
+def test_the_stored_graph_computes_what_the_weights_do() -> None:
+    path = find_weights("lrfdn_x4")
+    lq = np.random.default_rng(0).random((1, 3, 33, 40), dtype=np.float32)
+    network = load_network(path).network
+    runtime = OnnxRuntime(path.with_suffix(".onnx"))
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(lq)).numpy()
+    difference = np.abs(runtime(lq) - expected).max()
+    assert difference < 5e-5, (
+        f"{difference}: after a change of the weights, write the graph again: "
+        f"lrfdn export onnx --weights {path} --out {path.with_suffix('.onnx')} --overwrite"
+    )
