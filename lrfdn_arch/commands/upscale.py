@@ -1,6 +1,7 @@
 """``lrfdn upscale``: enlarge pictures."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,10 +58,13 @@ def add(commands: Any) -> None:
         "--weights",
         metavar="FILE_OR_NAME",
         help="BasicSR .pth, plain state dict, .safetensors, .onnx, or the name of shipped weights "
-        "(default: the environment variable LRFDN_WEIGHTS, else the shipped lrfdn_x4)",
+        "(default: the environment variable LRFDN_WEIGHTS, else shipped ones of --scale)",
     )
     parser.add_argument(
-        "--scale", type=int, metavar="N", help="stop unless the weights enlarge by this factor"
+        "--scale",
+        type=int,
+        metavar="N",
+        help="choose the shipped weights of this factor (default: 4); other weights must have it",
     )
     parser.add_argument(
         "--tile",
@@ -118,7 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
     keep_freed_memory()
     target = _format(arguments)
     upscaler = Upscaler(
-        arguments.weights,
+        arguments.weights or _shipped(arguments.scale),
         device=arguments.device,
         precision=arguments.precision,
         tile=arguments.tile,
@@ -170,6 +174,11 @@ def _format(arguments: argparse.Namespace) -> "Format":
     if suffix and name and format_of(name) != format_of(suffix):
         raise ValueError(f"--format {name} and --out {out} differ: leave one out")
     return format_of(name or suffix or "png", arguments.quality)
+
+
+def _shipped(scale: int | None) -> str | None:
+    """Return the name of the shipped weights for ``--scale``; None for the default ones."""
+    return f"lrfdn_x{scale}" if scale and not os.environ.get("LRFDN_WEIGHTS") else None
 
 
 def _check_scale(wanted: int | None, scale: int) -> None:

@@ -39,3 +39,22 @@ def test_an_empty_environment_variable_is_none(
     monkeypatch.setenv("LRFDN_WEIGHTS", "")
     assert find_weights() == find_weights("lrfdn_x4")
     assert lrfdn("upscale", photo, "--runtime", "eager") == 0
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_scale_chooses_shipped_weights(
+    photo: Path, scale: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LRFDN_WEIGHTS", raising=False)
+    out = photo.with_name("large.png")
+    assert lrfdn("upscale", photo, "--scale", scale, "--runtime", "eager", "--out", out) == 0
+    with Image.open(out) as large:
+        assert large.size == (9 * scale, 8 * scale)
+
+
+def test_a_scale_without_shipped_weights_is_explained(
+    photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("LRFDN_WEIGHTS", raising=False)
+    assert lrfdn("upscale", photo, "--scale", "7") == 2
+    assert "lrfdn_x7" in capsys.readouterr().err
