@@ -16,15 +16,19 @@ INSTALL := $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python $(CON
 
 setup: $(STAMP)
 
-# uv installs torch in half a minute. torch comes first because BasicSR's build imports it, and
-# build isolation is off for BasicSR alone (see tool.uv in pyproject.toml).
+# uv installs torch in half a minute. torch comes first so that the choice of its build holds; build
+# isolation is off for BasicSR alone (see tool.uv in pyproject.toml), because it would download a
+# second torch. On Python 3.13 and later BasicSR's wheel is built first, see basicsr_wheel.py.
 $(STAMP): pyproject.toml setup.py Makefile
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else \
-	  f"Python 3.10 to 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}: make setup PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else \
+	  f"Python 3.10 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}: make setup PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(INSTALL) $(TORCH) "numpy<3" cython setuptools wheel
-	$(INSTALL) --editable ".[dev]"
+	@mkdir -p $(VENV)/wheels
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))'; then \
+	  $(INSTALL) pooch requests && $(BIN)/python -m lrfdn_arch.basicsr_wheel --out $(VENV)/wheels; fi
+	$(INSTALL) --find-links $(VENV)/wheels --editable ".[dev]"
 	@touch $@
 
 # The picture and the runs' folders are described in the README.
@@ -44,7 +48,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# One file for Python 3.10 to 3.12 on every platform; without index and URLs, so that any index
+# One file for Python 3.10 to 3.13 on every platform; without index and URLs, so that any index
 # serves it, that of torch's CPU builds among them.
 lock: setup
 	echo "# The versions that the tests run with: make setup LOCKED=1. Renewed by make lock." > requirements.lock

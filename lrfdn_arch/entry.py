@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from lrfdn_arch.extras import hint
 from lrfdn_arch.text import error_message
 
 EXIT_MISTAKE = 2
@@ -22,9 +23,9 @@ def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | No
     """Run ``command`` on ``argv`` (by default the process's) and return its exit code.
 
     ``ValueError`` and ``OSError`` carry messages written for users: they are printed on stderr and
-    the code is 2. With ``--debug`` among the arguments they are raised as they are. All other
-    exceptions are bugs and keep their traceback. SIGTERM ends a command as Ctrl-C does, so that
-    unfinished files are removed.
+    the code is 2; so is the extra that installs a missing package. With ``--debug`` among the
+    arguments they are raised as they are. All other exceptions are bugs and keep their traceback.
+    SIGTERM ends a command as Ctrl-C does, so that unfinished files are removed.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
@@ -36,10 +37,12 @@ def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | No
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except (ValueError, OSError) as error:
-        if "--debug" in arguments:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        missing = isinstance(error, ModuleNotFoundError)
+        message = hint(error.name) if missing else error_message(error)
+        if message is None or "--debug" in arguments:
             raise
-        print(f"error: {error_message(error)}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr)
         return EXIT_MISTAKE
 
 

@@ -8,7 +8,14 @@ from importlib.metadata import distributions
 import pytest
 from repository import REPOSITORY
 
-OPTIONAL = ("onnx", "openvino", "spandrel", "wandb")  # extras; `dev` is not for the package
+OPTIONAL = (
+    "torch",
+    "train",
+    "onnx",
+    "openvino",
+    "spandrel",
+    "wandb",
+)  # extras; `dev` is not for the package
 
 
 def canonical(name: str) -> str:
@@ -66,9 +73,10 @@ def test_every_import_is_declared_and_every_requirement_imported() -> None:
     extras = declared()
     required = extras.pop("dependencies")
     del extras["dev"]
-    allowed = required.union(*extras.values())
+    allowed = required.union(*extras.values(), {"setuptools"})  # basicsr_wheel asks for it
     assert not {how for name, how in found.items() if name not in allowed}
-    assert required - found.keys() <= {"torchvision"}  # BasicSR needs it and does not pin it
+    needed = required | extras["torch"] | extras["train"]
+    assert needed - found.keys() <= {"torchvision"}  # BasicSR needs it and does not pin it
 
 
 def test_the_lock_has_every_dependency_and_no_address() -> None:
