@@ -70,7 +70,7 @@ def build(source: Path, out: Path) -> Path:
 
 def main(argv: Sequence[str]) -> None:
     """Build the wheel of the published archive."""
-    parser = argparse.ArgumentParser(prog="basicsr_wheel", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="basicsr_wheel", description="Build BasicSR's wheel.")
     parser.add_argument("--out", type=Path, required=True, help="folder for the wheel")
     out = parser.parse_args(argv).out
     with TemporaryDirectory() as folder:

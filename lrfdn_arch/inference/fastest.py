@@ -95,7 +95,9 @@ def open_weights(
     place = "cpu" if uses_cpu(device) else str(choose_device(device))
     choices = candidates(place, precision)
     if any(choice.name != "eager" for choice in choices) and file.graph is None:
+        # Without torch this fails, and the error names the extra.
         choices = [choice for choice in choices if choice.name == "eager"]
+        choices = choices or [Candidate("eager", precision or "fp32")]
     if sample is None or len(choices) == 1:
         return _open(file, choices[0], place)
     cache = cache or default_cache()
