@@ -96,6 +96,45 @@ def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+def add_images(parser: argparse.ArgumentParser, *, with_hr: bool = True) -> None:
+    """Add ``--data``, ``--lr``, ``--hr`` if ground truth is of use, and ``--set``."""
+    images = parser.add_argument_group("images: the kits' layout, or any folders or LMDBs")
+    images.add_argument(
+        "--data", type=Path, help="folder with SET_LR and SET_HR, e.g. DIV2K_valid_LR"
+    )
+    images.add_argument("--lr", type=Path, help="folder or LMDB of LR images")
+    if with_hr:
+        images.add_argument(
+            "--hr", type=Path, help="folder or LMDB of ground truth, needed for PSNR"
+        )
+    images.add_argument(
+        "--set",
+        help="name of the set (default with --data: the validation set of the protocol's year, and "
+        "its test set if --protocol is given)",
+    )
+
+
+def image_sets_of(arguments: argparse.Namespace, year: Any) -> list[Any]:
+    """Return the image set, or the year's two if ``--protocol`` and ``--data`` are given.
+
+    Raises:
+        ValueError: not exactly one of ``--data`` and ``--lr`` is given.
+    """
+    from lrfdn_arch.evaluation.image_set import kit_folders, open_image_set
+
+    hr = getattr(arguments, "hr", None)
+    if (arguments.data is None) == (arguments.lr is None):
+        raise ValueError("specify the images with either --data FOLDER or --lr FOLDER")
+    if arguments.data is None:
+        return [open_image_set(arguments.lr, hr, arguments.set)]
+    if hr is not None:
+        raise ValueError("--hr requires --lr; with --data the HR folder is found by name")
+    names = [arguments.set] if arguments.set else list(year.sets.values())
+    if not arguments.protocol or not all((arguments.data / f"{n}_LR").is_dir() for n in names):
+        names = names[:1]  # the test set is rarely public
+    return [open_image_set(*kit_folders(arguments.data, name), name) for name in names]
+
+
 def add_kits(parser: argparse.ArgumentParser) -> None:
     """Add ``--kit`` (any number of times, each with its teams) and the bounds on its networks."""
     kits = parser.add_argument_group("networks of the organisers' kits")

@@ -2,14 +2,15 @@
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from lrfdn_arch.commands.arguments import (
+    add_images,
     add_kits,
     add_models,
     add_out,
     add_protocol,
+    image_sets_of,
     kits_of,
     network_of,
 )
@@ -24,15 +25,7 @@ def add(commands: Any) -> None:
     add_models(parser, required=False)
     add_protocol(parser, "2023")
     add_out(parser, "folder for results.json, results.txt and images/")
-    images = parser.add_argument_group("images: the kit's layout, or any folders or LMDBs")
-    images.add_argument("--data", type=Path, help="folder with DIV2K_valid_LR and DIV2K_valid_HR")
-    images.add_argument("--lr", type=Path, help="folder or LMDB of LR images")
-    images.add_argument("--hr", type=Path, help="folder or LMDB of ground truth, needed for PSNR")
-    images.add_argument(
-        "--set",
-        help="name of the set; with --data it names the folders SET_LR and SET_HR (default: the "
-        "validation set of the protocol's year, and its test set if --protocol is given)",
-    )
+    add_images(parser)
     add_kits(parser)
     parser.add_argument("--no-ssim", action="store_true", help="compute PSNR only")
     parser.add_argument(
@@ -64,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     from lrfdn_arch.evaluation.entries import read_entries
     from lrfdn_arch.evaluation.evaluate import Settings, check_free, evaluate, remove_evaluation
     from lrfdn_arch.evaluation.kit_text import kit_text
-    from lrfdn_arch.evaluation.kits.client import load_kits
+    from lrfdn_arch.evaluation.kits.client import KIT_SCALE, load_kits
     from lrfdn_arch.evaluation.protocols import YEARS
     from lrfdn_arch.files import write_whole
     from lrfdn_arch.locks import locked
@@ -83,9 +76,11 @@ def run(arguments: argparse.Namespace) -> None:
         save_images=not arguments.no_images,
         timing=None if arguments.no_fair_timing else _timing_plan(arguments),
     )
-    image_sets, out = _image_sets(arguments, year), arguments.out
+    image_sets, out = image_sets_of(arguments, year), arguments.out
     folders = [out / s.name for s in image_sets] if len(image_sets) > 1 else [out]
     competitors = load_competitors(arguments.model, arguments.weights_key, network_of(arguments))
+    if chosen and any(competitor.scale != KIT_SCALE for competitor in competitors):
+        raise ValueError(f"networks of kits are x{KIT_SCALE}; evaluate others on their own")
     with locked(out, "choose another --out"):
         for folder in {out, *folders} if arguments.overwrite else ():
             remove_evaluation(folder)
@@ -128,22 +123,6 @@ def _origin(weights: Any) -> str:
     if weights.released:
         return f"released weights, {weights.released}"
     return f"weights of {weights.file}, not a released version"
-
-
-def _image_sets(arguments: argparse.Namespace, year: Any) -> list[Any]:
-    """Return the image set, or the year's two if ``--protocol`` and ``--data`` are given."""
-    from lrfdn_arch.evaluation.image_set import kit_folders, open_image_set
-
-    if (arguments.data is None) == (arguments.lr is None):
-        raise ValueError("specify the images with either --data FOLDER or --lr (and --hr)")
-    if arguments.data is None:
-        return [open_image_set(arguments.lr, arguments.hr, arguments.set)]
-    if arguments.hr is not None:
-        raise ValueError("--hr requires --lr; with --data the HR folder is found by name")
-    names = [arguments.set] if arguments.set else list(year.sets.values())
-    if not arguments.protocol or not all((arguments.data / f"{n}_LR").is_dir() for n in names):
-        names = names[:1]  # the test set is rarely public
-    return [open_image_set(*kit_folders(arguments.data, name), name) for name in names]
 
 
 def _timing_plan(arguments: argparse.Namespace) -> Any:

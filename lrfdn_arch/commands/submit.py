@@ -1,10 +1,16 @@
 """``lrfdn submit``: create a zip for the challenge's server, or files for the organisers' kit."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from lrfdn_arch.commands.arguments import add_models, add_out, network_of
+from lrfdn_arch.commands.arguments import (
+    add_images,
+    add_models,
+    add_out,
+    add_protocol,
+    image_sets_of,
+    network_of,
+)
 
 
 def add(commands: Any) -> None:
@@ -13,8 +19,9 @@ def add(commands: Any) -> None:
         "submit", help="create a challenge submission: a zip of images, or files for the kit"
     )
     add_models(parser)
-    add_out(parser, "output zip file, or folder with --kit")
-    parser.add_argument("--lr", type=Path, help="folder or LMDB of LR images")
+    add_out(parser, "output zip file (one for each image set), or folder with --kit")
+    add_protocol(parser, "2023")
+    add_images(parser, with_hr=False)
     parser.add_argument(
         "--name",
         default="{name}.png",
@@ -39,8 +46,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
     from lrfdn_arch.evaluation.competitor import load_competitors
 
-    if arguments.kit == (arguments.lr is not None):
-        raise ValueError("specify either --lr FOLDER for a zip of images or --kit")
+    if arguments.kit == (arguments.lr is not None or arguments.data is not None):
+        raise ValueError("specify either images (--lr or --data) for a zip, or --kit")
     if arguments.kit and arguments.team is None:
         raise ValueError("--kit needs --team NUMBER, which is part of the files' names")
     competitors = load_competitors(arguments.model, arguments.weights_key, network_of(arguments))
@@ -58,27 +65,31 @@ def _write_kit(arguments: argparse.Namespace, competitor: Any) -> None:
 
 def _write_zip(arguments: argparse.Namespace, competitor: Any) -> None:
     from lrfdn_arch.device import choose_device
-    from lrfdn_arch.evaluation.image_set import open_image_set
+    from lrfdn_arch.evaluation.protocols import YEARS
     from lrfdn_arch.export.submission import Form, write_submission
     from lrfdn_arch.progress import progress_bar
 
-    image_set = open_image_set(arguments.lr, None)
+    image_sets = image_sets_of(arguments, YEARS[arguments.protocol or 2023])
     description = arguments.description or f"{competitor.loaded}, no self-ensemble"
     form = Form(description, not arguments.no_extra_data, arguments.runtime)
-    with progress_bar(len(image_set.pairs)) as bar:
+    for image_set in image_sets:
+        out = arguments.out
+        if len(image_sets) > 1:
+            out = out.with_name(f"{out.stem}_{image_set.name}{out.suffix}")
+        with progress_bar(len(image_set.pairs)) as bar:
 
-        def on_image(name: str) -> None:
-            bar.set_postfix_str(name)
-            bar.update()
+            def on_image(name: str, bar: Any = bar) -> None:
+                bar.set_postfix_str(name)
+                bar.update()
 
-        write_submission(
-            competitor,
-            image_set,
-            arguments.out,
-            form,
-            choose_device(arguments.device),
-            arguments.name,
-            arguments.overwrite,
-            on_image,
-        )
-    print(f"{arguments.out}: {len(image_set.pairs)} images and readme.txt, checked")
+            write_submission(
+                competitor,
+                image_set,
+                out,
+                form,
+                choose_device(arguments.device),
+                arguments.name,
+                arguments.overwrite,
+                on_image,
+            )
+        print(f"{out}: {len(image_set.pairs)} images and readme.txt, checked")

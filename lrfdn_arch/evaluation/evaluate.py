@@ -73,6 +73,8 @@ def evaluate(
         ValueError: the network of every competitor failed.
     """
     check_free(out)
+    if not competitors:
+        raise _no_network(failures)
     scale = competitors[0].scale
     protocol = Protocol(
         name=settings.year.name,
@@ -110,7 +112,7 @@ def evaluate(
             if isinstance(c.network, KitNetwork):
                 c.network.close()
     if not networks:
-        raise ValueError("\n".join(f"{label}: {reason}" for label, reason in failures.items()))
+        raise _no_network(failures)
     bicubic = judge_bicubic(image_set, protocol, images) if images else ()
     if settings.timing:
         timings = time_in_turn(
@@ -139,6 +141,11 @@ def evaluate(
     write_results(out, results)
     shutil.rmtree(out / _UNFINISHED)
     return results
+
+
+def _no_network(failures: Mapping[str, str]) -> ValueError:
+    lines = [f"{label}: {reason}" for label, reason in failures.items()]
+    return ValueError("no network could be evaluated:\n  " + "\n  ".join(lines))
 
 
 def write_results(out: Path, results: Results) -> None:

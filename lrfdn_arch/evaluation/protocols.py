@@ -119,7 +119,9 @@ YEARS = {
             counter="flops_fvcore",
             gates=_GATES,
             weights={"runtime": 0.7, "flops": 0.15, "params": 0.15},
-            published=(Published("EFDN", "EFDN", 26.93, 27.01, 16.69, 0.276, 16.70),),
+            published=(
+                Published("EFDN", "EFDN", 26.93, 27.01, 16.69, 0.276, 16.70, 111.12, None, 65),
+            ),
             source="report of NTIRE 2025 Efficient SR, A6000",
         ),
         Year(

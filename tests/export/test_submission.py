@@ -127,8 +127,8 @@ def test_the_check_finds_what_is_wrong_in_a_zip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "either --lr FOLDER"),
-        (["--kit", "--lr", "x"], "either --lr FOLDER"),
+        ([], "either images .--lr or --data. for a zip"),
+        (["--kit", "--lr", "x"], "either images .--lr or --data. for a zip"),
         (["--kit"], "--kit needs --team"),
         (["--kit", "--team", "100"], "numbers teams from 0 to 99"),
     ],

@@ -24,7 +24,7 @@ from lrfdn_arch.evaluation.kits.worker import receive, send
 from lrfdn_arch.evaluation.results import Counts
 from lrfdn_arch.weights import LoadedNetwork
 
-_SCALE = 4
+KIT_SCALE = 4
 _TEAM = re.compile(r"^ +(?:el)?if (?:args\.)?model_id == (\d+):", re.MULTILINE)
 _LINE = 200  # characters of a message that come from foreign code
 
@@ -209,7 +209,7 @@ def _competitor(network: KitNetwork, taken: Sequence[str]) -> Competitor:
     record = weights_record(weights[-1] if weights else network.kit / "test_demo.py", None)
     # Its class may have the name of one of ours without being the same.
     architecture = Architecture(f"{found['network']}, {network.kit.name}", nn.Module)
-    loaded = LoadedNetwork(network, architecture, {}, _SCALE, 3)
+    loaded = LoadedNetwork(network, architecture, {}, KIT_SCALE, 3)
     return Competitor(label, loaded, float(found["data_range"]), record)
 
 
