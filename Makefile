@@ -1,4 +1,4 @@
-# make setup | demo | test | test-slow | lint | format | lock | clean
+# make setup | demo | test | test-slow | lint | format | docs | lock | clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -12,7 +12,7 @@ TORCH  ?= "torch>=2.10,<3" "torchvision>=0.25,<1"
 CONSTRAINTS := $(if $(LOCKED),--constraint requirements.lock)
 INSTALL := $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python $(CONSTRAINTS)
 
-.PHONY: setup demo test test-slow lint format lock clean
+.PHONY: setup demo test test-slow lint format docs lock clean
 
 setup: $(STAMP)
 
@@ -48,6 +48,9 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --clean
+
 # One file for Python 3.10 to 3.13 on every platform; without index and URLs, so that any index
 # serves it, that of torch's CPU builds among them.
 lock: setup
@@ -62,4 +65,4 @@ test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .ruff_cache
