@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -186,6 +187,57 @@ def float32_arithmetic(tf32: bool = False) -> Iterator[None]:
     finally:
         apply(before)
         cudnn.benchmark = benchmark
+
+
+@contextmanager
+def deterministic_algorithms(on: bool) -> Iterator[None]:
+    """Compute the same bits in every run on one kind of GPU; settings are restored afterwards.
+
+    Each operation then has one algorithm, of which the results do not depend on the order in which
+    threads finish, instead of the fastest one as measured at the start.
+
+    Raises:
+        ValueError: an operation in the block has no such algorithm.
+    """
+    if not on:
+        yield
+        return
+    import torch
+    from torch._inductor import config
+
+    cudnn: Any = torch.backends.cudnn
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
+    before = cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
+    try:
+        cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True)  # of cuDNN, too
+        with config.patch(deterministic=True):
+            yield
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        reason = str(error).split(",")[0]
+        raise ValueError(f"deterministic: true is not possible: {reason}") from error
+    finally:
+        cudnn.benchmark = before[0]
+        torch.use_deterministic_algorithms(before[1])
+
+
+def has_bfloat16(device: "torch.device") -> bool:
+    """Return whether ``device`` is a GPU that computes in bfloat16, from the year 2020 on."""
+    import torch
+
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def can_compile(device: "torch.device") -> bool:
+    """Return whether ``device`` is a GPU for which torch.compile finds Triton and a C compiler."""
+    import torch
+
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (7, 0):
+        return False
+    compilers = os.environ.get("CC") or "cc", "gcc", "clang"
+    return is_installed("triton") and any(map(shutil.which, compilers))
 
 
 def uses_tf32(device: "torch.device") -> bool:

@@ -1,5 +1,6 @@
 """Devices: free memory, float32 arithmetic, and what errors of their libraries become."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,52 @@ def test_a_missing_compiler_is_one_line(error: str, needed: str) -> None:
         raise RuntimeError(error)
     with pytest.raises(RuntimeError, match="shapes"), device.compiler_errors("nothing"):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+
+def test_deterministic_algorithms_are_chosen_and_settings_restored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from torch._inductor import config
+
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    torch.backends.cudnn.benchmark = True
+    with device.deterministic_algorithms(True):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.backends.cudnn.benchmark
+        assert config.deterministic
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.backends.cudnn.benchmark
+    assert not config.deterministic
+    torch.backends.cudnn.benchmark = False
+    with device.deterministic_algorithms(False):
+        assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_an_operation_without_a_deterministic_algorithm_is_named() -> None:
+    message = (
+        "^deterministic: true is not possible: upsample_bicubic2d.* deterministic implementation$"
+    )
+    with pytest.raises(ValueError, match=message), device.deterministic_algorithms(True):
+        raise RuntimeError(
+            "upsample_bicubic2d_backward_out_cuda does not have a deterministic implementation, "
+            "but you set 'torch.use_deterministic_algorithms(True)'. You can turn off ..."
+        )
+    with pytest.raises(RuntimeError, match="shapes"), device.deterministic_algorithms(True):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+
+@pytest.mark.parametrize("compiler", ["gcc", None])
+def test_what_a_gpu_offers_is_asked_of_it(monkeypatch: pytest.MonkeyPatch, compiler: Any) -> None:
+    monkeypatch.setattr(device, "is_installed", lambda name: True)
+    monkeypatch.setattr(device.shutil, "which", lambda name: name == compiler)
+    found = {}
+    for capability in ((6, 1), (7, 5), (8, 0), (9, 0)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, c=capability: c)
+        gpu = torch.device("cuda")
+        found[capability] = device.has_bfloat16(gpu), device.can_compile(gpu)
+        assert not device.has_bfloat16(torch.device("cpu"))
+        assert not device.can_compile(torch.device("cpu"))
+    expected = {(6, 1): (False, False), (7, 5): (False, True), (8, 0): (True, True)}
+    expected |= {(9, 0): (True, True)}
+    assert found == {c: (half, able and compiler == "gcc") for c, (half, able) in expected.items()}

@@ -203,9 +203,9 @@ def _foreign_model(options: TrainOptions) -> Iterator[Fault]:
         return
     train, train_set = options.train, options.datasets.get("train")
     ours = {
-        ("use_amp",): options.use_amp,
-        ("use_channels_last",): options.use_channels_last,
-        ("use_compile",): options.use_compile,
+        ("use_amp",): options.use_amp is True,  # auto is off for such models
+        ("use_channels_last",): options.use_channels_last is True,
+        ("use_compile",): options.use_compile is True,
         ("val", "use_amp"): options.val and options.val.use_amp,
         ("path", "init"): options.path.init,
         ("train", "losses"): train.losses,

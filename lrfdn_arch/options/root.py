@@ -155,16 +155,18 @@ class Options(Section):
     val: Val | None = None
     logger: Logger = Logger()
     dist_params: DistParams = DistParams()
-    use_amp: bool = False
-    """Mixed precision in training."""
+    use_amp: bool | Literal["auto"] = False
+    """Mixed precision in training; auto: bfloat16 on a GPU that has it, otherwise float32."""
     amp_bf16: bool = False
     """bfloat16 in mixed precision; else float16."""
-    use_channels_last: bool = False
-    """NHWC memory layout."""
-    use_compile: bool = False
-    """torch.compile the network."""
+    use_channels_last: bool | Literal["auto"] = False
+    """NHWC memory layout; auto: on a GPU that has bfloat16."""
+    use_compile: bool | Literal["auto"] = False
+    """torch.compile the network; auto: on a GPU with Triton and a C compiler."""
     compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = "default"
     """For use_compile; reduce-overhead uses CUDA graphs."""
+    deterministic: bool = False
+    """On a GPU, compute the same bits in every run, resumed or not; slower. A CPU always does."""
 
     @classmethod
     def wrong(cls, data: Mapping[str, Any], known_model: bool) -> dict[str, Fault]:

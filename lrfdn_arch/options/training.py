@@ -141,7 +141,7 @@ class Stage(Section):
     """Keys of val."""
     logger: dict[str, Any] = Field(default_factory=dict)
     """Keys of logger."""
-    use_amp: bool | None = None
+    use_amp: bool | Literal["auto"] | None = None
     """Mixed precision in this stage; by default as in the file."""
     amp_bf16: bool | None = None
     """bfloat16 in this stage; by default as in the file."""

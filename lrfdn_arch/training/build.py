@@ -95,7 +95,8 @@ def build_trainer(
         trainer.log.note(text)
     trainer.log.note(start_summary(options, placement, model, train_set, start))
     _restore_random_state(options, placement, state)
-    if opt["num_gpu"]:  # now, since the checks above run sizes that training does not
+    if opt["num_gpu"] and not options.deterministic:
+        # Set here, since the checks above run sizes that training does not.
         torch.backends.cudnn.benchmark = True
     return trainer
 

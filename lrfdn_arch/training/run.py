@@ -4,6 +4,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from lrfdn_arch.device import deterministic_algorithms
 from lrfdn_arch.locks import locked
 from lrfdn_arch.options import Placement, TrainOptions
 from lrfdn_arch.options.stages import stage_options
@@ -65,6 +66,7 @@ def _run(
             stack.enter_context(locked(folder, "choose another name: --force_yml name=OTHER"))
         stack.callback(stop_logging)
         stack.enter_context(device_errors(options.train_set))
+        stack.enter_context(deterministic_algorithms(options.deterministic))
         trainer = build_trainer(options, placement, root=root, auto_resume=auto_resume, peers=peers)
         stack.callback(trainer.log.close)
         code = train(trainer, stop)

@@ -8,9 +8,12 @@ import torch
 from tiny_models import batch, build_model, iterate
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lrfdn_arch import device
 from lrfdn_arch.training.checkpoint import load_state, restore_model, save_state
 from lrfdn_arch.training.finite import FiniteGuard, NotFiniteError
+from lrfdn_arch.training.model import precision
 from lrfdn_arch.training.model.ema import decay_at
+from lrfdn_arch.training.model.precision import Precision
 
 
 @pytest.fixture(autouse=True)
@@ -197,6 +200,41 @@ def test_compilation_leaves_the_names_of_weights_alone(build, monkeypatch):
     assert compiled == [{"mode": "reduce-overhead"}]  # in place; the averaged weights are not
     assert list(model.net_g.state_dict()) == list(model.net_g_ema.state_dict())
     assert not any("_orig_mod" in name for name in model.net_g.state_dict())
+
+
+AUTO = {"use_amp": "auto", "use_channels_last": "auto", "use_compile": "auto"}
+
+
+def test_on_the_cpu_auto_is_float32_as_without(build):
+    model = build(**AUTO)
+    assert str(model.precision) == str(build().precision) == "float32"
+
+
+@pytest.mark.parametrize(
+    ("capability", "change", "expected"),
+    [
+        ((9, 0), {}, "bfloat16 mixed, channels_last, compiled (default)"),
+        ((9, 0), {"use_amp": False}, "float32 (TF32 convolutions), channels_last, compiled"),
+        ((7, 5), {}, "float32, compiled (default)"),
+        ((6, 1), {}, "float32"),
+    ],
+    ids=["H100", "H100 in float32", "without bfloat16", "old"],
+)
+def test_auto_is_what_the_gpu_has(monkeypatch, capability, change, expected):
+    monkeypatch.setattr(precision, "uses_tf32", lambda device: capability >= (8, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: capability >= (8, 0))
+    monkeypatch.setattr(device, "is_installed", lambda name: True)
+    monkeypatch.setattr(device.shutil, "which", lambda name: name)
+    found = Precision.of({**AUTO, **change}, torch.device("cuda"))
+    assert str(found).startswith(expected)
+    assert found.autocast in (None, torch.bfloat16)
+
+
+def test_bfloat16_that_a_gpu_lacks_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    with pytest.raises(ValueError, match="lacks bfloat16; set use_amp: auto"):
+        Precision.of({"use_amp": True, "amp_bf16": True}, torch.device("cuda"))
 
 
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead", "max-autotune"])

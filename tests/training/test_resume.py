@@ -197,6 +197,21 @@ def test_the_number_of_workers_does_not_matter(data, tmp_path):
     assert not differing(zero, weights(tmp_path / "2", TOTAL))
 
 
+def test_on_the_cpu_deterministic_changes_nothing(data, tmp_path, monkeypatch):
+    taken, step = [], loop.step
+    run(options(data, name="plain"), tmp_path)
+    monkeypatch.setattr(
+        loop,
+        "step",
+        lambda *a: (taken.append(torch.are_deterministic_algorithms_enabled()), step(*a)),
+    )
+    run(options(data, name="deterministic", deterministic=True, use_amp="auto"), tmp_path)
+    assert taken == [True] * TOTAL and not torch.are_deterministic_algorithms_enabled()
+    assert not differing(
+        weights(tmp_path, TOTAL, "plain"), weights(tmp_path, TOTAL, "deterministic")
+    )
+
+
 def test_a_resident_data_set_changes_nothing(data, tmp_path, capsys):
     run(options(data, name="read"), tmp_path)
     run(options(data, name="kept", datasets__train__resident=True), tmp_path)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lrfdn_arch.device import uses_tf32
+from lrfdn_arch.device import can_compile, has_bfloat16, uses_tf32
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,33 @@ class Precision:
 
     @classmethod
     def of(cls, opt: Mapping[str, Any], device: torch.device) -> "Precision":
-        """Read ``use_amp, amp_bf16, use_channels_last, use_compile, compile_mode``."""
-        half = torch.bfloat16 if opt.get("amp_bf16") else torch.float16
+        """Read ``use_amp, amp_bf16, use_channels_last, use_compile, compile_mode``.
+
+        ``auto`` is off on the CPU and on GPUs that lack what it stands for.
+
+        Raises:
+            ValueError: bfloat16 is asked for and the GPU lacks it.
+        """
+        amp, layout, compiled = (
+            opt.get(key) for key in ("use_amp", "use_channels_last", "use_compile")
+        )
+        half = torch.bfloat16 if amp == "auto" or opt.get("amp_bf16") else torch.float16
+        if amp == "auto":
+            amp = has_bfloat16(device)
+        on_gpu = device.type == "cuda"
+        if amp and half is torch.bfloat16 and on_gpu and not torch.cuda.is_bf16_supported():
+            raise ValueError(
+                "amp_bf16: this GPU lacks bfloat16; set use_amp: auto, or amp_bf16: false"
+            )
+        if layout == "auto":
+            layout = has_bfloat16(device)
+        if compiled == "auto":
+            compiled = can_compile(device)
         return cls(
             device,
-            half if opt.get("use_amp") else None,
-            torch.channels_last if opt.get("use_channels_last") else torch.contiguous_format,
-            opt.get("compile_mode", "default") if opt.get("use_compile") else None,
+            half if amp else None,
+            torch.channels_last if layout else torch.contiguous_format,
+            opt.get("compile_mode", "default") if compiled else None,
         )
 
     def prepare(self, network: nn.Module) -> nn.Module:
