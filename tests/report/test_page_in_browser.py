@@ -169,22 +169,28 @@ def test_the_error_map_is_dark_where_there_is_no_error(page: Any) -> None:
 def test_tables_sort_both_ways_by_numbers_with_unknown_last(page: Any) -> None:
     table = page.find_element("css selector", "table.sortable")
 
-    def column(number: int) -> list[str]:
+    headings = table.find_elements("css selector", "th")
+    names = [heading.text.split("\n")[0].rstrip(" \u2191\u2193\u2195") for heading in headings]
+
+    def column(name: str) -> list[str]:
+        number = names.index(name) + 1
         cells = table.find_elements("css selector", f"tbody td:nth-child({number})")
         return [cell.text for cell in cells]
 
-    heading = table.find_element("css selector", "th:nth-child(4) button")
-    assert column(4) == ["0.198", "0.198", "0.433", "0.433", UNKNOWN]
-    heading.click()
-    heading.click()
-    assert column(4) == ["0.433", "0.433", "0.198", "0.198", UNKNOWN]
-    sort = table.find_element("css selector", "th:nth-child(4)").get_attribute("aria-sort")
-    assert sort == "descending"
-    psnr = table.find_element("css selector", "th:nth-child(2) button")
+    def sort(name: str) -> str | None:
+        heading = headings[names.index(name)]
+        heading.find_element("css selector", "button").click()
+        return heading.get_attribute("aria-sort")
+
+    assert sort("Params (M)") == "ascending"
+    assert column("Params (M)") == ["0.198", "0.198", "0.433", "0.433", UNKNOWN]
+    assert sort("Params (M)") == "descending"
+    assert column("Params (M)") == ["0.433", "0.433", "0.198", "0.198", UNKNOWN]
     for _ in range(2):
-        psnr.click()
-        assert column(2)[3:] == [UNKNOWN] * 2, "what is unknown stays last"
-    assert float(column(2)[0]) > float(column(2)[1]) > float(column(2)[2])
+        sort("PSNR (dB)")
+        assert column("PSNR (dB)")[3:] == [UNKNOWN] * 2, "what is unknown stays last"
+    psnr = [float(cell) for cell in column("PSNR (dB)")[:3]]
+    assert psnr == sorted(psnr, reverse=True)
 
 
 def test_zooming_with_the_mouse_keeps_the_place_under_it_and_drags(page: Any) -> None:
