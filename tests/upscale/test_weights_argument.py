@@ -41,7 +41,7 @@ def test_an_empty_environment_variable_is_none(
     assert lrfdn("upscale", photo, "--runtime", "eager") == 0
 
 
-@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_scale_chooses_shipped_weights(
     photo: Path, scale: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

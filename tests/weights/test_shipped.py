@@ -19,7 +19,7 @@ from lrfdn_arch.weights import find_weights, load_network
 SET5 = ("baby", "bird", "butterfly", "head", "woman")
 
 
-SCALES = {"lrfdn_x2": 2, "lrfdn_x4": 4}
+SCALES = {"lrfdn_x2": 2, "lrfdn_x3": 3, "lrfdn_x4": 4}
 
 
 def card(weights: str) -> Path:
