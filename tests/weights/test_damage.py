@@ -16,11 +16,11 @@ from small_networks import loaded
 from test_download import Server, server
 
 from lrfdn_arch import entry
-from lrfdn_arch.archs import ARCHITECTURES, LRFDN
+from lrfdn_arch.archs import ARCHITECTURES, LRFDN, lookup
 from lrfdn_arch.archs.architecture import Released
 from lrfdn_arch.cli import main
 from lrfdn_arch.export.files import export_safetensors
-from lrfdn_arch.weights import find_weights, load_network, read_state_dict, shipped
+from lrfdn_arch.weights import find_weights, load_network, read_state_dict
 
 __all__ = ["server"]  # a fixture
 
@@ -191,7 +191,7 @@ def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
 
     def known(url: str) -> str:
         released = ARCHITECTURES["LRFDN"], Released("Tiny", sha256, "", url)
-        monkeypatch.setattr(shipped, "RELEASED", {sha256: released})
+        monkeypatch.setattr(lookup, "RELEASED", {sha256: released})
         return "released:tiny"
 
     return known
