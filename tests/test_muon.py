@@ -85,6 +85,7 @@ def test_memory_layout_does_not_change_the_steps():
         assert torch.equal(p, q)
 
 
+@pytest.mark.slow
 def test_it_lowers_a_loss():
     model, x = network(upscale=2), torch.rand(2, 3, 16, 16)
     y = nn.functional.interpolate(x, scale_factor=2, mode="bicubic")

@@ -130,7 +130,10 @@ def batches(dataset, workers: int, context: str | None = None) -> list[dict]:
     return taken
 
 
-@pytest.mark.parametrize(("context", "workers"), [("fork", 1), ("fork", 2), ("spawn", 2)])
+@pytest.mark.parametrize(
+    ("context", "workers"),
+    [("fork", 1), ("fork", 2), pytest.param("spawn", 2, marks=pytest.mark.slow)],
+)
 def test_batches_are_the_same_for_any_number_of_workers(make_lmdb, context, workers):
     dataset = PairedLMDBDataset(options(make_lmdb))
     alone = batches(dataset, 0)  # leaves the LMDBs open: forked workers inherit them

@@ -136,7 +136,10 @@ def test_an_output_that_is_not_finite_is_an_error_and_not_a_black_image():
         measure(lambda lq: double(lq) * math.nan, samples_of(validation_loader(Pairs(1))), PSNR)
 
 
-@pytest.mark.parametrize(("network", "bound"), [(LRFDN, 1e-5), (RFDN, 1e-5)])
+@pytest.mark.parametrize(
+    ("network", "bound"),
+    [(LRFDN, 1e-5), pytest.param(RFDN, 1e-5, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("tile", [64, 300])
 def test_tiles_of_a_network_with_known_overlap_equal_the_whole(shared, network, bound, tile):
     file = {LRFDN: "team30_lrfdn.pth", RFDN: "team00_rfdn.pth"}[network]

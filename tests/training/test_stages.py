@@ -66,7 +66,10 @@ def test_mistakes_in_a_stage_are_reported_at_their_key(data, tmp_path, stage, ex
 
 
 @pytest.mark.usefixtures("plain_runs")
-@pytest.mark.parametrize("stop", [3, 10, 15])  # in the first, second and third stage
+@pytest.mark.parametrize(
+    "stop",
+    [pytest.param(3, marks=pytest.mark.slow), 10, pytest.param(15, marks=pytest.mark.slow)],
+)  # in the first, second and third stage
 def test_stopped_in_any_stage_and_resumed_it_ends_with_the_same_weights(
     data, tmp_path, monkeypatch, stop
 ):
