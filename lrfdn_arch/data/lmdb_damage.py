@@ -1,12 +1,14 @@
 """Reading LMDBs in other processes: LMDB ends a process that meets some damaged pages."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import get_all_start_methods, get_context, parent_process
 from pathlib import Path
 from signal import SIG_IGN, SIGINT, signal
+from threading import Thread
 
 from lrfdn_arch.data.lmdb_reader import DATA, REMAKE, open_reader
 
@@ -19,7 +21,7 @@ def reading_processes(path: Path, count: int = 1) -> Iterator[ProcessPoolExecuto
         ValueError: one of them was ended, by LMDB or by a disk that cannot be read.
     """
     method = "fork" if "fork" in get_all_start_methods() else "spawn"
-    with ProcessPoolExecutor(count, get_context(method), signal, (SIGINT, SIG_IGN)) as pool:
+    with ProcessPoolExecutor(count, get_context(method), _end_with_parent) as pool:
         try:
             yield pool
         except BrokenProcessPool as error:
@@ -27,6 +29,23 @@ def reading_processes(path: Path, count: int = 1) -> Iterator[ProcessPoolExecuto
                 f"{path}: pages of {DATA} are damaged or cannot be read from the disk: reading "
                 f"them ends the process. {REMAKE}"
             ) from error
+
+
+def _end_with_parent() -> None:
+    """Leave Ctrl-C to the parent, and end where it was killed.
+
+    A process of a pool would wait for work for ever, and keep the files open that it inherited,
+    the lock of a run's folder among them.
+    """
+    signal(SIGINT, SIG_IGN)
+    Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = parent_process()
+    assert parent is not None, "runs in a process of the pool"
+    parent.join()
+    os._exit(1)
 
 
 def check_pages(path: Path) -> None:
