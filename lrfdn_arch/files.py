@@ -26,9 +26,6 @@ def replacing(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix of ``path``, because libraries choose formats by it. It is
     short, because ``path`` may already have the longest name that the file system allows, and
     random, because process IDs repeat across machines and containers that share a folder.
-
-    Raises:
-        OSError: it could not be written; the message names ``path`` and the reason.
     """
     temporary = path.with_name(f".{secrets.token_hex(4)}{_UNFINISHED}{path.suffix}")
     try:
@@ -57,11 +54,7 @@ def writing(path: Path, temporary: Path | None = None) -> Iterator[None]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``, creating its folder, as :func:`replacing` does.
-
-    Raises:
-        OSError: it could not be written.
-    """
+    """Write ``content`` to ``path``, creating its folder, as :func:`replacing` does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_bytes(content)

@@ -70,11 +70,7 @@ def open_regular(path: Path) -> io.BufferedReader:
 
 
 def read_image_file(path: Path) -> bytes:
-    """Return the content of an image file, checked like `open_image` does, for other decoders.
-
-    Raises:
-        ValueError: as for `open_image`.
-    """
+    """Return the content of an image file, checked like `open_image` does, for other decoders."""
     with open_regular(path) as file:
         with _named(path), open_image(file):
             pass

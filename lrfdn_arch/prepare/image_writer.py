@@ -94,11 +94,7 @@ class ImageWriter:
         """Stop writing; what is committed stays for the next run."""
 
     def publish(self) -> None:
-        """Commit, and give the folder its final name.
-
-        Raises:
-            OSError: the disk is full, or the folder cannot be written.
-        """
+        """Commit, and give the folder its final name."""
         self.commit()
         self.close()
         replaced = _replaced(self.path)

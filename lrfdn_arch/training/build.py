@@ -15,12 +15,7 @@ from lrfdn_arch.training import checks
 from lrfdn_arch.training.checkpoint import RunFolder, load_state, restore_model
 from lrfdn_arch.training.distributed import check_equal, from_first
 from lrfdn_arch.training.loader import first_sample, global_batch, training_loader
-from lrfdn_arch.training.metric_writers import (
-    JsonLines,
-    MetricWriter,
-    TensorBoard,
-    WeightsAndBiases,
-)
+from lrfdn_arch.training.metric_writers import json_lines, tensorboard, weights_and_biases
 from lrfdn_arch.training.peers import Peers
 from lrfdn_arch.training.random_state import restore_random_state, seed_everything
 from lrfdn_arch.training.run_logger import RunLogger, log_to_file
@@ -46,9 +41,6 @@ def build_trainer(
         root: the folder of ``experiments/`` and ``tb_logger/``.
         auto_resume: resume from the newest intact state.
         peers: the other processes, if there are any.
-
-    Raises:
-        ValueError, OSError: options, data or checkpoint are wrong.
     """
     checks.check_device(options, placement)
     opt = to_basicsr(options, root=root, placement=placement, auto_resume=auto_resume)
@@ -172,14 +164,14 @@ def _logger(
     active, logger = placement.rank == 0, options.logger
     stamp = time.strftime("%Y%m%d_%H%M%S")
     log_to_file(folder.path / f"train_{options.name}_{stamp}.log", active)
-    writers: list[MetricWriter] = []
+    writers = []
     if active:
         write_options(options, folder.path / "options.yml")
-        writers.append(JsonLines(folder.path / "metrics.jsonl", start))
+        writers.append(json_lines(folder.path / "metrics.jsonl", start))
         if logger.use_tb_logger:
-            writers.append(TensorBoard(folder.tensorboard, start))
+            writers.append(tensorboard(folder.tensorboard, start))
         if logger.wandb is not None and logger.wandb.project:
-            writers.append(WeightsAndBiases(options.name, logger.wandb.model_dump(), opt))
+            writers.append(weights_and_biases(options.name, logger.wandb.model_dump(), opt))
     return RunLogger(start, options.train.total_iter, writers, active)
 
 

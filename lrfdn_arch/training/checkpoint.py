@@ -207,11 +207,7 @@ class RunFolder:
         return notes
 
     def save(self, model: Any, epoch: int, iteration: int, more: Mapping[str, Any]) -> None:
-        """Write the checkpoint of ``iteration``, then remove those that are not kept.
-
-        Raises:
-            OSError: it cannot be written; all earlier ones still exist.
-        """
+        """Write the checkpoint of ``iteration``, then remove those that are not kept."""
         self.save_weights(model, str(iteration))
         save_state(model, self.states / f"{iteration}.state", epoch, iteration, **more)
         if self.keep_last is not None:
@@ -222,11 +218,7 @@ class RunFolder:
                     weights.unlink(missing_ok=True)
 
     def save_weights(self, model: Any, label: str) -> None:
-        """Write the weights of all networks as ``net_g_LABEL.pth`` and so on.
-
-        Raises:
-            OSError: they cannot be written; older files of these names are unchanged.
-        """
+        """Write the weights of all networks as ``net_g_LABEL.pth`` and so on."""
         for network in weights_of(model):
             save_weights(model, self.weights(label, network), network)
 

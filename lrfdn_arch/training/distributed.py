@@ -4,7 +4,6 @@ import datetime
 import json
 import logging
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -222,7 +221,9 @@ def _from_slurm(options: Options) -> tuple[int, int, int]:
         ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
         "start with: srun lrfdn train -opt FILE --launcher slurm",
     )
-    os.environ.setdefault("MASTER_ADDR", _first_host(os.environ.get("SLURM_NODELIST", "")))
+    command = ["scontrol", "show", "hostnames", os.environ.get("SLURM_NODELIST", "")]
+    hosts = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    os.environ.setdefault("MASTER_ADDR", hosts[0] if hosts else "127.0.0.1")
     port = options.dist_params.port or os.environ.get("MASTER_PORT", 29500)
     os.environ["MASTER_PORT"] = str(port)
     return rank, world_size, local_rank
@@ -234,18 +235,3 @@ def _numbers(names: tuple[str, str, str], how: str) -> tuple[int, int, int]:
         raise ValueError(f"the launcher should have set {', '.join(missing)}; {how}")
     first, second, third = (int(os.environ[name]) for name in names)
     return first, second, third
-
-
-def _first_host(nodes: str) -> str:
-    """Return the first of slurm's nodes, ``gpu[03-07,9]`` being gpu03 and so on."""
-    if shutil.which("scontrol"):
-        result = subprocess.run(
-            ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True
-        )
-        return result.stdout.split()[0]
-    name, bracket, rest = nodes.partition("[")
-    if not bracket:
-        return nodes.split(",")[0] or "127.0.0.1"
-    return (
-        name.split(",")[0] if "," in name else name + rest.split("]")[0].split(",")[0].split("-")[0]
-    )

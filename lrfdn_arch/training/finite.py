@@ -9,8 +9,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-_ELSEWHERE = "another process had a loss or gradient that is not finite; its output says where"
-
 
 class NotFiniteError(ValueError):
     """A loss or gradient is not finite; the update was not made."""
@@ -36,40 +34,24 @@ class FiniteGuard:
     ) -> None:
         self.deferred = deferred
         self.overflow_is_normal = overflow_is_normal
-        self._bad = torch.zeros((), device=device)  # 1 from the first bad iteration on
+        # As fused optimizers expect it: a float, 1 from the first bad iteration on.
+        self.found_inf = torch.zeros((), device=device)
         self._numbers = torch.zeros(3, dtype=torch.float64, device=device)  # iteration, loss, norm
         self._batches: list[tuple[int, Sequence[str]]] = []
-
-    @property
-    def found_inf(self) -> Tensor:
-        """A float tensor, 1 once no update may be made any more, as fused optimizers expect it."""
-        return self._bad
 
     def observe(self, iteration: int, loss: Tensor, norm: Tensor, images: Sequence[str]) -> None:
         """Check loss and gradient norm (0-dimensional tensors) of an iteration.
 
-        With many processes all of them must call this.
-
-        Raises:
-            NotFiniteError: one is not finite, here or in another process, and the guard is not
-                deferred.
+        With many processes all of them must call this. Unless the guard is deferred it raises.
         """
         watched = loss if self.overflow_is_normal else loss + norm
-        if not self.deferred:
-            bad = (~torch.isfinite(watched)).float()
-            mine = bool(bad)
-            if _many_processes():  # all stop here, before one makes an update the others do not
-                dist.all_reduce(bad, dist.ReduceOp.MAX)
-            if mine:
-                raise NotFiniteError(_message(iteration, loss.item(), norm.item(), images))
-            if bad:
-                raise NotFiniteError(_ELSEWHERE)
-            return
         bad = (~torch.isfinite(watched)).float()
         numbers = torch.stack((torch.full_like(loss, iteration), loss, norm)).double()
-        self._numbers = torch.where(bad > self._bad, numbers, self._numbers)
-        self._bad = torch.maximum(self._bad, bad)
+        self._numbers = torch.where(bad > self.found_inf, numbers, self._numbers)
+        self.found_inf = torch.maximum(self.found_inf, bad)
         self._batches.append((iteration, images))
+        if not self.deferred:
+            self.raise_if_bad()
 
     def raise_if_bad(self) -> None:
         """Wait for the device and raise if there was a bad iteration since the last call.
@@ -81,14 +63,23 @@ class FiniteGuard:
             NotFiniteError: there was.
         """
         batches, self._batches = self._batches, []
-        if self.deferred and _many_processes():
-            dist.all_reduce(self._bad, dist.ReduceOp.MAX)
-        if self.deferred and self._bad.item():
-            iteration, loss, norm = self._numbers.tolist()
-            if not iteration:
-                raise NotFiniteError(_ELSEWHERE)
-            images = dict(batches).get(int(iteration), ())
-            raise NotFiniteError(_message(int(iteration), loss, norm, images))
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(self.found_inf, dist.ReduceOp.MAX)
+        if not self.found_inf.item():
+            return
+        number, loss, norm = self._numbers.tolist()
+        if not number:
+            raise NotFiniteError(
+                "another process had a loss or gradient that is not finite; its output says where"
+            )
+        names = ", ".join(Path(image).name for image in dict(batches).get(int(number), ()))
+        raise NotFiniteError(
+            f"iteration {number:.0f}: loss {loss:.4g}, gradient norm {norm:.4g}. This update was "
+            "not made, and the last checkpoints are as they were.\n"
+            f"  images of the batch: {names or 'unknown'}\n"
+            "  if the images are fine, lower train:optim_g:lr, lengthen train:warmup_iter, set "
+            "train:grad_clip_max_norm, or use amp_bf16 in place of float16"
+        )
 
 
 def check_finite(model: Any, iteration: int) -> None:
@@ -106,18 +97,3 @@ def check_finite(model: Any, iteration: int) -> None:
             f"iteration {iteration}: {', '.join(f'{k} is {v}' for k, v in bad.items())}; nothing "
             "was saved since. Lower train:optim_g:lr or look at the images"
         )
-
-
-def _many_processes() -> bool:
-    return dist.is_available() and dist.is_initialized()
-
-
-def _message(iteration: int, loss: float, norm: float, images: Sequence[str]) -> str:
-    names = ", ".join(Path(image).name for image in images)
-    return (
-        f"iteration {iteration}: loss {loss:.4g}, gradient norm {norm:.4g}. This update was not "
-        "made, and the last checkpoints are as they were.\n"
-        f"  images of the batch: {names or 'unknown'}\n"
-        "  if the images are fine, lower train:optim_g:lr, lengthen train:warmup_iter, set "
-        "train:grad_clip_max_norm, or use amp_bf16 in place of float16"
-    )

@@ -152,10 +152,6 @@ def batches_on_device(
 
     On a GPU each one is copied while the one before it is used, and the host is at most two
     iterations ahead of the device, which bounds the batches held there.
-
-    Raises:
-        WorkerDiedError: a worker of the loader ended.
-        ValueError, OSError: an image cannot be read.
     """
     batches = batches_of_workers(loader)
     if device.type != "cuda":

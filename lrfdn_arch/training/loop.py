@@ -38,11 +38,7 @@ def train(trainer: Trainer, stop: StopSignal) -> int:
 
 
 def step(trainer: Trainer, batch: Mapping[str, Any], iteration: int) -> None:
-    """Make update ``iteration`` (from 1) from ``batch``, with any model of BasicSR.
-
-    Raises:
-        NotFiniteError: loss or gradient is not finite; the weights are unchanged.
-    """
+    """Make update ``iteration`` (from 1) from ``batch``, with any model of BasicSR."""
     model = trainer.model
     model.update_learning_rate(iteration, trainer.options.train.warmup_iter)
     model.feed_data(batch)

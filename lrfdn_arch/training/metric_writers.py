@@ -1,80 +1,66 @@
 """The numbers of a run: metrics.jsonl, TensorBoard, Weights & Biases, and the plot curves.png."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from lrfdn_arch.files import replacing, write_whole, writing
 
 
-class MetricWriter(Protocol):
-    """Keeps the numbers of iterations and validations."""
+@dataclass(frozen=True)
+class MetricWriter:
+    """Keeps the numbers of iterations and validations.
 
-    def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
-        """Write ``values``; ``kind`` is ``train`` or ``validation``."""
-
-    def close(self) -> None:
-        """Finish writing."""
-
-
-class JsonLines:
-    """One JSON object per line. Lines after the iteration a run resumes from are dropped.
-
-    Args:
-        path: the file.
-        start: the iteration the run starts after.
+    Attributes:
+        write: takes ``train`` or ``validation``, the iteration, and values by name.
+        close: finishes writing.
     """
 
-    def __init__(self, path: Path, start: int) -> None:
-        kept = [line for line in read_lines(path) if line["iter"] <= start] if start else []
-        text = "".join(json.dumps(line) + "\n" for line in kept)
-        write_whole(path, text.encode())
-        self._path = path
+    write: Callable[[str, int, Mapping[str, Any]], None]
+    close: Callable[[], None] = lambda: None
 
-    def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
-        """Append a line."""
+
+def json_lines(path: Path, start: int) -> MetricWriter:
+    """Write one JSON object per line; lines after ``start``, where a run resumes, are dropped."""
+    kept = [line for line in read_lines(path) if line["iter"] <= start] if start else []
+    write_whole(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+    def write(kind: str, iteration: int, values: Mapping[str, Any]) -> None:
         line = json.dumps({"kind": kind, "iter": iteration, **values})
-        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
+        with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
-    def close(self) -> None:
-        """Do nothing: every line is written at once."""
+    return MetricWriter(write)
 
 
-class TensorBoard:
-    """TensorBoard event files, with BasicSR's names of curves.
-
-    Args:
-        folder: ``tb_logger/NAME``.
-        start: the iteration the run starts after; later points are dropped.
+def tensorboard(folder: Path, start: int) -> MetricWriter:
+    """Write TensorBoard event files, with BasicSR's names of curves; later points are dropped.
 
     Raises:
         ValueError: the package is missing.
     """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ValueError(
+            "logger:use_tb_logger needs the package tensorboard: pip install tensorboard, or "
+            "--force_yml logger:use_tb_logger=false"
+        ) from error
+    writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
 
-    def __init__(self, folder: Path, start: int) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ValueError(
-                "logger:use_tb_logger needs the package tensorboard: pip install tensorboard, or "
-                "--force_yml logger:use_tb_logger=false"
-            ) from error
-        self._writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
-
-    def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
-        """Add a point to every curve."""
+    def write(kind: str, iteration: int, values: Mapping[str, Any]) -> None:
         for name, value in curves(kind, values).items():
-            self._writer.add_scalar(name, value, iteration)
+            writer.add_scalar(name, value, iteration)
 
-    def close(self) -> None:
-        """Flush and close the files."""
-        self._writer.close()
+    return MetricWriter(write, writer.close)
 
 
-class WeightsAndBiases:
-    """A run in Weights & Biases.
+def weights_and_biases(
+    name: str, section: Mapping[str, Any], config: Mapping[str, Any]
+) -> MetricWriter:
+    """Report to Weights & Biases.
 
     Args:
         name: name of the run.
@@ -84,32 +70,25 @@ class WeightsAndBiases:
     Raises:
         ValueError: the package is missing.
     """
-
-    def __init__(self, name: str, section: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        try:
-            import wandb  # type: ignore[import-not-found]
-        except ImportError as error:
-            raise ValueError(
-                "logger:wandb:project needs the package wandb: pip install wandb, or "
-                "--force_yml logger:wandb=~"
-            ) from error
-        resume_id = section.get("resume_id")
-        self._run: Any = wandb.init(
-            project=section["project"],
-            entity=section.get("entity"),
-            name=name,
-            id=resume_id,
-            resume="allow" if resume_id else None,
-            config=dict(config),
-        )
-
-    def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
-        """Add a point to every curve."""
-        self._run.log(curves(kind, values), step=iteration)
-
-    def close(self) -> None:
-        """End the run."""
-        self._run.finish()
+    try:
+        import wandb  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise ValueError(
+            "logger:wandb:project needs the package wandb: pip install wandb, or "
+            "--force_yml logger:wandb=~"
+        ) from error
+    resume_id = section.get("resume_id")
+    run: Any = wandb.init(
+        project=section["project"],
+        entity=section.get("entity"),
+        name=name,
+        id=resume_id,
+        resume="allow" if resume_id else None,
+        config=dict(config),
+    )
+    return MetricWriter(
+        lambda kind, iteration, values: run.log(curves(kind, values), step=iteration), run.finish
+    )
 
 
 def curves(kind: str, values: Mapping[str, Any]) -> dict[str, float]:

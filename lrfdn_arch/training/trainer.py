@@ -138,11 +138,7 @@ class Trainer:
         return self._agreement.any(self.iteration, requested or self._dead_worker is not None)
 
     def report(self, iteration: int) -> None:
-        """Print and write the losses since the last report; waits for the device.
-
-        Raises:
-            NotFiniteError: one of these iterations was not finite.
-        """
+        """Print and write the losses since the last report; waits for the device."""
         check_finite(self.model, iteration)
         rate = self.model.get_current_learning_rate()[0]
         epoch = self.samples / self.sampler.length
@@ -180,12 +176,7 @@ class Trainer:
         self.log.progress(text)
 
     def save(self, iteration: int) -> None:
-        """Write the checkpoint of ``iteration``; all processes must call this.
-
-        Raises:
-            NotFiniteError: an iteration was not finite; nothing was written.
-            OSError: it could not be written.
-        """
+        """Write the checkpoint of ``iteration``; all processes must call this."""
         if self._saved == iteration:
             return
         check_finite(self.model, iteration)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from torch.utils.data import DataLoader
 
 from lrfdn_arch.device import memory_errors
 from lrfdn_arch.evaluation.measure import (
-    Measured,
     averages,
     from_all_processes,
     measure,
@@ -82,6 +82,7 @@ def validate_model(
     }
     results: dict[str, dict[str, float]] = {}
     for kind, upscale in _functions(model, options):
+        lines = map(f"validating {kind}: {{}}/{len(loader)} images".format, count(1))
         save = save_under(folder, ending) if options.val.save_img and not results else None
         try:
             with memory_errors():
@@ -91,7 +92,7 @@ def validate_model(
                     basicsr_metrics(asked),
                     device=model.device,
                     save=save,
-                    on_image=_counter(f"validating {kind}", len(loader), show),
+                    on_image=lambda _, lines=lines: show(next(lines)),
                 )
         except MemoryError as error:
             raise ValueError(
@@ -103,35 +104,30 @@ def validate_model(
 
 
 def _functions(model: Any, options: TrainOptions) -> Iterator[tuple[str, Upscale]]:
-    """Yield what is measured: the network's weights, or a model's own ``test()``."""
+    """Yield what is measured: the networks' weights, or a model's own ``test()``."""
     assert options.val is not None
     if has_own_test(type(model)):
         yield ("ema" if hasattr(model, "net_g_ema") else "raw"), through_model(model)
         return
-    for kind, network in _networks(model, options.val.weights).items():
-        with _evaluating(network):
-            yield (
-                kind,
-                through_network(
-                    network,
-                    scale=options.scale,
-                    autocast=model.precision.autocast if options.val.use_amp else None,
-                    tile_size=options.val.tile_size,
-                    tile_overlap=options.val.tile_overlap,
-                ),
-            )
-
-
-def _networks(model: Any, wanted: str | None) -> dict[str, nn.Module]:
     networks = networks_of(model)
     if "net_g" not in networks:
         raise ValueError(
             f"{type(model).__name__} has no net_g, so this loop cannot validate it; leave out the "
             "val section, or use BasicSR's own train_pipeline"
         )
-    kinds = {"ema": networks.get("net_g_ema"), "raw": networks["net_g"]}
-    wanted = wanted or "both"
-    return {k: n for k, n in kinds.items() if n is not None and wanted in (k, "both")}
+    for kind, name in (("ema", "net_g_ema"), ("raw", "net_g")):
+        if name in networks and options.val.weights in (kind, "both", None):
+            with _evaluating(networks[name]):
+                yield (
+                    kind,
+                    through_network(
+                        networks[name],
+                        scale=options.scale,
+                        autocast=model.precision.autocast if options.val.use_amp else None,
+                        tile_size=options.val.tile_size,
+                        tile_overlap=options.val.tile_overlap,
+                    ),
+                )
 
 
 @contextmanager
@@ -144,14 +140,3 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
             yield
     finally:
         network.train(was_training)
-
-
-def _counter(what: str, total: int, show: Callable[[str], None]) -> Callable[[Measured], None]:
-    done = 0
-
-    def on_image(_: Measured) -> None:
-        nonlocal done
-        done += 1
-        show(f"{what}: {done}/{total} images")
-
-    return on_image

@@ -17,13 +17,7 @@ from lrfdn_arch.weights.reading import read_with_options
 
 
 def load_into(network: nn.Module, path: str | Path, key: str | None = None) -> None:
-    """Load the weights in ``path`` into ``network``, every name and shape equal.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: as :func:`read_state_for` and
-            :func:`lrfdn_arch.weights.loading.load_strictly`.
-    """
+    """Load the weights in ``path`` into ``network``, every name and shape equal."""
     load_strictly(network, read_state_for(network, path, key), path)
 
 
@@ -34,10 +28,6 @@ def read_state_for(
 
     Files without one are assumed to have the network's, as in BasicSR, with a warning if that is
     not its class's usual one.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: the file is damaged or holds no weights.
     """
     state, options = read_with_options(path, key)
     architecture = architecture_of(network)

@@ -20,10 +20,6 @@ def load_initial(network: nn.Module, path: Mapping[str, Any], average: bool = Fa
         path: the option file's section, with ``init``, ``pretrain_network_g``, ``param_key_g`` and
             ``strict_load_g``.
         average: ``network`` holds the EMA: it takes the file's own EMA where there is one.
-
-    Raises:
-        OSError, ValueError: the file is missing, damaged, or of another network, or the network
-            has no such initial weights.
     """
     file = path.get("pretrain_network_g")
     if path.get("init") and not average:  # the EMA starts as a copy

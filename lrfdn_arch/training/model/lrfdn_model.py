@@ -106,11 +106,7 @@ class LRFDNModel(SRModel):
             self.gt: Tensor = batch["gt"]
 
     def optimize_parameters(self, current_iter: int) -> None:
-        """Make one update from the batch, a part of ``batch_size_per_gpu`` images at a time.
-
-        Raises:
-            NotFiniteError: loss or gradient is not finite; the weights are as before.
-        """
+        """Make one update from the batch, a part of ``batch_size_per_gpu`` images at a time."""
         lq, gt = self._patches(current_iter)
         parts = list(zip(lq.split(self.micro_batch), gt.split(self.micro_batch), strict=True))
         self._clear_gradients(parts=len(parts))
@@ -201,9 +197,6 @@ class LRFDNModel(SRModel):
         """Return the means since the last call, over all processes; waits for the device.
 
         With many processes all of them must call it.
-
-        Raises:
-            NotFiniteError: an iteration since the last call was not finite.
         """
         self.guard.raise_if_bad()
         if not self._summed:

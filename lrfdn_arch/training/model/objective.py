@@ -15,11 +15,7 @@ PERCEPTUAL = ("l_percep", "l_style")  # BasicSR's perceptual loss returns both, 
 
 
 def load_teacher(opt: Mapping[str, Any], precision: Precision) -> nn.Module | None:
-    """Load the network of ``path: pretrain_network_teacher``, if there is one.
-
-    Raises:
-        OSError, ValueError: the file is missing, damaged, or its network is not known.
-    """
+    """Load the network of ``path: pretrain_network_teacher``, if there is one."""
     file = opt["path"].get("pretrain_network_teacher")
     if not file:
         return None
