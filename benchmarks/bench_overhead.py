@@ -21,8 +21,8 @@ from common import machine, table
 from lrfdn_arch.options import Placement, TrainOptions, load_options
 from lrfdn_arch.prepare.image_folders import find_photos
 from lrfdn_arch.prepare.packing import PackOptions, Target, pack
-from lrfdn_arch.training.build import build_trainer
 from lrfdn_arch.training.loop import train
+from lrfdn_arch.training.run import build_trainer
 from lrfdn_arch.training.stop_signal import StopSignal
 
 WARM_UP = 10

@@ -197,3 +197,20 @@ class _Teams(argparse.Action):
         if not namespace.kit:
             parser.error(f"{option} belongs after the --kit that it is about")
         namespace.kit = [*namespace.kit[:-1], (namespace.kit[-1][0], values or [])]
+
+
+def add_option_file(parser: argparse.ArgumentParser, example: str) -> None:
+    """Add BasicSR's ``-opt`` and ``--force_yml``."""
+    parser.add_argument(
+        "-opt",
+        required=True,
+        metavar="FILE",
+        help="option file, or a name that `lrfdn recipes` lists",
+    )
+    parser.add_argument(
+        "--force_yml",
+        nargs="+",
+        default=[],
+        metavar="KEY:KEY=VALUE",
+        help=f"set options, e.g. {example}",
+    )

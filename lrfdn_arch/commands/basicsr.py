@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lrfdn_arch.commands.arguments import add_option_file
+
 
 def add(commands: Any) -> None:
     """Declare both commands."""
@@ -20,14 +22,8 @@ def add(commands: Any) -> None:
     test = commands.add_parser("basicsr-test", help="test by BasicSR's own test_pipeline")
     test.set_defaults(run=run_test, launcher="none", auto_resume=False)
     for parser in (train, test):
-        parser.add_argument(
-            "-opt",
-            required=True,
-            metavar="FILE",
-            help="option file, or a name from `lrfdn recipes`",
-        )
+        add_option_file(parser, "train:optim_g:lr=1e-4")
         parser.add_argument("--debug", action="store_true", help="BasicSR's; shows tracebacks too")
-        parser.add_argument("--force_yml", nargs="+", default=[], metavar="KEY:KEY=VALUE")
         parser.add_argument("--local_rank", "--local-rank", default="0", help=argparse.SUPPRESS)
 
 

@@ -163,7 +163,11 @@ def prepare_benchmarks(arguments: argparse.Namespace) -> None:
         images = images_of(source, hr)
         for scale in _scales(arguments):
             target = Target(hr.parent / f"LR_bicubic/X{scale}", scale, suffix=f"x{scale}")
-            if target.path.is_dir() and target.made_from() is None and not arguments.overwrite:
+            if (
+                target.path.is_dir()
+                and target.writer.made_from(target.path) is None
+                and not arguments.overwrite
+            ):
                 print(f"kept {target.path}, which was not made here")
                 continue
             options = PackOptions(multiple=scale, strict=True)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lrfdn_arch.commands.arguments import add_option_file
+
 
 def add(commands: Any) -> None:
     """Declare the command."""
@@ -34,18 +36,6 @@ def run(arguments: argparse.Namespace, root: Path | None = None) -> None:
 
 
 def _declare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-opt",
-        required=True,
-        metavar="FILE",
-        help="option file, or a name that `lrfdn recipes` lists",
-    )
-    parser.add_argument(
-        "--force_yml",
-        nargs="+",
-        default=[],
-        metavar="KEY:KEY=VALUE",
-        help="set options, e.g. path:param_key_g=params",
-    )
+    add_option_file(parser, "path:param_key_g=params")
     parser.add_argument("--only", nargs="+", metavar="DATASET", help="test on these sets only")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

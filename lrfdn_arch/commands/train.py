@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lrfdn_arch.commands.arguments import add_option_file
+
 if TYPE_CHECKING:
     from lrfdn_arch.options import TrainOptions
 
@@ -51,12 +53,7 @@ def run(arguments: argparse.Namespace, root: Path | None = None) -> int:
 
 def _declare(parser: argparse.ArgumentParser) -> None:
     """Declare BasicSR's arguments."""
-    parser.add_argument(
-        "-opt",
-        required=True,
-        metavar="FILE",
-        help="option file, or a name that `lrfdn recipes` lists",
-    )
+    add_option_file(parser, "train:optim_g:lr=1e-4 val:val_freq=500")
     parser.add_argument(
         "--launcher",
         choices=("none", "pytorch", "slurm"),
@@ -70,13 +67,6 @@ def _declare(parser: argparse.ArgumentParser) -> None:
         "--debug",
         action="store_true",
         help="a short run under the name debug_NAME, with the traceback of an error",
-    )
-    parser.add_argument(
-        "--force_yml",
-        nargs="+",
-        default=[],
-        metavar="KEY:KEY=VALUE",
-        help="set options, e.g. train:optim_g:lr=1e-4 val:val_freq=500",
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
 

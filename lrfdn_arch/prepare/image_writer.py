@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 import lmdb
 
-from lrfdn_arch.files import sync, write_whole
+from lrfdn_arch.data.lmdb_reader import key_for, name_of
+from lrfdn_arch.files import remove_unfinished, sync, write_whole
 
 
 class ImageWriter:
@@ -27,6 +28,7 @@ class ImageWriter:
         path: the final folder.
         job: what is made from what, as JSON values. A partial folder of another job is removed.
         overwrite: replace ``path`` if it exists, at the moment the new one is complete.
+        suffix: of the names of PNG files, e.g. x4 for LR images.
 
     Attributes:
         done: keys of the images that are committed, by this run or an earlier one of the same job.
@@ -38,13 +40,15 @@ class ImageWriter:
 
     JOB: ClassVar[str]  # name of the file, in the folder, that contains the job
 
-    def __init__(self, path: Path, job: Mapping[str, Any], *, overwrite: bool = False) -> None:
+    def __init__(
+        self, path: Path, job: Mapping[str, Any], *, overwrite: bool = False, suffix: str = ""
+    ) -> None:
         recover(path)
         if path.exists() and not overwrite:
             raise FileExistsError(
                 f"{path} exists. Replace it with --overwrite, or choose another folder."
             )
-        self.path = path
+        self.path, self.suffix = path, suffix
         self.partial = path.with_name(f"{path.name}.partial")
         self.done: set[str] = set()
         with explained(path):
@@ -116,6 +120,30 @@ class ImageWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class FolderWriter(ImageWriter):
+    """Writes ``<name><suffix>.png``, subfolders in the name included; see `ImageWriter`."""
+
+    JOB = ".job.json"  # hidden, because BasicSR takes every other file in the folder for an image
+
+    def _resume(self) -> bool:
+        for folder in (self.partial, *(p for p in self.partial.rglob("*") if p.is_dir())):
+            remove_unfinished(folder)
+        self.done = {
+            key_for(path.relative_to(self.partial).as_posix().removesuffix(f"{self.suffix}.png"))
+            for path in self.partial.rglob("*.png")
+        }
+        return True
+
+    def put(
+        self, key: str, file: bytes | bytearray, shape: tuple[int, int, int], extension: str
+    ) -> None:
+        """Write an image, see `ImageWriter`."""
+        path = self.partial / f"{name_of(key)}{self.suffix}.{extension}"
+        with explained(self.path):
+            write_whole(path, bytes(file))
+        self.done.add(key)
 
 
 def recover(path: Path) -> None:

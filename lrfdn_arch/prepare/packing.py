@@ -15,8 +15,7 @@ from lrfdn_arch.data.image_files import read_image_file
 from lrfdn_arch.data.lmdb_reader import key_for
 from lrfdn_arch.locks import locked
 from lrfdn_arch.prepare import source_image
-from lrfdn_arch.prepare.folder_writer import FolderWriter
-from lrfdn_arch.prepare.image_writer import ImageWriter, explained
+from lrfdn_arch.prepare.image_writer import FolderWriter, ImageWriter, explained
 from lrfdn_arch.prepare.lmdb_writer import LmdbWriter
 from lrfdn_arch.prepare.source_image import SourceImage
 
@@ -39,19 +38,13 @@ class Target:
     suffix: str = ""
 
     @property
-    def is_lmdb(self) -> bool:
-        """Whether it is an LMDB."""
-        return self.path.suffix == ".lmdb"
+    def writer(self) -> type[ImageWriter]:
+        """What writes the set."""
+        return LmdbWriter if self.path.suffix == ".lmdb" else FolderWriter
 
-    def made_from(self) -> dict[str, Any] | None:
-        """Return the job that the finished set was made by, None if that is unknown."""
-        return (LmdbWriter if self.is_lmdb else FolderWriter).made_from(self.path)
-
-    def writer(self, job: Mapping[str, Any], overwrite: bool) -> ImageWriter:
-        """Return a writer of the set."""
-        if self.is_lmdb:
-            return LmdbWriter(self.path, job, overwrite=overwrite)
-        return FolderWriter(self.path, job, overwrite=overwrite, suffix=self.suffix)
+    def codec(self, options: "PackOptions") -> str:
+        """Return how its images are stored."""
+        return options.codec if self.writer is LmdbWriter else "png"
 
 
 @dataclass(frozen=True)
@@ -123,14 +116,11 @@ def pack(
         note: called with a line about every image that is left out.
 
     Raises:
-        ValueError: options that contradict each other, a name that a copy needs too, or no image
-            could be used.
-        FileExistsError: a set made from something else exists.
-        BlockingIOError: another process is writing one of them.
-        OSError: something cannot be written.
+        ValueError: no image could be used, or in ``strict`` one could not.
     """
     options = options or PackOptions()
-    _check(images, targets, options)
+    assert images and options.codec in CODECS
+    assert not any(options.multiple % target.scale for target in targets)
     by_key = _with_copies(images, options.copies)
     packed = Packed()
     with ExitStack() as stack:
@@ -139,10 +129,11 @@ def pack(
             with explained(target.path):
                 stack.enter_context(locked(target.path, "choose another folder"))
             job = describe_job(by_key, target, options)
-            if not overwrite and target.made_from() == job:
+            if not overwrite and target.writer.made_from(target.path) == job:
                 packed.kept.append(target.path)
             else:
-                writers[target] = stack.enter_context(target.writer(job, overwrite))
+                writer = target.writer(target.path, job, overwrite=overwrite, suffix=target.suffix)
+                writers[target] = stack.enter_context(writer)
         missing = {
             key: [target for target, writer in writers.items() if key not in writer.done]
             for key in by_key
@@ -158,8 +149,7 @@ def pack(
                 raise ValueError(f"{by_key[key].path}: {prepared.problem}. Replace the file.")
             _record(prepared, by_key[key], packed, note)
             for target, file, shape in prepared.files:
-                extension = options.codec if target.is_lmdb else "png"
-                writers[target].put(key, file, shape, extension)
+                writers[target].put(key, file, shape, target.codec(options))
             advance(1)
         for target, writer in writers.items():
             writer.commit()
@@ -182,7 +172,7 @@ def describe_job(
         names.update(f"{key} {path.suffix} {path.stat().st_size}\n".encode())
     settings = asdict(options)
     del settings["copies"]  # they show in the names
-    if not target.is_lmdb:
+    if target.writer is FolderWriter:
         settings |= {"codec": "png", "suffix": target.suffix}
     return {
         **settings,
@@ -202,23 +192,10 @@ class _Prepared:
     problem: str = ""
 
 
-def _check(images: Mapping[str, Path], targets: Sequence[Target], options: PackOptions) -> None:
-    if not images:
-        raise ValueError("There are no images to pack.")
-    if options.codec not in CODECS:
-        raise ValueError(f"codec must be one of {', '.join(CODECS)}, found {options.codec!r}.")
-    if not all(0 < factor < 1 for factor in options.copies):
-        raise ValueError(f"copies are made by factors between 0 and 1, found {options.copies}.")
-    for target in targets:
-        if options.multiple % target.scale:
-            raise ValueError(
-                f"{target.path}: images cropped to a multiple of {options.multiple} cannot be made "
-                f"{target.scale} times smaller."
-            )
-
-
 def _with_copies(images: Mapping[str, Path], factors: Sequence[float]) -> dict[str, Original]:
     """Return the images and their smaller copies by key."""
+    if not all(0 < factor < 1 for factor in factors):
+        raise ValueError(f"copies are made by factors between 0 and 1, found {factors}.")
     by_key = {key_for(name): Original(path) for name, path in sorted(images.items())}
     for factor in factors:
         for name, path in sorted(images.items()):
@@ -243,8 +220,7 @@ def _prepare(original: Original, targets: Sequence[Target], options: PackOptions
             scaled, source = image, data
             if target.scale != 1:
                 scaled, source = SourceImage(imresize(image.pixels, 1 / target.scale)), None
-            codec = options.codec if target.is_lmdb else "png"
-            file = source_image.encode(scaled, codec, source)
+            file = source_image.encode(scaled, target.codec(options), source)
             files.append((target, file, scaled.pixels.shape))
     except MemoryError:
         return _Prepared([], [], "it needs more memory than is available")
