@@ -34,8 +34,8 @@ from lrfdn_arch.options import TrainOptions, load_options, to_basicsr
 from lrfdn_arch.training.finite import NotFiniteError
 from lrfdn_arch.weights import find_weights, load_network
 
-BFLOAT16 = {"use_amp": True, "amp_bf16": True}
-CHANNELS_LAST = {"use_channels_last": True}
+BFLOAT16: dict[str, Any] = {"use_amp": True, "amp_bf16": True}
+CHANNELS_LAST: dict[str, Any] = {"use_channels_last": True}
 # Iterations a second expected of an H100, from arithmetic: bytes moved, at 2.3 of 3.35 TB/s.
 TRAINING: dict[str, tuple[dict[str, Any], str]] = {
     "TF32, eager": ({}, "8 to 10"),

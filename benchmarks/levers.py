@@ -89,7 +89,7 @@ class Result(NamedTuple):
 
 def main() -> None:
     """Train what is missing, then print a table and write a plot of all results."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("group", choices=[*GROUPS, "report"])
     parser.add_argument("--iterations", type=int, nargs="+", default=[1000])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
