@@ -1,6 +1,8 @@
 """What tests share: where the released weights and Set5 are, if they are here at all."""
 
 import os
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     make_images(folder)
     return folder
+
+
+@pytest.fixture
+def small_files_only() -> Iterator[Callable[[], None]]:
+    """A function after which the system refuses files above 20 kB, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture

@@ -2,11 +2,10 @@
 
 import errno
 import os
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,18 +14,10 @@ from repository import REPOSITORY
 from lrfdn_arch.files import remove_unfinished, replacing, write_whole
 
 
-@pytest.fixture
-def small_files_only() -> Iterator[None]:
-    """The system refuses files above 20 kB, as a full disk does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, small_files_only: None
+    tmp_path: Path, small_files_only: Callable[[], None]
 ) -> None:
+    small_files_only()
     file = tmp_path / "a.pth"
     write_whole(file, b"old")
     with pytest.raises(OSError, match=r"cannot write .*a\.pth: File too large") as raised:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -160,3 +161,20 @@ def test_a_folder_as_out_is_one_line(
     assert capsys.readouterr().err == f"error: {tmp_path} is a folder: give --out FILE\n"
     assert entry.run(main, [*command, "--out", "."]) == 2
     assert capsys.readouterr().err == "error: . is a folder: give --out FILE\n"
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torchscript"])  # of small networks, above 20 kB
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    weights: Path,
+    tmp_path: Path,
+    small_files_only: Callable[[], None],
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+) -> None:
+    out = tmp_path / "out" / "network"
+    out.parent.mkdir()
+    small_files_only()
+    assert entry.run(main, ["export", kind, "--weights", str(weights), "--out", str(out)]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("error: ") and str(out.parent) in said
+    assert not list(out.parent.iterdir())

@@ -2,7 +2,6 @@
 
 import os
 import re
-import resource
 import shutil
 import subprocess
 from collections import Counter, OrderedDict
@@ -25,18 +24,6 @@ from lrfdn_arch.training.checkpoint import (
 from lrfdn_arch.training.validation import update_best
 
 pytestmark = pytest.mark.usefixtures("plain_runs")
-
-
-@pytest.fixture
-def small_files_only():
-    """The system refuses files above 20 kB, as a full disk does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-
-    yield limit
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_ends_the_run_and_leaves_the_checkpoints(data, tmp_path, small_files_only):
