@@ -189,6 +189,11 @@ def test_tables_sort_both_ways_by_numbers_with_unknown_last(page: Any) -> None:
     for _ in range(2):
         sort("PSNR (dB)")
         assert column("PSNR (dB)")[3:] == [UNKNOWN] * 2, "what is unknown stays last"
+    sort("Kit time (ms)")
+    times = [float(cell.split(" [")[0]) for cell in column("Kit time (ms)") if cell[0].isdigit()]
+    assert len(times) >= 2 and times == sorted(times), "with intervals"
+    for _ in range(2):
+        sort("PSNR (dB)")
     psnr = [float(cell) for cell in column("PSNR (dB)")[:3]]
     assert psnr == sorted(psnr, reverse=True)
 

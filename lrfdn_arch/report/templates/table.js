@@ -16,7 +16,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
 }
 
 function value(row, column) {
-  const text = row.cells[column].dataset.value;
+  const text = row.cells[column].dataset.value.replace(/ \[.*\]$/, ""); // without its interval
   const number = Number(text);
   return text !== "" && !Number.isNaN(number) ? number : text;
 }
