@@ -30,7 +30,7 @@ def stretch(
 ) -> Tensor:
     """Resize ``q`` to the size of ``padded``, then crop it to the size of ``a``."""
     height, width = padded.shape[-2:]
-    if training and q.requires_grad and mode == "bilinear":
+    if training and q.requires_grad and mode == "bilinear" and q.device.type != "cpu":
         u = enlarge_bilinear(q, height, width)
     else:
         align_corners = False if mode == "bilinear" else None
@@ -43,7 +43,8 @@ def enlarge_bilinear(q: Tensor, height: int, width: int) -> Tensor:
 
     As one matrix product per axis, in float32 at least: on a GPU the gradient of ``F.interpolate``
     is added up by atomic operations, about 160 for each cell in training on patches of 640 pixels.
-    That is slow, differs from run to run, and in mixed precision rounds each sum to 8 bits.
+    That is slow, differs from run to run, and in mixed precision rounds each sum to 8 bits. A CPU
+    has no atomic additions there, and trains 9 % faster with ``F.interpolate``.
     """
     n, c, h, w = q.shape
     with torch.autocast(q.device.type, enabled=False):
