@@ -9,7 +9,6 @@ import pytest
 from training_runs import options, write
 
 from lrfdn_arch import cli
-from lrfdn_arch.training import distributed
 
 
 def lrfdn(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -44,14 +43,3 @@ def test_basicsrs_slurm_launcher_is_not_offered(capsys: pytest.CaptureFixture) -
     with pytest.raises(SystemExit):
         cli.main(["basicsr-train", "-opt", "LRFDN_x4_demo", "--launcher", "slurm"])
     assert "invalid choice: 'slurm'" in capsys.readouterr().err
-
-
-def test_a_node_list_never_reaches_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scontrol = tmp_path / "scontrol"
-    scontrol.write_text('#!/bin/sh\necho first-node\necho "$@" >"$(dirname "$0")/asked"\n')
-    scontrol.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    nodes = f"a; touch {tmp_path}/ran; $(touch {tmp_path}/ran)"
-    assert distributed._first_host(nodes) == "first-node"
-    assert (tmp_path / "asked").read_text().strip() == f"show hostnames {nodes}"
-    assert not (tmp_path / "ran").exists()

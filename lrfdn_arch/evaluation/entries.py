@@ -155,6 +155,8 @@ def _organisers_entry(label: str, values: Mapping[str, Any]) -> Entry:
     }
     if not sets or any(s.runtime_ms.shape != s.psnr.shape for s in sets.values()):  # type: ignore[union-attr]
         raise ValueError(f"{label} has no PSNR and runtime for each image")
+    if not min(values["num_parameters"], values["flops"]) > 0:
+        raise ValueError(f"{label} has no parameters or no FLOPs")
     return Entry(
         label=label,
         params=values["num_parameters"] * 1e6,

@@ -8,7 +8,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 FORMAT = "lrfdn-results-1"
 RESULTS_FILE = "results.json"
@@ -108,11 +117,11 @@ class Weights(Record):
 class Counts(Record):
     """Complexity at 3x256x256; the two FLOPs use different counters, see ``complexity.py``."""
 
-    params: int
-    flops_2023: int
-    flops_fvcore: int
-    activations: int
-    convolutions: int
+    params: PositiveInt
+    flops_2023: PositiveInt
+    flops_fvcore: PositiveInt
+    activations: NonNegativeInt
+    convolutions: NonNegativeInt
 
 
 class ImageScore(Record):
@@ -137,7 +146,7 @@ class KitTiming(Record):
     """
 
     clock: Literal["CUDA events", "CPU clock"]
-    mean_ms: float
+    mean_ms: PositiveFloat
     memory_mib: float | None
     interruptions: int = 0
 
@@ -158,10 +167,10 @@ class FairTiming(Record):
     input_size: tuple[int, int, int, int]
     warmup: int
     repeats: int
-    median_ms: float
-    p25_ms: float
-    p75_ms: float
-    min_ms: float
+    median_ms: PositiveFloat
+    p25_ms: PositiveFloat
+    p75_ms: PositiveFloat
+    min_ms: PositiveFloat
     max_ms: float
     memory_mib: float | None
     memory_kind: Literal["CUDA allocated", "resident"] | None

@@ -319,9 +319,12 @@ def test_names_cannot_break_out_of_the_page(tmp_path: Path) -> None:
             "is outside the images folder",
         ),
         (lambda r: r["bicubic"][0].update(name="a/../../x"), "is outside the images folder"),
+        (lambda r: r["networks"][0]["counts"].update(params=0), "counts.params"),
+        (lambda r: r["networks"][0]["counts"].update(flops_2023=0), "counts.flops_2023"),
+        (lambda r: r["networks"][0]["fair_timings"][0].update(median_ms=0), "median_ms"),
     ],
 )
-def test_names_that_lead_elsewhere_are_refused_in_results_of_others(
+def test_names_that_lead_elsewhere_and_zeros_are_refused_in_results_of_others(
     tmp_path: Path, change: Callable[[Any], object], message: str
 ) -> None:
     file = store(tmp_path / "a") / "results.json"

@@ -184,6 +184,20 @@ def test_slurm_assigns_ranks_and_the_first_host(
     assert os.environ["MASTER_PORT"] == "29500"
 
 
+def test_a_node_list_never_reaches_a_shell(cpu_options, no_launcher, monkeypatch, tmp_path):
+    nodes = f"a; touch {tmp_path}/ran; $(touch {tmp_path}/ran)"
+    for name, value in {"PROCID": "0", "NTASKS": "1", "LOCALID": "0", "NODELIST": nodes}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text('#!/bin/sh\necho first-node\necho "$@" >"$(dirname "$0")/asked"\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    distributed._from_slurm(cpu_options)
+    assert os.environ["MASTER_ADDR"] == "first-node"
+    assert (tmp_path / "asked").read_text().strip() == f"show hostnames {nodes}"
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize(
     ("launcher", "words"), [("pytorch", "torchrun --nproc_per_node"), ("slurm", "srun lrfdn train")]
 )
