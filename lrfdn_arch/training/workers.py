@@ -12,6 +12,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 _CHILD_ENDED = getattr(signal, "SIGCHLD", None)  # not on Windows
+_SECONDS_TO_DIE = 5  # after SIGKILL; a process in a read that the system cannot end takes longer
 _LIKELY_REASONS = {
     "SIGKILL": "most likely because the memory of the machine or the container ran out: lower "
     "datasets:train:num_worker_per_gpu or free memory",
@@ -83,11 +84,13 @@ def batches_of_workers(loader: DataLoader) -> Iterator[Mapping[str, Any]]:
         raise _without_traceback(error) from error
     finally:
         waiting = False
-        if _CHILD_ENDED and workers:
-            signal.signal(_CHILD_ENDED, handler)
         del batches  # torch asks the workers to end
         for worker in workers:
             worker.kill()  # those that have not
+        for worker in workers:
+            worker.join(_SECONDS_TO_DIE)  # torch's handler raises for any that is left as a zombie
+        if _CHILD_ENDED and workers:
+            signal.signal(_CHILD_ENDED, handler)
 
 
 def _started(loader: DataLoader) -> Iterator[Mapping[str, Any]]:

@@ -1,14 +1,17 @@
-"""Samples of datasets that draw from global generators, and requests to stop."""
+"""Samples of datasets that draw from global generators, workers that die, requests to stop."""
 
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data._utils import signal_handling
 
 from lrfdn_arch.data.sampler import SampleKey
 from lrfdn_arch.training.loader import SeededSamples
@@ -19,6 +22,7 @@ from lrfdn_arch.training.random_state import (
     seed_everything,
 )
 from lrfdn_arch.training.stop_signal import StopSignal
+from lrfdn_arch.training.workers import WorkerDiedError, batches_of_workers
 
 
 class Draws(Dataset):
@@ -89,3 +93,28 @@ def test_a_second_ctrl_c_does_not_wait():
         time.sleep(1.1)
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("still here")
+
+
+class EndsOneWorker(Dataset):
+    """The first of two workers is killed at its second sample, while the other one is busy."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> int:
+        if index == 2:
+            os.kill(os.getpid(), signal.SIGBUS)
+        if index == 3:
+            time.sleep(60)
+        return index
+
+
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_worker_that_dies_is_reported_once_and_no_other_is_after_it(monkeypatch):
+    monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)
+    list(DataLoader(TensorDataset(torch.zeros(1)), num_workers=1))  # torch installs its handler
+    with pytest.raises(WorkerDiedError, match="ended by SIGBUS"):
+        for _ in batches_of_workers(DataLoader(EndsOneWorker(), num_workers=2)):
+            pass
+    # torch looks at all its workers whenever a child process ends, the killed one among them.
+    subprocess.run([sys.executable, "-S", "-c", ""], check=True)
