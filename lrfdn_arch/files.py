@@ -35,7 +35,8 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
             sync(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only file system refuses even what is missing
+            temporary.unlink()
 
 
 @contextmanager

@@ -27,6 +27,12 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
 
 
+def test_a_read_only_disk_is_named_by_the_file_that_was_asked_for(mount_disk) -> None:
+    file = mount_disk("ro") / "a.pth"
+    with pytest.raises(OSError, match=rf"cannot write {file}: Read-only file system"):
+        write_whole(file, b"new")
+
+
 def test_an_error_of_another_file_keeps_its_own_name(tmp_path: Path) -> None:
     with (
         pytest.raises(FileNotFoundError, match=r"other\.txt"),
