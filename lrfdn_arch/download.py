@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrfdn_arch.files import sync
+from lrfdn_arch.files import sync, writing
 
 _CHUNK = 1 << 16  # bytes that a broken connection can lose at most
 _TIMEOUT = 30  # seconds without a byte
@@ -147,7 +147,7 @@ class _Transfer:
             if have and not partial:
                 self._restart()  # the server does not support ranges
             total = self._announced(response.headers)
-            with self.part.open("ab") as file:
+            with writing(self.part), self.part.open("ab") as file:
                 for chunk in response.iter_content(_CHUNK):
                     self._check_size(file.tell() + len(chunk))
                     file.write(chunk)

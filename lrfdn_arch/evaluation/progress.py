@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lrfdn_arch.evaluation.results import ImageScore
+from lrfdn_arch.files import write_whole, writing
 
 
 class Progress:
@@ -45,7 +46,7 @@ class Progress:
         self._append({"score": score.model_dump(mode="json"), "memory_mib": memory_mib})
 
     def _append(self, line: Mapping[str, object]) -> None:
-        with self._file.open("a", encoding="utf-8") as file:
+        with writing(self._file), self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def _read(self, identity: Mapping[str, str]) -> None:
@@ -76,6 +77,6 @@ class Progress:
         self.memory_mib = max((line.get("memory_mib") or 0 for line in rest), default=0.0)
         self.interruptions = sum("continued" in line for line in rest)
         self._to_be_continued = bool(scores)
-        self._file.write_bytes(b"".join(lines))
+        write_whole(self._file, b"".join(lines))
         if not lines:
             self._append({"identity": dict(identity)})

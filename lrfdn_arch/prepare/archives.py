@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from lrfdn_arch.files import writing
+
 # PNG files do not compress, so what they unpack to is close to the archive's size
 _LARGEST_RATIO = 2
 _SMALLEST_LIMIT = 1 << 20
@@ -98,7 +100,7 @@ def _unpack(
             )
         file = partial / PurePosixPath(path).name
         if not file.exists() or file.stat().st_size != size:
-            with opened() as source, file.open("wb") as copy:
+            with opened() as source, writing(file), file.open("wb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
         advance(1)
     return count

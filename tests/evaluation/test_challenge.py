@@ -1,6 +1,9 @@
 """The 2023 protocol: the published figures, and the kit's steps one by one."""
 
 import csv
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -10,6 +13,7 @@ import torch
 from challenge_fixtures import smooth_image, write_set, write_weights
 from repository import RELEASED, set5_psnr
 
+from lrfdn_arch import entry
 from lrfdn_arch.archs import RFDN
 from lrfdn_arch.cli import main
 from lrfdn_arch.evaluation.competitor import load_competitor
@@ -160,3 +164,38 @@ def test_without_hr_there_are_images_and_runtime_and_no_psnr(tmp_path: Path) -> 
     assert network.kit_timing.mean_ms > 0
     assert (out / "images/LRFDN/a.png").is_file()
     assert (out / "results.txt").read_text().splitlines()[1].split("\t")[1].strip() == "-"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["challenge", "compare"])
+def test_a_full_disk_is_one_line_whichever_file_it_stops(
+    command: str,
+    tmp_path: Path,
+    mount_disk: Callable[[str], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sizes = {"a": (40, 48), "b": (64, 48)}
+    data = str(write_set(tmp_path, sizes) / "Tiny_LR")
+    model = str(write_weights(tmp_path)["LRFDN"])
+    arguments = {
+        "challenge": ["--lr", data, "--hr", str(tmp_path / "Tiny_HR"), "--model", model],
+        "compare": [str(tmp_path / "whole")],
+    }
+    challenge = ["challenge", *arguments["challenge"], "--no-fair-timing", "--device", "cpu"]
+    assert main([*challenge, "--out", str(tmp_path / "whole")]) == 0
+    disk, stopped = mount_disk("size=1m"), set()
+    room = (0, 8, 16, 24) if command == "challenge" else (0, 8, 32, 128, 256)
+    for kib in room:
+        (disk / "fill").write_bytes(bytes((1024 - 4 - kib) * 1024))
+        out = disk / "out"
+        given = [command, *arguments[command], "--out", str(out)]
+        given += ["--no-fair-timing", "--device", "cpu"] if command == "challenge" else []
+        capsys.readouterr()
+        assert entry.run(main, given) == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        found = re.match(rf"error: cannot write {out}\S*?([^/]*): No space left on device", said)
+        assert found, said
+        stopped.add(found[1])
+        assert not list(out.rglob("*.unfinished*"))
+        shutil.rmtree(out, ignore_errors=True)
+    assert len(stopped) >= 3, stopped
