@@ -21,7 +21,6 @@ from common import machine, table
 from lrfdn_arch.options import Placement, TrainOptions, load_options
 from lrfdn_arch.prepare.image_folders import find_photos
 from lrfdn_arch.prepare.packing import PackOptions, Target, pack
-from lrfdn_arch.training.loop import train
 from lrfdn_arch.training.run import build_trainer
 from lrfdn_arch.training.stop_signal import StopSignal
 
@@ -92,7 +91,7 @@ def _measure(
     """Return the seconds of all iterations after the warm-up, and of their parts."""
     parts = {name: Stopwatch() for name in ("forward", "backward", "optimizer")}
     with contextlib.redirect_stdout(io.StringIO()):
-        trainer = build_trainer(options, Placement(), root=root, auto_resume=False)
+        trainer = build_trainer(options, Placement(), root, auto_resume=False)
         model = trainer.model
         model.bare.forward = parts["forward"].around(model.bare.forward)
         model.optimizer_g.step = parts["optimizer"].around(model.optimizer_g.step)
@@ -111,10 +110,10 @@ def _measure(
                 start[0] = time.perf_counter()
 
         trainer.log.tick = begin
-        trainer.save = trainer.validate = lambda iteration: None  # rare, and not what this is about
+        trainer.save = trainer.validate = lambda: None  # rare, and not what this is about
         end = [0.0]
         trainer.finish = lambda stop: end.__setitem__(0, time.perf_counter()) or 0
-        train(trainer, StopSignal())
+        trainer.train(StopSignal())
         torch.Tensor.backward = backward
     return end[0] - start[0], parts
 

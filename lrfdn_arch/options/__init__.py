@@ -8,7 +8,7 @@ Importing this package imports neither torch nor BasicSR.
 
 from lrfdn_arch.options.basicsr_dict import Placement, check_files, to_basicsr
 from lrfdn_arch.options.faults import Fault, OptionsError
-from lrfdn_arch.options.loading import load_options
+from lrfdn_arch.options.loading import load_options, stage_options
 from lrfdn_arch.options.root import Options, TestOptions, TrainOptions
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "TrainOptions",
     "check_files",
     "load_options",
+    "stage_options",
     "to_basicsr",
 ]

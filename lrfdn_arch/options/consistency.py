@@ -1,11 +1,9 @@
 """Options that are each valid and contradict each other."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
-from lrfdn_arch.options.faults import Fault, OptionsError
+from lrfdn_arch.options.faults import Fault
 from lrfdn_arch.options.root import KNOWN_MODELS, Options, TestOptions, TrainOptions
-from lrfdn_arch.options.stages import stage_options
 from lrfdn_arch.text import unknown
 
 # What BasicSR's own models can build.
@@ -29,7 +27,7 @@ def contradictions(options: Options) -> list[Fault]:
     """Return all contradictions in ``options``. Imports torch, for the networks' smallest size."""
     checks: list[Callable[..., Iterator[Fault]]] = [_network, _validation, _precision]
     if isinstance(options, TrainOptions):
-        checks += [_train_set, _validation_sets, _schedule, _losses, _foreign_model, _stages]
+        checks += [_train_set, _validation_sets, _schedule, _losses, _foreign_model]
     if isinstance(options, TestOptions):
         checks += [_test_phases]
     return [fault for check in checks for fault in check(options)]
@@ -218,17 +216,6 @@ def _foreign_model(options: TrainOptions) -> Iterator[Fault]:
     }
     expected = f"{options.model_type} does not support this; expected model_type: LRFDNModel"
     yield from (Fault(key, expected) for key, is_set in ours.items() if is_set)
-
-
-def _stages(options: TrainOptions) -> Iterator[Fault]:
-    try:
-        stages = stage_options(options) if options.stages else []
-    except OptionsError as error:
-        yield from error.faults
-        return
-    for number, stage in enumerate(stages):
-        for fault in contradictions(stage):
-            yield replace(fault, key=("stages", number, *fault.key))
 
 
 def _test_phases(options: TestOptions) -> Iterator[Fault]:

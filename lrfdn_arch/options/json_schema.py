@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from lrfdn_arch import files
-from lrfdn_arch.options.dataset import KNOWN_DATASETS
-from lrfdn_arch.options.root import KNOWN_MODELS, Options, TestOptions, TrainOptions
+from lrfdn_arch.options.root import (
+    KNOWN_DATASETS,
+    KNOWN_MODELS,
+    Options,
+    TestOptions,
+    TrainOptions,
+)
 
 FILES: dict[str, type[Options]] = {"train.json": TrainOptions, "test.json": TestOptions}
 _CLOSED = ("Logger", "Wandb", "DistParams", "IoBackend")

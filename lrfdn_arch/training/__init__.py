@@ -1,4 +1,4 @@
-"""Training: ``run.py`` builds and runs an option file, ``loop.py`` is its loop.
+"""Training: ``run.py`` builds and runs an option file, ``trainer.py`` is its loop.
 
 Resuming is exact. One order of samples, a function of the seed, serves all processes: a state
 contains how many samples all of them together have used, and a resumed run continues with the next

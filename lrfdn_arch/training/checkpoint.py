@@ -8,7 +8,7 @@ that resuming takes, so one intact file is enough.
 
 import pickle
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from io import BytesIO
 from pathlib import Path
@@ -46,9 +46,10 @@ def weights_of(model: Any) -> dict[str, dict[str, Any]]:
     return files
 
 
-def save_weights(model: Any, path: str | Path, network: str = "net_g") -> None:
-    """Write the weights of ``network`` and of its EMA."""
-    save_torch(Path(path), weights_of(model)[network])
+def save_weights(model: Any, folder: str | Path, label: str | int) -> None:
+    """Write the weights of all networks, and of their EMA, as ``net_g_LABEL.pth`` and so on."""
+    for network, content in weights_of(model).items():
+        save_torch(Path(folder) / f"{network}_{label}.pth", content)
 
 
 def save_state(
@@ -168,37 +169,45 @@ class RunFolder:
         self.states = Path(opt["path"]["training_states"])
         self.tensorboard = Path(opt["root_path"]) / "tb_logger" / opt["name"]
         self.keep_last = keep_last
+        self.auto_resume: bool = opt["auto_resume"]
+        named = opt["path"]["resume_state"]
+        self.named_state = Path(named) if named else None
 
-    def newest_state(self, warn: Callable[[str], None]) -> Path | None:
-        """Return the intact state of the highest iteration, or None.
+    def state_to_resume(self) -> tuple[Path | None, list[str]]:
+        """Return the newest intact state with ``--auto_resume``, else that of the option file.
 
-        Args:
-            warn: called with a line for every damaged state that is skipped.
+        Returns:
+            The state, None for a new run; a warning of each damaged state that was skipped.
         """
-        for _, path in reversed(self._numbered_states()):
+        warnings = []
+        for _, path in reversed(self._numbered_states() if self.auto_resume else ()):
             try:
                 load_state(path)
             except (ValueError, OSError) as error:
-                warn(f"{error}; trying the state before it")
+                warnings.append(f"warning: {error}; trying the state before it")
             else:
-                return path
-        return None
+                return path, warnings
+        if self.auto_resume and self.named_state is None:
+            nothing = "there is no checkpoint to resume from: starting a new run"
+            warnings.append(f"warning: {nothing}")
+        return self.named_state, warnings
 
-    def prepare(self, state: Path | None, auto_resume: bool) -> list[str]:
+    def prepare(self, state: Path | None) -> list[str]:
         """Create the folders for a new run, or for one that resumes from ``state``.
 
         An earlier run of the same name is renamed, unless this run resumes it or, with
-        ``auto_resume``, it had not saved anything. If an earlier state of this run is resumed, the
-        later ones are moved away: the next ``--auto_resume`` would take them.
+        ``--auto_resume``, it had not saved anything. If an earlier state of this run is resumed,
+        the later ones are moved away: the next ``--auto_resume`` would take them.
 
         Returns:
             Lines that say what was renamed.
         """
         notes = []
         resumes_itself = state is not None and state.resolve().parent == self.states.resolve()
-        if state is not None and resumes_itself and not auto_resume:
+        if state is not None and resumes_itself and not self.auto_resume:
             notes += self._move_later_states(state)
-        if not resumes_itself and (not auto_resume or self._has_checkpoints()):
+        saved = any(any(folder.glob("*")) for folder in (self.models, self.states))
+        if not resumes_itself and (saved or not self.auto_resume):
             archived = [_archive(folder) for folder in (self.path, self.tensorboard)]
             notes += [f"renamed an earlier run to {folder}" for folder in archived if folder]
         for folder in (self.path, self.models, self.states):
@@ -208,7 +217,7 @@ class RunFolder:
 
     def save(self, model: Any, epoch: int, iteration: int, more: Mapping[str, Any]) -> None:
         """Write the checkpoint of ``iteration``, then remove those that are not kept."""
-        self.save_weights(model, str(iteration))
+        save_weights(model, self.models, iteration)
         save_state(model, self.states / f"{iteration}.state", epoch, iteration, **more)
         if self.keep_last is not None:
             older = [(n, path) for n, path in self._numbered_states() if n <= iteration]
@@ -217,21 +226,9 @@ class RunFolder:
                 for weights in self.models.glob(f"net_*_{number}.pth"):
                     weights.unlink(missing_ok=True)
 
-    def save_weights(self, model: Any, label: str) -> None:
-        """Write the weights of all networks as ``net_g_LABEL.pth`` and so on."""
-        for network in weights_of(model):
-            save_weights(model, self.weights(label, network), network)
-
-    def weights(self, label: str, network: str = "net_g") -> Path:
-        """Return the path of the weights saved as ``label``: an iteration, best or latest."""
-        return self.models / f"{network}_{label}.pth"
-
     def _numbered_states(self) -> list[tuple[int, Path]]:
         states = self.states.glob("*.state")
         return sorted((int(path.stem), path) for path in states if path.stem.isdecimal())
-
-    def _has_checkpoints(self) -> bool:
-        return any(True for folder in (self.models, self.states) for _ in folder.glob("*"))
 
     def _move_later_states(self, state: Path) -> list[str]:
         after = int(state.stem) if state.stem.isdecimal() else 0

@@ -1,8 +1,8 @@
 """From checked options to a finished run: every check first, then the parts, then the files."""
 
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from lrfdn_arch.data.sampler import EndlessSampler
-from lrfdn_arch.device import deterministic_algorithms
+from lrfdn_arch.device import compiler_errors, deterministic_algorithms, memory_errors
 from lrfdn_arch.evaluation.measure import validation_loader
 from lrfdn_arch.locks import locked
-from lrfdn_arch.options import Placement, TrainOptions, check_files, to_basicsr
-from lrfdn_arch.options.stages import stage_options
+from lrfdn_arch.options import Placement, TrainOptions, check_files, stage_options, to_basicsr
 from lrfdn_arch.training import checks
 from lrfdn_arch.training.checkpoint import RunFolder, load_state, restore_model
 from lrfdn_arch.training.distributed import Launcher, check_equal, from_first, gather, joined
 from lrfdn_arch.training.loader import first_sample, global_batch, training_loader
-from lrfdn_arch.training.loop import device_errors, train
 from lrfdn_arch.training.metric_writers import (
     draw_curves,
     json_lines,
@@ -39,13 +37,14 @@ def run_training(
 ) -> int:
     """Train as ``options`` specify, one stage after the other.
 
-    With ``auto_resume`` complete stages are left as they are, and the first that is not resumes.
+    With ``auto_resume`` complete stages are left as they are, and the first that is not resumes
+    from its newest checkpoint, if there is one.
 
     Args:
         options: the checked options.
         launcher: what started this process.
         root: folder of ``experiments/`` and ``tb_logger/``.
-        auto_resume: resume from the newest checkpoint, if there is one.
+        auto_resume: whether to resume.
 
     Returns:
         0 when the run is complete, 130 or 143 when it was asked to stop and saved.
@@ -53,7 +52,19 @@ def run_training(
     stages = stage_options(options)
     with StopSignal() as stop, joined(launcher, options, auto_resume) as (placement, peers):
         for stage in stages:
-            code = _run(stage, placement, peers, stop, root, auto_resume)
+            began, stop.deferred = time.monotonic(), False
+            with ExitStack() as stack:
+                if placement.rank == 0:
+                    advice = "choose another name: --force_yml name=OTHER"
+                    stack.enter_context(locked(root / "experiments" / stage.name, advice))
+                stack.callback(stop_logging)
+                stack.enter_context(_device_errors(stage))
+                stack.enter_context(deterministic_algorithms(stage.deterministic))
+                trainer = build_trainer(stage, placement, root, auto_resume, peers)
+                stack.callback(trainer.log.close)
+                code = trainer.train(stop)
+                if code == 0 and placement.rank == 0:
+                    _conclude(trainer, time.monotonic() - began)
             if stop.requested and stage is not stages[-1]:
                 code = stop.exit_code
             # A next stage begins when process 0 has written the weights it starts from.
@@ -62,28 +73,27 @@ def run_training(
         return 0
 
 
-def _run(
-    options: TrainOptions,
-    placement: Placement,
-    peers: Peers,
-    stop: StopSignal,
-    root: Path,
-    auto_resume: bool,
-) -> int:
-    began, stop.deferred = time.monotonic(), False
-    with ExitStack() as stack:
-        if placement.rank == 0:
-            folder = root / "experiments" / options.name
-            stack.enter_context(locked(folder, "choose another name: --force_yml name=OTHER"))
-        stack.callback(stop_logging)
-        stack.enter_context(device_errors(options.train_set))
-        stack.enter_context(deterministic_algorithms(options.deterministic))
-        trainer = build_trainer(options, placement, root=root, auto_resume=auto_resume, peers=peers)
-        stack.callback(trainer.log.close)
-        code = train(trainer, stop)
-        if code == 0 and placement.rank == 0:
-            _conclude(trainer, time.monotonic() - began)
-        return code
+@contextmanager
+def _device_errors(options: TrainOptions) -> Iterator[None]:
+    """Raise ValueError with advice where memory runs out, or a compiler is missing."""
+    try:
+        with memory_errors(), compiler_errors("set --force_yml use_compile=false"):
+            yield
+    except MemoryError as error:
+        train_set, smaller_parts = options.train_set, ""
+        size = train_set.batch_size_per_gpu or 1
+        if size > 1:
+            smaller = next(n for n in range(size // 2, 0, -1) if size % n == 0)
+            parts = train_set.accum_iter * size // smaller
+            smaller_parts = (
+                f"For the same result with 1/{size // smaller} of the memory: --force_yml "
+                f"datasets:train:batch_size_per_gpu={smaller} datasets:train:accum_iter={parts}. "
+                "Also, "
+            )
+        raise ValueError(
+            f"memory ran out: {error}. {smaller_parts}use_amp=true and amp_bf16=true (after "
+            "--force_yml) save memory, and so does a smaller datasets:train:gt_size"
+        ) from error
 
 
 def _conclude(trainer: Trainer, seconds: float) -> None:
@@ -93,7 +103,7 @@ def _conclude(trainer: Trainer, seconds: float) -> None:
     curves, file = folder.path / "curves.png", folder.path / "test.yml"
     if draw_curves(folder.path / "metrics.jsonl", curves, options.name):
         note(f"curves   {curves}")
-    best, latest = folder.weights("best"), folder.weights("latest")
+    best, latest = (folder.models / f"net_g_{label}.pth" for label in ("best", "latest"))
     weights = best if trainer.best and best.is_file() else latest
     note(f"weights  {weights}")
     if write_test_file(options, weights, file):
@@ -105,31 +115,24 @@ def _conclude(trainer: Trainer, seconds: float) -> None:
 def build_trainer(
     options: TrainOptions,
     placement: Placement,
-    *,
     root: Path,
     auto_resume: bool,
     peers: Peers | None = None,
 ) -> Trainer:
-    """Build the run of ``options``, resumed where it is asked to.
+    """Build the run of ``options``, resumed where it is asked to; see :func:`run_training`.
 
     Nothing is written before everything is built and checked.
-
-    Args:
-        options: the checked option file.
-        placement: where this process runs.
-        root: the folder of ``experiments/`` and ``tb_logger/``.
-        auto_resume: resume from the newest intact state.
-        peers: the other processes, if there are any.
     """
     checks.check_device(options, placement)
     opt = to_basicsr(options, root=root, placement=placement, auto_resume=auto_resume)
     folder = RunFolder(opt, options.logger.keep_last)
-    path, notes = from_first(lambda: _state_to_resume(opt, folder), placement)
+    path, notes = from_first(folder.state_to_resume, placement)
     check_files(opt, ignore=("pretrain_network_g",) if path else ())  # the state has its weights
     train_set, validations = _datasets(options, opt, placement)
     checks.check_dataset(train_set, options, placement)
     state = load_state(path) if path else {}
-    check_equal({"iteration": state.get("iter", 0), "images": len(train_set)}, placement)
+    start = state.get("iter", 0)
+    check_equal({"iteration": start, "images": len(train_set)}, placement)
     if path:
         checks.check_length(state, path, options)
     sampler = EndlessSampler(
@@ -139,32 +142,19 @@ def build_trainer(
         world_size=placement.world_size,
     )
     if path:  # BasicSR's states have no position
-        samples = state["iter"] * global_batch(options, placement)
+        samples = start * global_batch(options, placement)
         sampler.load_state_dict(state.get("sampler") or sampler.state_dict(samples))
     loader = training_loader(train_set, sampler, options, placement)
     sample = first_sample(loader)
     checks.check_shared_memory(sample, loader)
     model = _model(options, opt, state, path, sample)
-    notes += from_first(lambda: folder.prepare(path, auto_resume), placement)
-    start = state.get("iter", 0)
+    notes += from_first(lambda: folder.prepare(path), placement)
+    log = _logger(options, opt, folder, start)
+    for text in (*notes, start_summary(options, placement, model, train_set, start)):
+        log.note(text)
     trainer = Trainer(
-        options=options,
-        opt=opt,
-        placement=placement,
-        model=model,
-        sampler=sampler,
-        loader=loader,
-        validations=validations,
-        folder=folder,
-        log=_logger(options, opt, folder, start),
-        peers=peers or Peers(),
-        start=start,
-        best=state.get("best", {}),
-        owes_validation=state.get("owes_validation", False),
+        options, opt, placement, model, loader, validations, folder, log, peers or Peers(), state
     )
-    for text in notes:
-        trainer.log.note(text)
-    trainer.log.note(start_summary(options, placement, model, train_set, start))
     # With another number of processes than before no saved state fits.
     saved = state.get("random", [])
     if len(saved) == placement.world_size:
@@ -199,18 +189,6 @@ def _datasets(
             )
     assert train_set is not None, "checked with the options"
     return train_set, validations
-
-
-def _state_to_resume(opt: dict[str, Any], folder: RunFolder) -> tuple[Path | None, list[str]]:
-    """Return the state to resume from, and warnings of damaged ones that were skipped."""
-    named = Path(opt["path"]["resume_state"]) if opt["path"].get("resume_state") else None
-    if not opt["auto_resume"]:
-        return named, []
-    warnings: list[str] = []
-    newest = folder.newest_state(warnings.append)
-    if newest is None and named is None:
-        warnings.append("there is no checkpoint to resume from: starting a new run")
-    return newest or named, [f"warning: {text}" for text in warnings]
 
 
 def _model(

@@ -1,19 +1,18 @@
-"""A training run: what it consists of, and what happens between iterations."""
+"""The training loop, and what happens between iterations."""
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch.utils.data import DataLoader
 
-from lrfdn_arch.data.sampler import EndlessSampler
 from lrfdn_arch.options import Placement, TrainOptions
-from lrfdn_arch.training.checkpoint import RunFolder
+from lrfdn_arch.training.checkpoint import RunFolder, save_weights
 from lrfdn_arch.training.checks import check_readable
-from lrfdn_arch.training.distributed import Agreement, gather
+from lrfdn_arch.training.distributed import gather
 from lrfdn_arch.training.finite import check_finite
 from lrfdn_arch.training.loader import (
     basicsr_epoch,
@@ -28,47 +27,89 @@ from lrfdn_arch.training.stop_signal import StopSignal
 from lrfdn_arch.training.validation import BestMetrics, update_best, validate_model
 from lrfdn_arch.training.workers import WorkerDiedError
 
+_AGREE_EVERY = 10  # iterations
+
+
+def step(trainer: "Trainer", batch: Mapping[str, Any], iteration: int) -> None:
+    """Make update ``iteration`` (from 1) from ``batch``, with any model of BasicSR."""
+    model = trainer.model
+    model.update_learning_rate(iteration, trainer.options.train.warmup_iter)
+    model.feed_data(batch)
+    model.optimize_parameters(iteration)
+
 
 @dataclass
 class Trainer:
     """A run, ready to train.
 
     Attributes:
-        options: the checked option file.
-        opt: the same as BasicSR's dict.
+        options: the checked option file; ``opt`` is the same as BasicSR's dict.
         placement: where this process runs.
         model: any model of BasicSR's MODEL_REGISTRY.
-        sampler: the order of samples, at the position where the run starts.
-        loader: yields this process's batches in that order.
+        loader: yields this process's batches in the order of its ``EndlessSampler``, which is at
+            the position where the run starts.
         validations: a loader for each validation set, by its name.
         folder: writes checkpoints.
         log: prints and writes numbers.
         peers: the other processes, if there are any.
-        start: the iteration the run starts after; 0 for a new one.
-        best: the best metrics so far.
-        owes_validation: a validation is due at ``start``, before which the run was stopped.
+        state: what the run resumes from; empty for a new one.
     """
 
     options: TrainOptions
     opt: Mapping[str, Any]
     placement: Placement
     model: Any
-    sampler: EndlessSampler
     loader: DataLoader
     validations: Mapping[str, DataLoader]
     folder: RunFolder
     log: RunLogger
     peers: Peers
-    start: int = 0
-    best: BestMetrics = field(default_factory=dict)
-    owes_validation: bool = False
+    state: Mapping[str, Any]
 
     def __post_init__(self) -> None:
+        self.sampler: Any = self.loader.sampler
         self.total = self.options.train.total_iter
-        self.iteration = self._saved = self.start
-        self._agreement = Agreement(self.placement)
+        self.iteration = self.start = self._saved = self.state.get("iter", 0)
+        self.best: BestMetrics = self.state.get("best", {})
+        # A validation that is due, before which the run was stopped.
+        self.owes_validation: bool = self.state.get("owes_validation", False)
         self._samples_at_start = self.sampler.state_dict()["position"]
         self._dead_worker: WorkerDiedError | None = None
+        many = self.placement.distributed  # agreeing on the CPU does not wait for a GPU
+        self._group: Any = dist.new_group(backend="gloo") if many else None
+
+    def train(self, stop: StopSignal) -> int:
+        """Train to the last iteration or until ``stop`` is requested, and return the exit code.
+
+        Raises:
+            NotFiniteError: a loss or gradient was not finite; nothing was saved after it.
+            WorkerDiedError: a worker of the data loader ended; everything trained is saved.
+            OSError: a checkpoint could not be written; the earlier ones are intact.
+        """
+        stop.deferred = True
+        if self.owes_validation:
+            self.validate()  # so that results do not depend on stops
+        for iteration, batch in self._batches():
+            step(self, batch, iteration)
+            self.log.tick(iteration)
+            if self.should_print(iteration):
+                self.report()
+            stopping = iteration < self.total and self._agree_to_stop(stop.requested)
+            self.owes_validation = self.should_validate(iteration)
+            if self.owes_validation and not stopping:
+                self.validate()
+            if stopping or self.should_save(iteration):
+                self.save()
+            if stopping:
+                break
+        if self._dead_worker is not None:
+            raise self._dead_worker
+        if self.iteration < self.total:
+            self.log.note(f"stopped after iteration {self.iteration:,}; resume with --auto_resume")
+            return stop.exit_code
+        if self.placement.rank == 0:
+            save_weights(self.model, self.folder.models, "latest")
+        return 0
 
     def _is_due(self, iteration: int, every: int | None) -> bool:
         return iteration == self.total or (every is not None and iteration % every == 0)
@@ -95,7 +136,7 @@ class Trainer:
         batch = global_batch(self.options, self.placement)
         return self._samples_at_start + (self.iteration - self.start) * batch
 
-    def batches(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    def _batches(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yield the number and the batch of every remaining iteration.
 
         Raises:
@@ -113,7 +154,7 @@ class Trainer:
                 batch = next(source)
             except WorkerDiedError as error:
                 if not self.placement.distributed:
-                    self.save(self.iteration)
+                    self.save()
                 check_readable(self.loader.dataset)
                 if not self.placement.distributed:
                     raise
@@ -133,50 +174,58 @@ class Trainer:
         layout = precision.memory_format if precision else torch.contiguous_format
         return batches_on_device(loader, self.model.device, layout)
 
-    def agree_to_stop(self, requested: bool) -> bool:
+    def _agree_to_stop(self, requested: bool) -> bool:
         """Return whether the run stops after this iteration, the same in all processes."""
-        return self._agreement.any(self.iteration, requested or self._dead_worker is not None)
+        mine = requested or self._dead_worker is not None
+        if self._group is None:
+            return mine
+        if self.iteration % _AGREE_EVERY:
+            return False
+        flag = torch.tensor(int(mine))
+        dist.all_reduce(flag, dist.ReduceOp.MAX, group=self._group)
+        return bool(flag)
 
-    def report(self, iteration: int) -> None:
+    def report(self) -> None:
         """Print and write the losses since the last report; waits for the device."""
-        check_finite(self.model, iteration)
+        check_finite(self.model, self.iteration)
         rate = self.model.get_current_learning_rate()[0]
         epoch = self.samples / self.sampler.length
-        self.log.training(iteration, epoch, rate, self.model.get_current_log())
+        self.log.training(self.iteration, epoch, rate, self.model.get_current_log())
 
-    def validate(self, iteration: int) -> None:
+    def validate(self) -> None:
         """Measure the model on every validation set; save its weights if they are the best so far.
 
         If that fails, what was trained is saved first, where one process can do it alone.
         """
-        check_finite(self.model, iteration)
+        check_finite(self.model, self.iteration)
         try:
             with self.log.paused():
-                self._validate(iteration)
+                self._validate(self.iteration)
         except Exception:
             if not self.placement.distributed:
-                self.save(iteration)
+                self.save()
             raise
         self.owes_validation = False
 
     def _validate(self, iteration: int) -> None:
+        val = self.options.val
+        assert val is not None, "there are validation sets, so there is a section"
         for number, (name, loader) in enumerate(self.validations.items()):
-            folder = Path(self.opt["path"]["visualization"]) / "{name}"
             averages = validate_model(
-                self.model, loader, self.options, folder, str(iteration), self._show_progress
+                self.model, loader, self.opt, val, str(iteration), self._show_progress
             )
-            first = next(iter(averages.values()))
-            improved = update_best(self.best, name, first, self.options, iteration)
+            improved = update_best(self.best, name, next(iter(averages.values())), val, iteration)
             self.log.validation(iteration, name, averages, self.best)
             if number == 0 and improved and self.placement.rank == 0:
-                self.folder.save_weights(self.model, "best")
+                save_weights(self.model, self.folder.models, "best")
 
     def _show_progress(self, text: str) -> None:
         self.peers.activity = text
         self.log.progress(text)
 
-    def save(self, iteration: int) -> None:
-        """Write the checkpoint of ``iteration``; all processes must call this."""
+    def save(self) -> None:
+        """Write the checkpoint of this iteration; all processes must call this."""
+        iteration = self.iteration
         if self._saved == iteration:
             return
         check_finite(self.model, iteration)
@@ -193,18 +242,3 @@ class Trainer:
                 epoch = basicsr_epoch(self.options, length, processes, iteration)
                 self.folder.save(self.model, epoch, iteration, more)
         self._saved = iteration
-
-    def finish(self, stop: StopSignal) -> int:
-        """Save the latest weights of a complete run, and return the exit code.
-
-        Raises:
-            WorkerDiedError: that was why the run stopped.
-        """
-        if self._dead_worker is not None:
-            raise self._dead_worker
-        if self.iteration < self.total:
-            self.log.note(f"stopped after iteration {self.iteration:,}; resume with --auto_resume")
-            return stop.exit_code
-        if self.placement.rank == 0:
-            self.folder.save_weights(self.model, "latest")
-        return 0

@@ -20,42 +20,32 @@ from lrfdn_arch.evaluation.measure import (
     save_under,
 )
 from lrfdn_arch.evaluation.metrics import basicsr_metrics
-from lrfdn_arch.evaluation.upscaling import (
-    Upscale,
-    has_own_test,
-    through_model,
-    through_network,
-)
-from lrfdn_arch.options import TrainOptions
+from lrfdn_arch.evaluation.upscaling import Upscale, has_own_test, through_model, through_network
+from lrfdn_arch.options.root import Val
 from lrfdn_arch.training.checkpoint import networks_of
 
 BestMetrics = dict[str, dict[str, dict[str, Any]]]  # dataset -> metric -> {"val": 31.2, "iter": 5}
 
 
 def update_best(
-    best: BestMetrics,
-    dataset: str,
-    averages: Mapping[str, float],
-    options: TrainOptions,
-    iteration: int,
+    best: BestMetrics, dataset: str, averages: Mapping[str, float], val: Val, iteration: int
 ) -> bool:
     """Record averages that are the best so far, and return whether the deciding one is."""
-    assert options.val is not None, "there are validation sets, so there is a section"
-    metrics, records, improved = options.val.metrics or {}, best.setdefault(dataset, {}), set()
+    metrics, records, improved = val.metrics or {}, best.setdefault(dataset, {}), set()
     for metric, value in averages.items():
         sign = 1 if metrics[metric].better == "higher" else -1
         before = records[metric]["val"] if metric in records else -sign * math.inf
         if sign * value > sign * before:  # NaN never is
             records[metric] = {"val": value, "iter": iteration}
             improved.add(metric)
-    return (options.val.best_metric or next(iter(metrics), None)) in improved
+    return (val.best_metric or next(iter(metrics), None)) in improved
 
 
 def validate_model(
     model: Any,
     loader: DataLoader,
-    options: TrainOptions,
-    folder: Path,
+    opt: Mapping[str, Any],
+    val: Val,
     ending: str,
     show: Callable[[str], None],
 ) -> dict[str, dict[str, float]]:
@@ -64,8 +54,8 @@ def validate_model(
     Args:
         model: a BasicSR model with ``net_g`` and maybe ``net_g_ema``.
         loader: one image at a time, this process's part.
-        options: what to measure (``val``).
-        folder: where images are saved, if they are; ``{name}`` becomes the image's name.
+        opt: the options as BasicSR's dict.
+        val: its ``val`` section.
         ending: appended to the names of saved images.
         show: takes a line of progress.
 
@@ -75,23 +65,19 @@ def validate_model(
     Raises:
         ValueError: memory ran out, or the images do not fit each other.
     """
-    assert options.val is not None, "there are validation sets, so there is a section"
-    asked = {
-        name: metric.model_dump(exclude_unset=True)
-        for name, metric in (options.val.metrics or {}).items()
-    }
     results: dict[str, dict[str, float]] = {}
-    for kind, upscale in _functions(model, options):
+    images = Path(opt["path"]["visualization"]) / "{name}"
+    metrics = basicsr_metrics(opt["val"].get("metrics") or {})
+    for kind, upscale in _functions(model, opt["scale"], val):
         lines = map(f"validating {kind}: {{}}/{len(loader)} images".format, count(1))
-        save = save_under(folder, ending) if options.val.save_img and not results else None
         try:
             with memory_errors():
-                images = measure(
+                measured = measure(
                     upscale,
                     samples_of(loader),
-                    basicsr_metrics(asked),
+                    metrics,
                     device=model.device,
-                    save=save,
+                    save=save_under(images, ending) if val.save_img and not results else None,
                     on_image=lambda _, lines=lines: show(next(lines)),
                 )
         except MemoryError as error:
@@ -99,13 +85,12 @@ def validate_model(
                 f"memory ran out in validation ({error}); cut the images into tiles with "
                 "--force_yml val:tile_size=256"
             ) from error
-        results[kind] = averages(from_all_processes(images))
+        results[kind] = averages(from_all_processes(measured))
     return results
 
 
-def _functions(model: Any, options: TrainOptions) -> Iterator[tuple[str, Upscale]]:
+def _functions(model: Any, scale: int, val: Val) -> Iterator[tuple[str, Upscale]]:
     """Yield what is measured: the networks' weights, or a model's own ``test()``."""
-    assert options.val is not None
     if has_own_test(type(model)):
         yield ("ema" if hasattr(model, "net_g_ema") else "raw"), through_model(model)
         return
@@ -116,18 +101,16 @@ def _functions(model: Any, options: TrainOptions) -> Iterator[tuple[str, Upscale
             "val section, or use BasicSR's own train_pipeline"
         )
     for kind, name in (("ema", "net_g_ema"), ("raw", "net_g")):
-        if name in networks and options.val.weights in (kind, "both", None):
+        if name in networks and val.weights in (kind, "both", None):
             with _evaluating(networks[name]):
-                yield (
-                    kind,
-                    through_network(
-                        networks[name],
-                        scale=options.scale,
-                        autocast=model.precision.autocast if options.val.use_amp else None,
-                        tile_size=options.val.tile_size,
-                        tile_overlap=options.val.tile_overlap,
-                    ),
+                upscale = through_network(
+                    networks[name],
+                    scale=scale,
+                    autocast=model.precision.autocast if val.use_amp else None,
+                    tile_size=val.tile_size,
+                    tile_overlap=val.tile_overlap,
                 )
+                yield kind, upscale
 
 
 @contextmanager

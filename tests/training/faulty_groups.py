@@ -18,7 +18,7 @@ import torch
 from process_groups import lines, start, wait_for_iteration
 from training_runs import make_images, options, write
 
-from lrfdn_arch.training import loop
+from lrfdn_arch.training import trainer
 
 
 def begin(root: Path, *changed: dict[str, Any]) -> list[int]:
@@ -49,7 +49,7 @@ def main(folder: Path) -> None:
 
     torch.set_num_threads(1)
     make_images(folder)
-    step, results = loop.step, {}
+    step, results = trainer.step, {}
 
     def opt(timeout: int, **changes: Any) -> dict[str, Any]:
         long = {"train__total_iter": 10**6, "train__scheduler": {"type": "ConstantLR"}}
@@ -99,7 +99,7 @@ def main(folder: Path) -> None:
             time.sleep(600)
         step(trainer, batch, iteration)
 
-    loop.step = hang_in_second
+    trainer.step = hang_in_second
     root, limits = folder / "stuck", {"dist_params": {"timeout": 2, "stuck_timeout": 5}}
     children = begin(root, opt(2) | limits, opt(2) | limits)
     wait_for_iteration(root, 4)
@@ -110,7 +110,7 @@ def main(folder: Path) -> None:
             raise ValueError("image 3 is damaged")
         step(trainer, batch, iteration)
 
-    loop.step = fail_in_second
+    trainer.step = fail_in_second
     root = folder / "error"
     results["error"] = end(root, begin(root, opt(60), opt(60)), time.monotonic())
     print(json.dumps(results))

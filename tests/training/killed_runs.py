@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from training_runs import differing, make_images, options, run, weights
 
-from lrfdn_arch.training import loop, summary
 from lrfdn_arch.training import run as training
+from lrfdn_arch.training import summary, trainer
 
 TOTAL = 16
 
@@ -46,7 +46,7 @@ def child(opt: dict, root: Path) -> int:
 
 def note_steps(root: Path) -> None:
     """Write the number of every iteration that this process makes."""
-    step = loop.step
+    step = trainer.step
     root.mkdir(parents=True, exist_ok=True)
     file = (root / STEPS).open("w")
 
@@ -54,7 +54,7 @@ def note_steps(root: Path) -> None:
         print(iteration, file=file, flush=True)
         step(session, batch, iteration)
 
-    loop.step = step_and_note
+    trainer.step = step_and_note
 
 
 def exit_code(number: int) -> int:

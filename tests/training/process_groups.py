@@ -19,8 +19,8 @@ import torch
 from training_runs import make_images, options, write
 
 from lrfdn_arch.commands import train
-from lrfdn_arch.training import loop, summary
 from lrfdn_arch.training import run as training
+from lrfdn_arch.training import summary, trainer
 
 summary._network = lambda options, network: "not counted"
 training.draw_curves = lambda *_: False
@@ -125,7 +125,7 @@ def main(folder: Path) -> None:
         staged = options(folder, datasets__train__batch_size_per_gpu=batch, stages=stages)
         codes = run(staged, folder / name, processes)
         results[name] = {"codes": codes, "losses": losses(folder / name, "run_stage2")}
-    loop.step = spoil_in_last_process(at=5)
+    trainer.step = spoil_in_last_process(at=5)
     note("spoiled", [run(opt(2), folder / "spoiled", 2)])
     results["spoiled"]["output_of_first"] = (folder / "spoiled/output_0.txt").read_text()
     print(json.dumps(results))
@@ -133,7 +133,7 @@ def main(folder: Path) -> None:
 
 def spoil_in_last_process(at: int) -> Callable[..., None]:
     """Return a ``step`` whose images are no numbers in one process, and fine in the other."""
-    step = loop.step
+    step = trainer.step
 
     def spoil(session: Any, batch: Any, iteration: int) -> None:
         if iteration == at and session.placement.rank == 1:

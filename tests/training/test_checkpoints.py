@@ -84,7 +84,7 @@ def test_the_best_is_by_the_chosen_metric_whichever_way_is_up(data, tmp_path, be
     improved = [
         iteration
         for iteration, value in enumerate([3.0, 5.0, 4.0, 5.0, float("nan")])
-        if update_best(best, "a", {"m": value, "other": iteration}, read, iteration)
+        if update_best(best, "a", {"m": value, "other": iteration}, read.val, iteration)
     ]
     assert improved == best_at
     assert best["a"]["m"] == {"val": [3.0, 5.0][best_at[-1]], "iter": best_at[-1]}
@@ -184,7 +184,8 @@ def test_tensors_move_to_the_cpu_and_containers_keep_their_kind():
 def test_a_changed_bit_is_noticed_wherever_it_is(tmp_path):
     file = tmp_path / "1.state"
     paths = dict.fromkeys(("experiments_root", "models", "training_states"), str(tmp_path))
-    folder = RunFolder({"path": paths, "root_path": str(tmp_path), "name": "run"})
+    opt = {"path": paths | {"resume_state": None}, "root_path": str(tmp_path), "name": "run"}
+    folder = RunFolder(opt | {"auto_resume": True})
     saved = {"iter": 1, "optimizers": [], "w": torch.rand(1000)}
     save_torch(file, saved)
     content = file.read_bytes()
@@ -193,8 +194,8 @@ def test_a_changed_bit_is_noticed_wherever_it_is(tmp_path):
         changed = bytearray(content)
         changed[place] ^= 4
         file.write_bytes(changed)
-        warnings: list[str] = []
-        if folder.newest_state(warnings.append) is None:
+        state, warnings = folder.state_to_resume()
+        if state is None:
             assert str(file) in warnings[0]
             noticed += 1
         else:  # padding and time stamps, which nothing reads

@@ -13,7 +13,7 @@ import pytest
 import torch
 from training_runs import differing, folders, options, run, weights
 
-from lrfdn_arch.training import loop
+from lrfdn_arch.training import trainer
 from lrfdn_arch.training.checkpoint import load_state
 
 TOTAL = 8
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("plain_runs")
 
 def stop_after(monkeypatch, iteration: int, number: int = signal.SIGTERM) -> list[int]:
     """Send this process a signal at the end of step ``iteration``; return the steps it takes."""
-    step, taken = loop.step, []
+    step, taken = trainer.step, []
 
     def step_and_signal(session, batch, current):
         step(session, batch, current)
@@ -30,7 +30,7 @@ def stop_after(monkeypatch, iteration: int, number: int = signal.SIGTERM) -> lis
         if current == iteration:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(loop, "step", step_and_signal)
+    monkeypatch.setattr(trainer, "step", step_and_signal)
     return taken
 
 
@@ -109,13 +109,13 @@ METRICS = "experiments/run/metrics.jsonl"
 
 
 def test_best_metrics_and_random_states_come_back(data, tmp_path, monkeypatch):
-    step = loop.step
+    step = trainer.step
 
     def draw_and_step(session, batch, iteration):
         noise = torch.randn(()) + np.random.randn() + random.random()
         step(session, {**batch, "lq": batch["lq"] + noise / 10}, iteration)
 
-    monkeypatch.setattr(loop, "step", draw_and_step)
+    monkeypatch.setattr(trainer, "step", draw_and_step)
     # The less the better, of what rises: the first validation stays the best.
     lowest = {"psnr": {"type": "calculate_psnr", "crop_border": 2, "better": "lower"}}
     opt = options(data, val__metrics=lowest, logger__save_checkpoint_freq=100)
@@ -198,10 +198,10 @@ def test_the_number_of_workers_does_not_matter(data, tmp_path):
 
 
 def test_on_the_cpu_deterministic_changes_nothing(data, tmp_path, monkeypatch):
-    taken, step = [], loop.step
+    taken, step = [], trainer.step
     run(options(data, name="plain"), tmp_path)
     monkeypatch.setattr(
-        loop,
+        trainer,
         "step",
         lambda *a: (taken.append(torch.are_deterministic_algorithms_enabled()), step(*a)),
     )

@@ -6,9 +6,8 @@ import pytest
 import torch
 from training_runs import differing, options, run, weights, write
 
-from lrfdn_arch.options import OptionsError, TrainOptions, load_options
-from lrfdn_arch.options.stages import stage_options
-from lrfdn_arch.training import loop
+from lrfdn_arch.options import OptionsError, TrainOptions, load_options, stage_options
+from lrfdn_arch.training import trainer
 
 STAGES = [
     {},
@@ -75,7 +74,7 @@ def test_stopped_in_any_stage_and_resumed_it_ends_with_the_same_weights(
 ):
     opt = staged(data)
     assert run(opt, tmp_path / "whole") == 0
-    step, taken = loop.step, []
+    step, taken = trainer.step, []
 
     class InterruptedRunError(Exception):
         pass
@@ -87,7 +86,7 @@ def test_stopped_in_any_stage_and_resumed_it_ends_with_the_same_weights(
             raise InterruptedRunError
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "step", counted)
+        patch.setattr(trainer, "step", counted)
         with pytest.raises(InterruptedRunError):
             run({**opt, "logger": {"save_checkpoint_freq": 2}}, tmp_path / "stopped")
     torch.manual_seed(99)

@@ -18,7 +18,7 @@ from training_runs import folders, make_images, options, run, weights
 from lrfdn_arch.cli import build_parser
 from lrfdn_arch.options import TestOptions as OptionsForTest
 from lrfdn_arch.options import TrainOptions, load_options
-from lrfdn_arch.training import checks, loop
+from lrfdn_arch.training import checks, trainer
 from lrfdn_arch.training.run_logger import RunLogger, duration
 
 
@@ -149,8 +149,6 @@ def test_float16_goes_on_after_an_overflow(data, tmp_path, plain_runs, monkeypat
 
 
 def test_a_failed_validation_loses_no_training(data, tmp_path, plain_runs, monkeypatch):
-    from lrfdn_arch.training import trainer
-
     def fail(*_):
         raise ValueError("the GPU's memory ran out in validation")
 
@@ -193,14 +191,14 @@ def test_batches_larger_than_the_dataset_work_where_asked_for(data, tmp_path, pl
 def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_no_checkpoint(
     data, tmp_path, plain_runs, monkeypatch
 ):
-    step = loop.step
+    step = trainer.step
 
     def spoil(session, batch, iteration):
         if iteration == 6:
             batch["gt"] = batch["gt"].float() * float("nan")
         step(session, batch, iteration)
 
-    monkeypatch.setattr(loop, "step", spoil)
+    monkeypatch.setattr(trainer, "step", spoil)
     with pytest.raises(ValueError, match=r"(?s)iteration 6: loss nan.*images of the batch: 000"):
         run(options(data), tmp_path)
     models = sorted(p.name for p in (tmp_path / "experiments/run/models").iterdir())

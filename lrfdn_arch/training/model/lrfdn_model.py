@@ -235,11 +235,9 @@ class LRFDNModel(SRModel):
         self.guard.raise_if_bad()
         if self.opt["rank"] != 0:
             return
-        name = "latest" if current_iter == -1 else current_iter
-        paths = self.opt["path"]
-        save_weights(self, f"{paths['models']}/net_g_{name}.pth")
+        label, paths = "latest" if current_iter == -1 else current_iter, self.opt["path"]
+        save_weights(self, paths["models"], label)
         if current_iter != -1:
-            save_state(
-                self, f"{paths['training_states']}/{current_iter}.state", epoch, current_iter
-            )
-        get_root_logger().info(f"saved net_g_{name}.pth")
+            state = f"{paths['training_states']}/{current_iter}.state"
+            save_state(self, state, epoch, current_iter)
+        get_root_logger().info(f"saved net_g_{label}.pth")
