@@ -18,7 +18,7 @@ def require(package: str, extra: str) -> None:
 def hint(missing: str | None) -> str | None:
     """Return the message for a module that cannot be imported, None if no extra installs it."""
     package = (missing or "").partition(".")[0]
-    name = {"skimage": "scikit-image"}.get(package, package)
+    name = {"cv2": "opencv-python", "skimage": "scikit-image"}.get(package, package)
     try:
         requirements = requires("lrfdn-arch") or []
     except PackageNotFoundError:  # a checkout that is not installed

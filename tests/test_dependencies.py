@@ -1,11 +1,17 @@
 """What the package imports is what pyproject.toml declares, and the lock covers all of it."""
 
 import ast
+import json
+import os
 import re
+import subprocess
 import sys
 from importlib.metadata import distributions
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from repository import REPOSITORY
 
 OPTIONAL = (
@@ -85,3 +91,62 @@ def test_the_lock_has_every_dependency_and_no_address() -> None:
     tested = {name for key, names in declared().items() if key != "wandb" for name in names}
     assert tested <= locked
     assert "://" not in lock
+
+
+LIGHT = """
+import json, sys
+
+missing, finders = set(json.loads(sys.argv[1])), list(sys.meta_path)
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in missing:
+            specs = (finder.find_spec(name, path, target) for finder in finders)
+            return next((spec for spec in specs if spec), None)
+
+sys.meta_path[:] = [Finder()]
+from lrfdn_arch.cli import main
+for command in json.loads(sys.argv[2]):
+    assert main(command) == 0, command
+from lrfdn_arch import Upscaler
+import numpy as np
+assert Upscaler()(np.zeros((24, 20, 3), np.uint8)).shape == (96, 80, 3)
+print(*({"torch", "cv2"} & set(sys.modules)))
+"""
+
+
+def test_without_extras_pictures_of_every_kind_are_upscaled(tmp_path: Path) -> None:
+    names = {"PIL": "pillow", "yaml": "pyyaml"}
+    light = declared()["dependencies"]
+    missing = [name for name in imported() if canonical(names.get(name, name)) not in light]
+    assert {"torch", "cv2", "safetensors", "openvino"} <= set(missing)
+    noise = np.random.default_rng(0).integers(0, 256, (96, 130, 4), dtype=np.uint8)
+    noise[:9, :, 3] = 0
+    Image.fromarray(noise).save(tmp_path / "alpha.png")
+    Image.fromarray(noise[..., :3]).save(tmp_path / "plain.tif")
+    model = str(REPOSITORY / "lrfdn_arch/weights/lrfdn_x2.onnx")
+    out = str(tmp_path / "out")
+    tiles = ("--tile", "64", "--overlap", "16")
+    commands = [
+        ["upscale", str(tmp_path / "alpha.png"), "--out", out],
+        ["upscale", str(tmp_path / "plain.tif"), "--out", out, *tiles],
+        ["upscale", str(tmp_path / "alpha.png"), "--out", out, "--weights", model, *tiles],
+        ["upscale", str(tmp_path / "alpha.png"), "--out", out, "--scale", "3"],
+    ]
+    arguments = [json.dumps(missing), json.dumps(commands)]
+    result = subprocess.run(
+        [sys.executable, "-c", LIGHT, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "", "torch or OpenCV was imported"
+    sizes = {path.name: Image.open(path).size for path in Path(out).iterdir()}
+    assert sizes == {
+        "alpha_x4.png": (520, 384),
+        "plain_x4.png": (520, 384),
+        "alpha_x2.png": (260, 192),
+        "alpha_x3.png": (390, 288),
+    }

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def with_hidden_filled(colours: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
-    """Give pixels whose alpha is 0 the colour of the nearest visible pixel.
+    """Return colours in which pixels of alpha 0 have that of the nearest visible pixel.
 
     A network reads neighbours: black under alpha 0 would darken the edge of what is visible.
 
@@ -15,21 +15,27 @@ def with_hidden_filled(colours: NDArray[Any], alpha: NDArray[Any]) -> NDArray[An
         colours: (H, W, C).
         alpha: (H, W), of the same type.
     """
-    import cv2
-
     hidden = alpha == 0
     if not hidden.any() or hidden.all():
         return colours
-    # Each visible pixel gets a label; the others get the label of the nearest visible one.
-    _, labels = cv2.distanceTransformWithLabels(
-        hidden.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    visible = ~hidden
-    by_label = np.zeros((labels.max() + 1, colours.shape[2]), colours.dtype)
-    by_label[labels[visible]] = colours[visible]
-    filled = colours.copy()
-    filled[hidden] = by_label[labels[hidden]]
-    return filled
+    far = sum(alpha.shape)
+    distance, columns = _nearest(np.where(hidden.T, far, 0))  # within each row
+    _, rows = _nearest(distance.T)
+    return colours[rows, np.take_along_axis(columns.T, rows, 0)]
+
+
+def _nearest(cost: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the least ``cost[k] + abs(row - k)`` of every row, and the k that has it.
+
+    Used on rows and then on columns it finds the nearest pixel by horizontal plus vertical steps.
+    """
+    bits = len(cost).bit_length()
+    row = np.arange(len(cost), dtype=np.int64)[:, None]
+    # Each number holds a sum and, in its last bits, k, so that a running minimum carries both.
+    above = np.minimum.accumulate(((cost - row) << bits) + row)
+    below = np.minimum.accumulate((((cost + row) << bits) + row)[::-1])[::-1]
+    nearer = np.minimum(above + (row << bits), below - (row << bits))
+    return nearer >> bits, nearer & ((1 << bits) - 1)
 
 
 def unmultiplied(colours: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
