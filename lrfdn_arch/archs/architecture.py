@@ -57,7 +57,7 @@ class Architecture:
         range_layers: for networks that multiply their input by ``img_range`` and divide their
             output by it, and do nothing else with it.
         overlap: LR pixels that tiles must share for results within 1e-5 of the whole image's,
-            given windows (see :mod:`lrfdn_arch.archs.window`); None if unknown.
+            given windows (see :mod:`lrfdn_arch.window`); None if unknown.
         papers: references, for reports.
         released: published weights.
     """

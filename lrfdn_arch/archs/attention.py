@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrfdn_arch.archs.padding import pad_to_minimum
+from lrfdn_arch.archs.resize import pad_to_minimum, stretch
 
 SLOPE = 0.05  # of every LeakyReLU in the networks of this package
 
@@ -23,45 +23,6 @@ def leaky_conv(num_feat: int, dilation: int = 1) -> nn.Sequential:
     """Return a 3x3 convolution that keeps the shape, followed by LeakyReLU."""
     conv = nn.Conv2d(num_feat, num_feat, kernel_size=3, padding=dilation, dilation=dilation)
     return nn.Sequential(conv, nn.LeakyReLU(SLOPE))
-
-
-def stretch(
-    q: Tensor, padded: Tensor, a: Tensor, mode: str = "bilinear", training: bool = False
-) -> Tensor:
-    """Resize ``q`` to the size of ``padded``, then crop it to the size of ``a``."""
-    height, width = padded.shape[-2:]
-    if training and q.requires_grad and mode == "bilinear" and q.device.type != "cpu":
-        u = enlarge_bilinear(q, height, width)
-    else:
-        align_corners = False if mode == "bilinear" else None
-        u = F.interpolate(q, size=(height, width), mode=mode, align_corners=align_corners)
-    return u[..., : a.shape[-2], : a.shape[-1]]
-
-
-def enlarge_bilinear(q: Tensor, height: int, width: int) -> Tensor:
-    """Do what ``F.interpolate(..., mode="bilinear", align_corners=False)`` does, for training.
-
-    As one matrix product per axis, in float32 at least: on a GPU the gradient of ``F.interpolate``
-    is added up by atomic operations, about 160 for each cell in training on patches of 640 pixels.
-    That is slow, differs from run to run, and in mixed precision rounds each sum to 8 bits. A CPU
-    has no atomic additions there, and trains 9 % faster with ``F.interpolate``.
-    """
-    n, c, h, w = q.shape
-    with torch.autocast(q.device.type, enabled=False):
-        x = q.to(torch.promote_types(q.dtype, torch.float32))
-        down, along = _weights(h, height, x).T, _weights(w, width, x)  # (H, h), (w, W)
-        if q.is_contiguous(memory_format=torch.channels_last):
-            x = along.T @ x.permute(0, 2, 3, 1)  # (N, h, W, C)
-            u = (down @ x.reshape(n, h, width * c)).view(n, height, width, c).permute(0, 3, 1, 2)
-        else:
-            u = down @ (x @ along)
-        return u.to(q.dtype)  # (N, C, H, W)
-
-
-def _weights(cells: int, length: int, like: Tensor) -> Tensor:
-    """Return what each of ``cells`` contributes to each of ``length`` pixels, (cells, length)."""
-    identity = torch.eye(cells, dtype=like.dtype, device=like.device)
-    return F.interpolate(identity[None], size=length, mode="linear", align_corners=False)[0]
 
 
 class EFSA(nn.Module):
@@ -103,8 +64,7 @@ class ESA(nn.Module):
 
     Args:
         num_feat: channels in and out.
-        esa_channels: channels that the attention works on; a quarter of ``num_feat``, rounded down,
-            if None.
+        esa_channels: channels that the attention works on; num_feat // 4 if None.
         single_conv: use one convolution at low resolution, as RLFN does, instead of three with
             ReLU between them.
     """

@@ -1,6 +1,6 @@
 """The structure LRFDN and RFDN share: a sequence of distillation blocks, fused at the end."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -8,10 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import RangeLayers, State
-from lrfdn_arch.archs.bilinear_start import start_bilinear
-from lrfdn_arch.archs.fused import FusedNetwork, exact, fused_conv, scaled_input, scaled_output
-from lrfdn_arch.archs.network import SuperResolutionNetwork, count_blocks, read_sizes
-from lrfdn_arch.archs.window import Window
+from lrfdn_arch.archs.fused import FusedConv, FusedNetwork, scaled_input, scaled_output
+from lrfdn_arch.archs.network import (
+    SuperResolutionNetwork,
+    count_blocks,
+    pixel_shuffle,
+    read_sizes,
+    start_bilinear,
+)
+from lrfdn_arch.window import Window
 
 RANGE_LAYERS = RangeLayers(("fea_conv.weight",), ("upsampler.0.weight", "upsampler.0.bias"))
 
@@ -22,37 +27,30 @@ class FeatureDistillationNetwork(SuperResolutionNetwork):
     Args:
         blocks: modules that map (N, num_feat, H, W) to the same shape, at least one.
         activation: follows the fusing convolution.
-
-    The other arguments are those of :class:`SuperResolutionNetwork`.
+        num_in_ch: like the others, see :class:`SuperResolutionNetwork`.
+        num_out_ch: channels of the output image.
+        num_feat: channels of the features.
+        upscale: any whole factor from 1.
+        img_range: the range the weights work in.
     """
 
     def __init__(
         self,
         blocks: Sequence[nn.Module],
         activation: nn.Module,
-        *,
         num_in_ch: int,
         num_out_ch: int,
         num_feat: int,
         upscale: int,
         img_range: float,
     ) -> None:
-        super().__init__(
-            num_in_ch=num_in_ch,
-            num_out_ch=num_out_ch,
-            num_feat=num_feat,
-            num_block=len(blocks),
-            upscale=upscale,
-            img_range=img_range,
-        )
+        super().__init__(num_in_ch, num_out_ch, num_feat, len(blocks), upscale, img_range)
         self.fea_conv = nn.Conv2d(num_in_ch, num_feat, kernel_size=3, padding=1)
-        for number, block in enumerate(blocks, start=1):
-            self.add_module(f"B{number}", block)  # B1, B2, ...: the released weights' names
+        self.add_blocks("B", blocks)
         fuse = nn.Conv2d(self.num_block * num_feat, num_feat, kernel_size=1)
         self.c = nn.Sequential(fuse, activation)
         self.LR_conv = nn.Conv2d(num_feat, num_feat, kernel_size=3, padding=1)
-        to_pixels = nn.Conv2d(num_feat, num_out_ch * upscale**2, kernel_size=3, padding=1)
-        self.upsampler = nn.Sequential(to_pixels, nn.PixelShuffle(upscale))
+        self.upsampler = pixel_shuffle(num_feat, num_out_ch, upscale)
 
     def start_bilinear(self) -> None:
         """Set the weights so that the untrained network interpolates about bilinearly."""
@@ -62,8 +60,8 @@ class FeatureDistillationNetwork(SuperResolutionNetwork):
         """Upscale (N, num_in_ch, H, W) in [0, img_range], H, W >= 15."""
         features = fea = self.fea_conv(x)  # (N, C, H, W)
         outputs = []
-        for number in range(1, self.num_block + 1):
-            features = self.get_submodule(f"B{number}")(features)
+        for block in self.blocks("B"):
+            features = block(features)
             outputs.append(features)
         fused = self.c(torch.cat(outputs, dim=1))  # (N, C, H, W)
         return self.upsampler(self.LR_conv(fused) + fea)  # (N, num_out_ch, H*s, W*s)
@@ -74,23 +72,22 @@ class FusedDistillationNetwork(FusedNetwork):
 
     Args:
         network: the network it is made from.
-        blocks: fused blocks, modules of (N, num_feat, H, W) and a window to the same shape.
+        fused_block: makes of a block a module of (N, num_feat, H, W) and a window to that shape.
         activation: that of the fusing convolution, by name.
     """
 
     def __init__(
-        self, network: FeatureDistillationNetwork, blocks: Sequence[nn.Module], activation: str
+        self,
+        network: FeatureDistillationNetwork,
+        fused_block: Callable[[Any], nn.Module],
+        activation: str,
     ) -> None:
-        super().__init__(
-            type(network).__name__,
-            network.upscale,
-            fused_conv(scaled_input(network.fea_conv, network.img_range)),
-            fused_conv(scaled_output(network.upsampler[0], 1 / network.img_range)),
-        )
-        self.c = fused_conv(exact(network.c[0]), activation)
-        self.LR_conv = fused_conv(exact(network.LR_conv))
-        self.blocks = nn.ModuleList(blocks)
-        self.eval()
+        first = scaled_input(network.fea_conv, network.img_range)
+        last = scaled_output(network.upsampler[0], 1 / network.img_range)
+        super().__init__(network, first, last)
+        self.c = FusedConv(network.c[0], activation)
+        self.LR_conv = FusedConv(network.LR_conv)
+        self.blocks = nn.ModuleList(map(fused_block, network.blocks("B")))
 
     def upscale_padded(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Do what ``forward`` does, for H, W >= 15."""

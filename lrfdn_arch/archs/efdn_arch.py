@@ -8,18 +8,22 @@ from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import Architecture, Released, State
 from lrfdn_arch.archs.attention import ESA
-from lrfdn_arch.archs.bilinear_start import start_bilinear
 from lrfdn_arch.archs.fused import (
     Folded,
+    FusedConv,
     FusedESA,
     FusedNetwork,
     exact,
-    fused_conv,
     scaled_input,
     scaled_output,
 )
-from lrfdn_arch.archs.network import SuperResolutionNetwork, read_sizes
-from lrfdn_arch.archs.window import Window
+from lrfdn_arch.archs.network import (
+    SuperResolutionNetwork,
+    pixel_shuffle,
+    read_sizes,
+    start_bilinear,
+)
+from lrfdn_arch.window import Window
 
 
 class EFDB(nn.Module):
@@ -65,22 +69,12 @@ class _Activated(nn.Sequential):
 
 
 class EFDN(SuperResolutionNetwork):
-    """Edge-enhanced feature distillation network, four blocks.
+    """Edge-enhanced feature distillation network, a :class:`SuperResolutionNetwork` of four blocks.
 
-    Input (N, num_in_ch, H, W) and output (N, num_out_ch, H*upscale, W*upscale), float, RGB, in
-    [0, 1]. The output is clamped in evaluation mode, as the released code does; in training a clamp
-    would keep gradients from pixels outside. The defaults are the challenge's baseline: 276,192
-    parameters, and the released weights load with ``strict=True``.
-
-    Args:
-        num_in_ch: channels of the input image.
-        num_out_ch: channels of the output image.
-        num_feat: channels of the features, even and at least 4.
-        upscale: any whole factor from 1.
-        img_range: the range the weights work in; the released ones expect [0, 1].
-
-    Raises:
-        ValueError: an argument is outside the range documented above.
+    The output is clamped in evaluation mode, as the released code does; in training a clamp would
+    keep gradients from pixels outside. The defaults are the challenge's baseline: 276,192
+    parameters, and the released weights load with ``strict=True``. ``num_feat`` is even and at
+    least 4.
     """
 
     def __init__(
@@ -91,21 +85,13 @@ class EFDN(SuperResolutionNetwork):
         upscale: int = 4,
         img_range: float = 1.0,
     ) -> None:
-        super().__init__(
-            num_in_ch=num_in_ch,
-            num_out_ch=num_out_ch,
-            num_feat=num_feat,
-            num_block=4,
-            upscale=upscale,
-            img_range=img_range,
-        )
+        super().__init__(num_in_ch, num_out_ch, num_feat, 4, upscale, img_range)
         self.head = nn.Conv2d(num_in_ch, num_feat, kernel_size=3, padding=1)
         self.cells = nn.ModuleList(EFDB(num_feat) for _ in range(self.num_block))
         self.local_fuse = nn.ModuleList(
             nn.Conv2d(2 * num_feat, num_feat, kernel_size=1) for _ in range(3)
         )
-        to_pixels = nn.Conv2d(num_feat, num_out_ch * upscale**2, kernel_size=3, padding=1)
-        self.tail = nn.Sequential(to_pixels, nn.PixelShuffle(upscale))
+        self.tail = pixel_shuffle(num_feat, num_out_ch, upscale)
 
     def start_bilinear(self) -> None:
         """Set the weights so that the untrained network interpolates about bilinearly."""
@@ -128,11 +114,10 @@ class FusedEFDB(nn.Module):
 
     def __init__(self, block: EFDB) -> None:
         super().__init__()
-        first, second, third = block.conv1, block.conv2, block.conv3
-        self.conv1 = fused_conv(exact(first[0]), "prelu", slope=first.act.weight)
-        self.conv2 = fused_conv(exact(second[0]), "prelu", slope=second.act.weight)
-        self.conv3 = fused_conv(exact(third[0]), "prelu", slope=third.act.weight)
-        self.fuse = fused_conv(_distilled_and_fused(block))
+        self.conv1 = FusedConv(block.conv1[0], "prelu", block.conv1.act.weight)
+        self.conv2 = FusedConv(block.conv2[0], "prelu", block.conv2.act.weight)
+        self.conv3 = FusedConv(block.conv3[0], "prelu", block.conv3.act.weight)
+        self.fuse = FusedConv(_distilled_and_fused(block))
         self.att = FusedESA(block.att)
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
@@ -159,15 +144,11 @@ class FusedEFDN(FusedNetwork):
     """The deployed form of EFDN."""
 
     def __init__(self, network: EFDN) -> None:
-        super().__init__(
-            "EFDN",
-            network.upscale,
-            fused_conv(scaled_input(network.head, network.img_range)),
-            fused_conv(scaled_output(network.tail[0], 1 / network.img_range)),
-        )
+        first = scaled_input(network.head, network.img_range)
+        last = scaled_output(network.tail[0], 1 / network.img_range)
+        super().__init__(network, first, last)
         self.cells = nn.ModuleList(FusedEFDB(cell) for cell in network.cells)  # type: ignore[arg-type]
-        self.local_fuse = nn.ModuleList(fused_conv(exact(conv)) for conv in network.local_fuse)
-        self.eval()
+        self.local_fuse = nn.ModuleList(map(FusedConv, network.local_fuse))
 
     def upscale_padded(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Do what ``forward`` does, for H, W >= 15."""

@@ -8,13 +8,16 @@
 Folding is done in float64, so the result equals the network's up to floating-point rounding.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrfdn_arch.archs.attention import ESA, SLOPE, pool
-from lrfdn_arch.archs.padding import MIN_SIZE, pad_to_minimum
-from lrfdn_arch.archs.window import Window, resize_in_window
+from lrfdn_arch.archs.network import SuperResolutionNetwork
+from lrfdn_arch.archs.resize import pad_to_minimum, resize_in_window
+from lrfdn_arch.window import Window
 
 Folded = tuple[Tensor, Tensor]  # weight and bias, float64
 
@@ -23,61 +26,47 @@ class FusedConv(nn.Conv2d):
     """A convolution and the activation that follows it, together so that one kernel can do both.
 
     Args:
-        weight: (out, in / groups, k, k).
-        bias: (out,).
+        conv: an ``nn.Conv2d``, or weight (out, in, k, k) and bias (out,) of one that keeps the
+            image's size.
         activation: "none", "gelu" (the exact one), "leaky_relu" (slope 0.05), "prelu", "relu",
             "relu6", "sigmoid" or "silu".
-        stride: of the kernel.
-        padding: zeros on each side; half the kernel size if None.
-        dilation: of the kernel.
-        groups: of channels.
         slope: (out,), for "prelu".
     """
 
     def __init__(
-        self,
-        weight: Tensor,
-        bias: Tensor,
-        activation: str = "none",
-        *,
-        stride: int = 1,
-        padding: int | None = None,
-        dilation: int = 1,
-        groups: int = 1,
-        slope: Tensor | None = None,
+        self, conv: nn.Module | Folded, activation: str = "none", slope: Tensor | None = None
     ) -> None:
+        weight, bias = exact(conv) if isinstance(conv, nn.Module) else conv
         out, in_, k = weight.shape[:3]
-        padding = k // 2 if padding is None else padding
-        super().__init__(in_ * groups, out, k, stride, padding, dilation, groups)
-        self.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
-        self.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+        geometry: dict[str, Any] = {"padding": k // 2}
+        if isinstance(conv, nn.Conv2d):
+            in_ = conv.in_channels
+            geometry = {n: getattr(conv, n) for n in ("stride", "padding", "dilation", "groups")}
+        super().__init__(in_, out, k, **geometry)
+        self.weight = nn.Parameter(weight.detach().float().clone(), requires_grad=False)
+        self.bias = nn.Parameter(bias.detach().float().clone(), requires_grad=False)
         self.activation = activation
         self.slope = None if slope is None else nn.Parameter(slope.detach().clone(), False)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Map (N, in, H, W) to (N, out, H', W'), of the weights' type."""
-        return activate(super().forward(input.to(self.weight.dtype)), self.activation, self.slope)
-
-
-def activate(x: Tensor, activation: str, slope: Tensor | None = None) -> Tensor:
-    """Apply a :class:`FusedConv`'s activation; ``x`` may be overwritten."""
-    if activation == "gelu":
-        return F.gelu(x)
-    if activation == "leaky_relu":
-        return F.leaky_relu_(x, SLOPE)
-    if activation == "prelu":
-        assert slope is not None, "created with its activation"
-        return F.prelu(x, slope)
-    if activation == "relu":
-        return F.relu_(x)
-    if activation == "relu6":
-        return F.hardtanh_(x, 0.0, 6.0)
-    if activation == "sigmoid":
-        return x.sigmoid_()
-    if activation == "silu":
-        return F.silu(x, inplace=True)
-    assert activation == "none", activation
-    return x
+        """Map (N, in, H, W) to (N, out, H', W'), of the weights' type; ``input`` is kept."""
+        x = super().forward(input.to(self.weight.dtype))
+        if self.activation == "gelu":
+            return F.gelu(x)
+        if self.activation == "leaky_relu":
+            return F.leaky_relu_(x, SLOPE)
+        if self.slope is not None:
+            return F.prelu(x, self.slope)
+        if self.activation == "relu":
+            return F.relu_(x)
+        if self.activation == "relu6":
+            return F.hardtanh_(x, 0.0, 6.0)
+        if self.activation == "sigmoid":
+            return x.sigmoid_()
+        if self.activation == "silu":
+            return F.silu(x, inplace=True)
+        assert self.activation == "none", self.activation
+        return x
 
 
 class FusedNetwork(nn.Module):
@@ -88,8 +77,7 @@ class FusedNetwork(nn.Module):
     place. The first and the last convolution are called ``fea_conv`` and ``upsampler``.
 
     Args:
-        network: name of the network it was made from.
-        upscale: the network's factor.
+        network: the network it is made from.
         first: the convolution that reads the image.
         last: the convolution whose output is shuffled to pixels.
 
@@ -98,16 +86,17 @@ class FusedNetwork(nn.Module):
         uses_window: whether the result depends on a tile's position in the image.
     """
 
-    min_size = MIN_SIZE
     uses_window = True
 
-    def __init__(self, network: str, upscale: int, first: FusedConv, last: FusedConv) -> None:
+    def __init__(
+        self, network: SuperResolutionNetwork, first: Folded, last: nn.Module | Folded
+    ) -> None:
         super().__init__()
-        self.network = network
-        self.upscale = upscale
-        self.fea_conv, self.upsampler = first, last
-        self.num_in_ch, self.num_feat = first.in_channels, first.out_channels
-        self.num_out_ch = last.out_channels // upscale**2
+        self.network = type(network).__name__
+        self.upscale, self.min_size = network.upscale, network.min_size
+        self.fea_conv, self.upsampler = FusedConv(first), FusedConv(last)
+        self.num_in_ch, self.num_feat = network.num_in_ch, network.num_feat
+        self.num_out_ch = network.num_out_ch
         self.overlap: int | None = None  # as in the network's record
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
@@ -126,8 +115,7 @@ class FusedNetwork(nn.Module):
 
 def exact(conv: nn.Module) -> Folded:
     """Return weight and bias of a convolution in float64."""
-    assert isinstance(conv, nn.Conv2d), "checked before fusing"
-    assert conv.bias is not None, "checked before fusing"
+    assert isinstance(conv, nn.Conv2d) and conv.bias is not None, "checked before fusing"
     return conv.weight.double(), conv.bias.double()
 
 
@@ -152,38 +140,11 @@ def scaled_output(conv: nn.Module, factor: Tensor | float) -> Folded:
     return weight * factor.view(-1, 1, 1, 1), bias * factor
 
 
-def one_by_ones(first: nn.Module, *others: nn.Module) -> Folded:
-    """Return ``first`` and the 1x1 convolutions that follow it as one."""
-    weight, bias = exact(first)
-    for conv in others:
-        matrix, offset = exact(conv)
-        weight = torch.einsum("oi,icyx->ocyx", matrix[:, :, 0, 0], weight)
-        bias = matrix[:, :, 0, 0] @ bias + offset
-    return weight, bias
-
-
-def fused_conv(
-    folded: Folded,
-    activation: str = "none",
-    *,
-    stride: int = 1,
-    padding: int | None = None,
-    dilation: int = 1,
-    groups: int = 1,
-    slope: Tensor | None = None,
-) -> FusedConv:
-    """Return a :class:`FusedConv` with these float64 weights in float32."""
-    weight, bias = folded[0].float(), folded[1].float()
-    return FusedConv(
-        weight,
-        bias,
-        activation,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        slope=slope,
-    )
+def one_by_ones(first: nn.Module, second: nn.Module) -> Folded:
+    """Return ``second(first(x))``, of which ``second`` is a 1x1 convolution, as one."""
+    (weight, bias), (matrix, offset) = exact(first), exact(second)
+    matrix = matrix[:, :, 0, 0]
+    return torch.einsum("oi,icyx->ocyx", matrix, weight), matrix @ bias + offset
 
 
 class FusedESA(nn.Module):
@@ -195,18 +156,15 @@ class FusedESA(nn.Module):
 
     def __init__(self, esa: ESA) -> None:
         super().__init__()
-        self.conv1 = fused_conv(exact(esa.conv1))
-        self.conv_f = fused_conv(exact(esa.conv_f))
-        self.conv2 = fused_conv(exact(esa.conv2), stride=2, padding=0)
+        self.conv1 = FusedConv(esa.conv1)
+        self.conv_f = FusedConv(esa.conv_f)
+        self.conv2 = FusedConv(esa.conv2)
         if esa.single_conv:
-            self.middle = nn.Sequential(fused_conv(exact(esa.conv3)))
+            self.middle = nn.Sequential(FusedConv(esa.conv3))
         else:
-            self.middle = nn.Sequential(
-                fused_conv(exact(esa.conv_max), "relu"),
-                fused_conv(exact(esa.conv3), "relu"),
-                fused_conv(exact(esa.conv3_)),
-            )
-        self.conv4 = fused_conv(exact(esa.conv4), "sigmoid")
+            first, second = FusedConv(esa.conv_max, "relu"), FusedConv(esa.conv3, "relu")
+            self.middle = nn.Sequential(first, second, FusedConv(esa.conv3_))
+        self.conv4 = FusedConv(esa.conv4, "sigmoid")
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Map (N, C, H, W) to the same shape, H, W >= 15; ``x`` is overwritten."""

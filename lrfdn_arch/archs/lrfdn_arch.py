@@ -1,5 +1,6 @@
 """LRFDN, the lightweight residual feature distillation network (NTIRE 2023 ESR, team 30)."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,8 +15,9 @@ from lrfdn_arch.archs.distillation_network import (
     FusedDistillationNetwork,
     read_arguments,
 )
-from lrfdn_arch.archs.fused import exact, fused_conv, one_by_ones, scaled_output, with_shortcut
-from lrfdn_arch.archs.window import Window, resize_in_window
+from lrfdn_arch.archs.fused import FusedConv, exact, one_by_ones, scaled_output, with_shortcut
+from lrfdn_arch.archs.resize import resize_in_window
+from lrfdn_arch.window import Window
 
 
 class SRB(nn.Conv2d):
@@ -78,23 +80,10 @@ class LRFDB(nn.Module):
 
 
 class LRFDN(FeatureDistillationNetwork):
-    """Lightweight residual feature distillation network.
+    """Lightweight residual feature distillation network, a :class:`SuperResolutionNetwork`.
 
-    Input (N, num_in_ch, H, W) and output (N, num_out_ch, H*upscale, W*upscale), float, RGB, in
-    [0, 1]. The defaults are the challenge entry: 198,032 parameters, and the released weights load
-    with ``strict=True``.
-
-    Args:
-        num_in_ch: channels of the input image.
-        num_out_ch: channels of the output image.
-        num_feat: channels of the features, a multiple of 8.
-        num_block: number of LRFDB blocks, at least 1.
-        upscale: any whole factor from 1.
-        img_range: the range the weights work in; the released ones expect [0, 1].
-        block_shortcut: see :class:`LRFDB`.
-
-    Raises:
-        ValueError: an argument is outside the range documented above.
+    The defaults are the challenge entry: 198,032 parameters, and the released weights load with
+    ``strict=True``. ``num_feat`` is a multiple of 8; for ``block_shortcut`` see :class:`LRFDB`.
     """
 
     def __init__(
@@ -107,15 +96,8 @@ class LRFDN(FeatureDistillationNetwork):
         img_range: float = 1.0,
         block_shortcut: bool = False,
     ) -> None:
-        super().__init__(
-            blocks=[LRFDB(num_feat, block_shortcut) for _ in range(num_block)],
-            activation=nn.GELU(),
-            num_in_ch=num_in_ch,
-            num_out_ch=num_out_ch,
-            num_feat=num_feat,
-            upscale=upscale,
-            img_range=img_range,
-        )
+        blocks = [LRFDB(num_feat, block_shortcut) for _ in range(num_block)]
+        super().__init__(blocks, nn.GELU(), num_in_ch, num_out_ch, num_feat, upscale, img_range)
         self.block_shortcut = block_shortcut
 
 
@@ -130,19 +112,19 @@ class FusedLRFDB(nn.Module):
         super().__init__()
         esa = block.esa
         conv4, offset = exact(esa.conv4)
-        self.c1_d = fused_conv(exact(block.c1_d), "gelu")
-        self.c1_r = fused_conv(with_shortcut(block.c1_r), "gelu")
-        self.c2_d = fused_conv(exact(block.c2_d), "gelu")
-        self.c2_r = fused_conv(with_shortcut(block.c2_r), "gelu")
-        self.c3_d = fused_conv(exact(block.c3_d), "gelu")
-        self.c3_r = fused_conv(with_shortcut(block.c3_r), "gelu")
-        self.c4 = fused_conv(exact(block.c4), "gelu")
-        self.c5 = fused_conv(scaled_output(block.c5, block.cw.flatten().double() / 6))
-        self.conv1 = fused_conv(one_by_ones(block.c5, esa.conv1))
-        self.conv2 = fused_conv(exact(esa.conv2), stride=2, padding=0)
-        self.conv_max = fused_conv(exact(esa.conv_max[0]), "leaky_relu")
-        self.conv3 = fused_conv(exact(esa.conv3[0]), "leaky_relu", padding=2, dilation=2)
-        self.conv4 = fused_conv((conv4, offset + 3), "relu6")  # relu6(. + 3) / 6, the 6 is in c5
+        self.c1_d = FusedConv(block.c1_d, "gelu")
+        self.c1_r = FusedConv(with_shortcut(block.c1_r), "gelu")
+        self.c2_d = FusedConv(block.c2_d, "gelu")
+        self.c2_r = FusedConv(with_shortcut(block.c2_r), "gelu")
+        self.c3_d = FusedConv(block.c3_d, "gelu")
+        self.c3_r = FusedConv(with_shortcut(block.c3_r), "gelu")
+        self.c4 = FusedConv(block.c4, "gelu")
+        self.c5 = FusedConv(scaled_output(block.c5, block.cw.flatten().double() / 6))
+        self.conv1 = FusedConv(one_by_ones(block.c5, esa.conv1))
+        self.conv2 = FusedConv(esa.conv2)
+        self.conv_max = FusedConv(esa.conv_max[0], "leaky_relu")
+        self.conv3 = FusedConv(esa.conv3[0], "leaky_relu")
+        self.conv4 = FusedConv((conv4, offset + 3), "relu6")  # relu6(. + 3) / 6, the 6 is in c5
         self.block_shortcut = block.block_shortcut
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
@@ -160,11 +142,6 @@ class FusedLRFDB(nn.Module):
         return out.add_(x) if self.block_shortcut else out
 
 
-def _fuse(network: LRFDN) -> FusedDistillationNetwork:
-    blocks = [FusedLRFDB(network.get_submodule(f"B{n}")) for n in range(1, network.num_block + 1)]  # type: ignore[arg-type]
-    return FusedDistillationNetwork(network, blocks, "gelu")
-
-
 def _read_arguments(state: State) -> dict[str, Any] | None:
     return read_arguments(state) if "B1.cw" in state else None
 
@@ -174,7 +151,7 @@ ARCHITECTURE = Architecture(
     network=LRFDN,
     blocks=(LRFDB, SRB, EFSA),
     read_arguments=_read_arguments,
-    fuse=_fuse,
+    fuse=partial(FusedDistillationNetwork, fused_block=FusedLRFDB, activation="gelu"),
     range_layers=RANGE_LAYERS,
     overlap=128,
     papers=("Li et al., NTIRE 2023 Challenge on Efficient Super-Resolution, team 30",),

@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import Architecture, RangeLayers, State
-from lrfdn_arch.archs.attention import leaky_conv, pool, stretch
-from lrfdn_arch.archs.fused import Folded, FusedNetwork, exact, fused_conv
+from lrfdn_arch.archs.attention import leaky_conv, pool
+from lrfdn_arch.archs.fused import Folded, FusedConv, FusedNetwork
 from lrfdn_arch.archs.network import SuperResolutionNetwork, count_blocks, read_sizes
-from lrfdn_arch.archs.padding import pad_to_minimum
-from lrfdn_arch.archs.window import Window, enlarge_bicubic, resize_nearest
+from lrfdn_arch.archs.resize import enlarge_bicubic, pad_to_minimum, resize_nearest, stretch
+from lrfdn_arch.window import Window
 
 MIN_SIZE = 13  # 3x3 convolution of stride 2, padded by 1: 13 -> 7, the pooling window
 
@@ -144,21 +144,11 @@ class Tail(nn.Module):
 
 
 class MAFFSRN(SuperResolutionNetwork):
-    """Multi-attentive feature fusion super-resolution network.
+    """Multi-attentive feature fusion network, a :class:`SuperResolutionNetwork`.
 
-    Input (N, num_in_ch, H, W) and output (N, num_out_ch, H*upscale, W*upscale), float, RGB, in
-    [0, 1]. The defaults are the paper's: 441,706 parameters at x4. No weights were released.
-
-    Args:
-        num_in_ch: channels of the input image.
-        num_out_ch: channels of the output image, as many as of the input, which is added to it.
-        num_feat: channels of the features, a multiple of 4.
-        num_block: number of FFG groups of four MAB blocks each, at least 1.
-        upscale: any whole factor from 1.
-        img_range: the range the weights work in.
-
-    Raises:
-        ValueError: an argument is outside the range documented above.
+    The defaults are the paper's: 441,706 parameters at x4. No weights were released. ``num_out_ch``
+    equals ``num_in_ch``, as the input is added to the output; ``num_feat`` is a multiple of 4;
+    ``num_block`` counts groups of four MAB blocks each.
     """
 
     min_size = MIN_SIZE
@@ -172,14 +162,7 @@ class MAFFSRN(SuperResolutionNetwork):
         upscale: int = 4,
         img_range: float = 1.0,
     ) -> None:
-        super().__init__(
-            num_in_ch=num_in_ch,
-            num_out_ch=num_out_ch,
-            num_feat=num_feat,
-            num_block=num_block,
-            upscale=upscale,
-            img_range=img_range,
-        )
+        super().__init__(num_in_ch, num_out_ch, num_feat, num_block, upscale, img_range)
         self.check("num_out_ch", num_out_ch == num_in_ch, f"of num_in_ch, {num_in_ch}")
         self.head = nn.Sequential(WeightNormConv2d(num_in_ch, num_feat, kernel_size=3))
         self.body = nn.Sequential(*(FFG(num_feat) for _ in range(num_block)))
@@ -195,16 +178,15 @@ class FusedMAB(nn.Module):
 
     def __init__(self, block: MAB) -> None:
         super().__init__()
-        self.conv01 = fused_conv(exact(block.conv01[0]), "leaky_relu")
-        self.conv00 = fused_conv(exact(block.conv00[0]))
-        self.reduce_channels = fused_conv(exact(block.reduce_channels))
-        self.reduce_spatial_size = fused_conv(exact(block.reduce_spatial_size), stride=2, padding=1)
-        self.conv1 = fused_conv(exact(block.conv1[0]), "leaky_relu")
-        self.conv2 = fused_conv(exact(block.conv2[0]), "leaky_relu", padding=2, dilation=2)
-        self.increase_channels = fused_conv(exact(block.increase_channels[0]), "relu")
-        self.bottom11 = fused_conv(exact(block.bottom11[0]))
-        wide = exact(block.bottom11_dw[0])
-        self.bottom11_dw = fused_conv(wide, "sigmoid", groups=len(wide[0]))
+        self.conv01 = FusedConv(block.conv01[0], "leaky_relu")
+        self.conv00 = FusedConv(block.conv00[0])
+        self.reduce_channels = FusedConv(block.reduce_channels)
+        self.reduce_spatial_size = FusedConv(block.reduce_spatial_size)
+        self.conv1 = FusedConv(block.conv1[0], "leaky_relu")
+        self.conv2 = FusedConv(block.conv2[0], "leaky_relu")
+        self.increase_channels = FusedConv(block.increase_channels[0], "relu")
+        self.bottom11 = FusedConv(block.bottom11[0])
+        self.bottom11_dw = FusedConv(block.bottom11_dw[0], "sigmoid")
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape, H, W >= 13."""
@@ -229,7 +211,7 @@ class FusedFFG(nn.Module):
         parts = [residual * w for w in (p3 @ p2 @ p1, p3 @ p2 @ q1, p3 @ q2, q3)]
         parts.append(identity * torch.eye(len(p1), dtype=torch.float64, device=p1.device))
         bias = residual * (p3 @ (p2 @ b1 + b2) + b3)
-        self.fuse = fused_conv((torch.cat(parts, dim=1)[:, :, None, None], bias))
+        self.fuse = FusedConv((torch.cat(parts, dim=1)[:, :, None, None], bias))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
@@ -251,7 +233,6 @@ def _merged(conv: WeightNormConv2d) -> Folded:
 class FusedMAFFSRN(FusedNetwork):
     """MAFFSRN as it is deployed: weight norms merged, the tail one 5x5 convolution."""
 
-    min_size = MIN_SIZE
     uses_window = False
 
     def __init__(self, network: MAFFSRN) -> None:
@@ -260,14 +241,9 @@ class FusedMAFFSRN(FusedNetwork):
         (w3, b3), (w5, b5) = _merged(tail.tail_k3), _merged(tail.tail_k5)
         s3, s5 = tail.scale_k3.scale.double(), tail.scale_k5.scale.double()
         weight, bias = s3 * F.pad(w3, (1, 1, 1, 1)) + s5 * w5, s3 * b3 + s5 * b5
-        super().__init__(
-            "MAFFSRN",
-            network.upscale,
-            fused_conv((first * img_range, first_bias)),
-            fused_conv((weight / img_range, bias / img_range)),
-        )
+        first, last = (first * img_range, first_bias), (weight / img_range, bias / img_range)
+        super().__init__(network, first, last)
         self.body = nn.ModuleList(FusedFFG(group) for group in network.body)  # type: ignore[arg-type]
-        self.eval()
 
     def upscale_padded(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Do what ``forward`` does, for H, W >= 13."""

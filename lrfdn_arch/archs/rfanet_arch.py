@@ -60,21 +60,11 @@ class RFA(nn.Module):
 
 
 class RFANet(SuperResolutionNetwork):
-    """Residual feature aggregation network, with the structure of EDSR.
+    """Residual feature aggregation network, a :class:`SuperResolutionNetwork` built like EDSR.
 
-    Input (N, num_in_ch, H, W) and output (N, num_out_ch, H*upscale, W*upscale), float, RGB, in
-    [0, 1]. The defaults are the paper's: 11,093,635 parameters at x4. No weights were released.
-
-    Args:
-        num_in_ch: channels of the input image.
-        num_out_ch: channels of the output image.
-        num_feat: channels of the features, at least 4.
-        num_block: number of RFA modules of four residual blocks each, at least 1.
-        upscale: 2, 3, 4 or 8.
-        img_range: the range the weights work in.
-
-    Raises:
-        ValueError: an argument is outside the range documented above.
+    The defaults are the paper's: 11,093,635 parameters at x4. No weights were released.
+    ``num_feat`` is at least 4, ``upscale`` 2, 3, 4 or 8; ``num_block`` counts RFA modules of four
+    residual blocks each.
     """
 
     def __init__(
@@ -86,14 +76,7 @@ class RFANet(SuperResolutionNetwork):
         upscale: int = 4,
         img_range: float = 255.0,
     ) -> None:
-        super().__init__(
-            num_in_ch=num_in_ch,
-            num_out_ch=num_out_ch,
-            num_feat=num_feat,
-            num_block=num_block,
-            upscale=upscale,
-            img_range=img_range,
-        )
+        super().__init__(num_in_ch, num_out_ch, num_feat, num_block, upscale, img_range)
         self.check("upscale", upscale in _STEPS, "of 2, 3, 4 or 8")
         self.conv_first = nn.Conv2d(num_in_ch, num_feat, kernel_size=3, padding=1)
         self.body = nn.Sequential(*(RFA(num_feat) for _ in range(num_block)))

@@ -1,5 +1,6 @@
 """RFDN, the residual feature distillation network (Liu et al., AIM 2020), the baseline."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,8 +14,8 @@ from lrfdn_arch.archs.distillation_network import (
     FusedDistillationNetwork,
     read_arguments,
 )
-from lrfdn_arch.archs.fused import FusedESA, exact, fused_conv, with_shortcut
-from lrfdn_arch.archs.window import Window
+from lrfdn_arch.archs.fused import FusedConv, FusedESA, with_shortcut
+from lrfdn_arch.window import Window
 
 
 class RFDB(nn.Module):
@@ -53,22 +54,10 @@ class RFDB(nn.Module):
 
 
 class RFDN(FeatureDistillationNetwork):
-    """Residual feature distillation network.
+    """Residual feature distillation network, a :class:`SuperResolutionNetwork`.
 
-    Input (N, num_in_ch, H, W) and output (N, num_out_ch, H*upscale, W*upscale), float, RGB, in
-    [0, 1]. The defaults are the challenge's baseline: 433,448 parameters, and the released weights
-    load with ``strict=True``.
-
-    Args:
-        num_in_ch: channels of the input image.
-        num_out_ch: channels of the output image.
-        num_feat: channels of the features, even and at least 4.
-        num_block: number of RFDB blocks, at least 1.
-        upscale: any whole factor from 1.
-        img_range: the range the weights work in; the released ones expect [0, 255].
-
-    Raises:
-        ValueError: an argument is outside the range documented above.
+    The defaults are the challenge's baseline: 433,448 parameters, and the released weights load
+    with ``strict=True``. ``num_feat`` is even and at least 4.
     """
 
     def __init__(
@@ -80,15 +69,8 @@ class RFDN(FeatureDistillationNetwork):
         upscale: int = 4,
         img_range: float = 255.0,
     ) -> None:
-        super().__init__(
-            blocks=[RFDB(num_feat) for _ in range(num_block)],
-            activation=nn.LeakyReLU(SLOPE),
-            num_in_ch=num_in_ch,
-            num_out_ch=num_out_ch,
-            num_feat=num_feat,
-            upscale=upscale,
-            img_range=img_range,
-        )
+        blocks, activation = [RFDB(num_feat) for _ in range(num_block)], nn.LeakyReLU(SLOPE)
+        super().__init__(blocks, activation, num_in_ch, num_out_ch, num_feat, upscale, img_range)
 
 
 class FusedRFDB(nn.Module):
@@ -96,14 +78,14 @@ class FusedRFDB(nn.Module):
 
     def __init__(self, block: RFDB) -> None:
         super().__init__()
-        self.c1_d = fused_conv(exact(block.c1_d), "leaky_relu")
-        self.c1_r = fused_conv(with_shortcut(block.c1_r), "leaky_relu")
-        self.c2_d = fused_conv(exact(block.c2_d), "leaky_relu")
-        self.c2_r = fused_conv(with_shortcut(block.c2_r), "leaky_relu")
-        self.c3_d = fused_conv(exact(block.c3_d), "leaky_relu")
-        self.c3_r = fused_conv(with_shortcut(block.c3_r), "leaky_relu")
-        self.c4 = fused_conv(exact(block.c4), "leaky_relu")
-        self.c5 = fused_conv(exact(block.c5))
+        self.c1_d = FusedConv(block.c1_d, "leaky_relu")
+        self.c1_r = FusedConv(with_shortcut(block.c1_r), "leaky_relu")
+        self.c2_d = FusedConv(block.c2_d, "leaky_relu")
+        self.c2_r = FusedConv(with_shortcut(block.c2_r), "leaky_relu")
+        self.c3_d = FusedConv(block.c3_d, "leaky_relu")
+        self.c3_r = FusedConv(with_shortcut(block.c3_r), "leaky_relu")
+        self.c4 = FusedConv(block.c4, "leaky_relu")
+        self.c5 = FusedConv(block.c5)
         self.esa = FusedESA(block.esa)
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
@@ -115,11 +97,6 @@ class FusedRFDB(nn.Module):
         return self.esa(self.c5(distilled), window)  # (N, C, H, W)
 
 
-def _fuse(network: RFDN) -> FusedDistillationNetwork:
-    blocks = [FusedRFDB(network.get_submodule(f"B{n}")) for n in range(1, network.num_block + 1)]  # type: ignore[arg-type]
-    return FusedDistillationNetwork(network, blocks, "leaky_relu")
-
-
 def _read_arguments(state: State) -> dict[str, Any] | None:
     return read_arguments(state) if "B1.esa.conv_f.weight" in state else None
 
@@ -129,7 +106,7 @@ ARCHITECTURE = Architecture(
     network=RFDN,
     blocks=(RFDB, ESA),
     read_arguments=_read_arguments,
-    fuse=_fuse,
+    fuse=partial(FusedDistillationNetwork, fused_block=FusedRFDB, activation="leaky_relu"),
     range_layers=RANGE_LAYERS,
     overlap=128,
     papers=("Liu et al., Residual Feature Distillation Network, AIM 2020",),

@@ -7,17 +7,16 @@ from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import Architecture, RangeLayers, Released, State
 from lrfdn_arch.archs.attention import ESA, SLOPE
-from lrfdn_arch.archs.bilinear_start import start_bilinear
-from lrfdn_arch.archs.fused import (
-    FusedESA,
-    FusedNetwork,
-    exact,
-    fused_conv,
-    scaled_input,
-    scaled_output,
+from lrfdn_arch.archs.fused import FusedConv, FusedESA, FusedNetwork, scaled_input, scaled_output
+from lrfdn_arch.archs.network import (
+    SuperResolutionNetwork,
+    conv_shape,
+    count_blocks,
+    pixel_shuffle,
+    read_sizes,
+    start_bilinear,
 )
-from lrfdn_arch.archs.network import SuperResolutionNetwork, conv_shape, count_blocks, read_sizes
-from lrfdn_arch.archs.window import Window
+from lrfdn_arch.window import Window
 
 
 class RLFB(nn.Module):
@@ -47,25 +46,11 @@ class RLFB(nn.Module):
 
 
 class RLFN(SuperResolutionNetwork):
-    """Residual local feature network.
+    """Residual local feature network, a :class:`SuperResolutionNetwork`.
 
-    Input (N, num_in_ch, H, W) and output (N, num_out_ch, H*upscale, W*upscale), float, RGB, in
-    [0, 1]. The defaults are the pruned network that won NTIRE 2022: 317,218 parameters, and the
-    released weights load with ``strict=True``. The paper's RLFN, 543 K, has ``num_feat=52,
-    mid_channels=52, num_block=6``.
-
-    Args:
-        num_in_ch: channels of the input image.
-        num_out_ch: channels of the output image.
-        num_feat: channels of the features.
-        mid_channels: channels inside the blocks.
-        esa_channels: channels that the blocks' attention works on.
-        num_block: number of RLFB blocks, at least 1.
-        upscale: any whole factor from 1.
-        img_range: the range the weights work in; the released ones expect [0, 255].
-
-    Raises:
-        ValueError: an argument is outside the range documented above.
+    The defaults are the pruned network that won NTIRE 2022: 317,218 parameters, and the released
+    weights load with ``strict=True``. The paper's RLFN, 543 K, has ``num_feat=52, mid_channels=52,
+    num_block=6``. For ``mid_channels`` and ``esa_channels`` see :class:`RLFB`.
     """
 
     def __init__(
@@ -79,22 +64,14 @@ class RLFN(SuperResolutionNetwork):
         upscale: int = 4,
         img_range: float = 255.0,
     ) -> None:
-        super().__init__(
-            num_in_ch=num_in_ch,
-            num_out_ch=num_out_ch,
-            num_feat=num_feat,
-            num_block=num_block,
-            upscale=upscale,
-            img_range=img_range,
-        )
+        super().__init__(num_in_ch, num_out_ch, num_feat, num_block, upscale, img_range)
         self.mid_channels, self.esa_channels = mid_channels, esa_channels
         self.check("mid_channels", mid_channels >= 1, "of at least 1")
         self.conv_1 = nn.Conv2d(num_in_ch, num_feat, kernel_size=3, padding=1)
-        for number in range(1, num_block + 1):
-            self.add_module(f"block_{number}", RLFB(num_feat, mid_channels, esa_channels))
+        blocks = (RLFB(num_feat, mid_channels, esa_channels) for _ in range(num_block))
+        self.add_blocks("block_", blocks)
         self.conv_2 = nn.Conv2d(num_feat, num_feat, kernel_size=3, padding=1)
-        to_pixels = nn.Conv2d(num_feat, num_out_ch * upscale**2, kernel_size=3, padding=1)
-        self.upsampler = nn.Sequential(to_pixels, nn.PixelShuffle(upscale))
+        self.upsampler = pixel_shuffle(num_feat, num_out_ch, upscale)
 
     def start_bilinear(self) -> None:
         """Set the weights so that the untrained network interpolates about bilinearly."""
@@ -103,8 +80,8 @@ class RLFN(SuperResolutionNetwork):
     def upscale_padded(self, x: Tensor) -> Tensor:
         """Upscale (N, num_in_ch, H, W) in [0, img_range], H, W >= 15."""
         features = first = self.conv_1(x)  # (N, C, H, W)
-        for number in range(1, self.num_block + 1):
-            features = self.get_submodule(f"block_{number}")(features)
+        for block in self.blocks("block_"):
+            features = block(features)
         return self.upsampler(self.conv_2(features) + first)  # (N, num_out_ch, H*s, W*s)
 
 
@@ -113,10 +90,10 @@ class FusedRLFB(nn.Module):
 
     def __init__(self, block: RLFB) -> None:
         super().__init__()
-        self.c1_r = fused_conv(exact(block.c1_r), "leaky_relu")
-        self.c2_r = fused_conv(exact(block.c2_r), "leaky_relu")
-        self.c3_r = fused_conv(exact(block.c3_r), "leaky_relu")
-        self.c5 = fused_conv(exact(block.c5))
+        self.c1_r = FusedConv(block.c1_r, "leaky_relu")
+        self.c2_r = FusedConv(block.c2_r, "leaky_relu")
+        self.c3_r = FusedConv(block.c3_r, "leaky_relu")
+        self.c5 = FusedConv(block.c5)
         self.esa = FusedESA(block.esa)
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
@@ -129,16 +106,11 @@ class FusedRLFN(FusedNetwork):
     """The deployed form of RLFN."""
 
     def __init__(self, network: RLFN) -> None:
-        super().__init__(
-            "RLFN",
-            network.upscale,
-            fused_conv(scaled_input(network.conv_1, network.img_range)),
-            fused_conv(scaled_output(network.upsampler[0], 1 / network.img_range)),
-        )
-        names = [f"block_{number}" for number in range(1, network.num_block + 1)]
-        self.blocks = nn.ModuleList(FusedRLFB(network.get_submodule(name)) for name in names)  # type: ignore[arg-type]
-        self.conv_2 = fused_conv(exact(network.conv_2))
-        self.eval()
+        first = scaled_input(network.conv_1, network.img_range)
+        last = scaled_output(network.upsampler[0], 1 / network.img_range)
+        super().__init__(network, first, last)
+        self.blocks = nn.ModuleList(map(FusedRLFB, network.blocks("block_")))
+        self.conv_2 = FusedConv(network.conv_2)
 
     def upscale_padded(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Do what ``forward`` does, for H, W >= 15."""
@@ -154,12 +126,8 @@ def _read_arguments(state: State) -> dict[str, Any] | None:
     attention = conv_shape(state, "block_1.esa.conv1.weight")
     if sizes is None or inner is None or attention is None:
         return None
-    return {
-        **sizes,
-        "mid_channels": inner[0],
-        "esa_channels": attention[0],
-        "num_block": count_blocks(state, "block_"),
-    }
+    inside = {"mid_channels": inner[0], "esa_channels": attention[0]}
+    return {**sizes, **inside, "num_block": count_blocks(state, "block_")}
 
 
 ARCHITECTURE = Architecture(

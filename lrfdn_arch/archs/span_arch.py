@@ -7,9 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import Architecture, Released, State
-from lrfdn_arch.archs.fused import FusedNetwork, exact, fused_conv, scaled_input
-from lrfdn_arch.archs.network import SuperResolutionNetwork, count_blocks, read_sizes
-from lrfdn_arch.archs.window import Window
+from lrfdn_arch.archs.fused import FusedConv, FusedNetwork, scaled_input
+from lrfdn_arch.archs.network import (
+    SuperResolutionNetwork,
+    count_blocks,
+    pixel_shuffle,
+    read_sizes,
+)
+from lrfdn_arch.window import Window
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)  # of its RGB training images
 
@@ -54,23 +59,13 @@ class SPAB(nn.Module):
 
 
 class SPAN(SuperResolutionNetwork):
-    """Swift parameter-free attention network.
+    """Swift parameter-free attention network, a :class:`SuperResolutionNetwork`.
 
-    Input (N, num_in_ch, H, W) and output (N, num_out_ch, H*upscale, W*upscale), float, RGB, in
-    [0, 1]. The defaults are the challenge's baseline: 150,688 parameters, and the released weights
-    load with ``strict=True``. The paper's SPAN has ``num_feat=48``.
+    DIV2K's mean color is subtracted from RGB images, the average of its three channels from images
+    of other channels; then they are multiplied by ``img_range``. The output is not divided by it.
 
-    Args:
-        num_in_ch: channels of the input image. DIV2K's mean color is subtracted from RGB, the
-            average of its three channels from any other number of them.
-        num_out_ch: channels of the output image.
-        num_feat: channels of the features.
-        num_block: number of SPAB blocks, at least 2.
-        upscale: any whole factor from 1.
-        img_range: factor on the input after subtracting the mean; the output is not divided by it.
-
-    Raises:
-        ValueError: an argument is outside the range documented above.
+    The defaults are the challenge's baseline: 150,688 parameters, and the released weights load
+    with ``strict=True``. The paper's SPAN has ``num_feat=48``. ``num_block`` is at least 2.
     """
 
     min_size = 1
@@ -85,37 +80,27 @@ class SPAN(SuperResolutionNetwork):
         upscale: int = 4,
         img_range: float = 255.0,
     ) -> None:
-        super().__init__(
-            num_in_ch=num_in_ch,
-            num_out_ch=num_out_ch,
-            num_feat=num_feat,
-            num_block=num_block,
-            upscale=upscale,
-            img_range=img_range,
-        )
+        super().__init__(num_in_ch, num_out_ch, num_feat, num_block, upscale, img_range)
         self.check("num_block", num_block >= 2, "of at least 2")
         mean = torch.tensor(DIV2K_MEAN)
         mean = mean if num_in_ch == 3 else mean.mean().expand(num_in_ch)
         self.register_buffer("mean", mean.view(1, -1, 1, 1).clone(), persistent=False)
         self.conv_1 = MergedConv(num_in_ch, num_feat)
-        for number in range(1, num_block + 1):
-            self.add_module(f"block_{number}", SPAB(num_feat))
+        self.add_blocks("block_", (SPAB(num_feat) for _ in range(num_block)))
         self.conv_cat = nn.Conv2d(4 * num_feat, num_feat, kernel_size=1)
         self.conv_2 = MergedConv(num_feat, num_feat)
-        to_pixels = nn.Conv2d(num_feat, num_out_ch * upscale**2, kernel_size=3, padding=1)
-        self.upsampler = nn.Sequential(to_pixels, nn.PixelShuffle(upscale))
+        self.upsampler = pixel_shuffle(num_feat, num_out_ch, upscale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Upscale (N, num_in_ch, H, W) in [0, 1] to (N, num_out_ch, H*upscale, W*upscale).
 
         Any H, W >= 1 works without padding, as no layer reduces the resolution.
         """
+        first, *middle, last = self.blocks("block_")
         f = self.conv_1((x - self.mean) * self.img_range)  # (N, C, H, W)
-        features = b1 = self.get_submodule("block_1")(f)
-        for number in range(2, self.num_block):
-            features = self.get_submodule(f"block_{number}")(features)
-        last = self.get_submodule(f"block_{self.num_block}")
-        assert isinstance(last, SPAB)
+        features = b1 = first(f)
+        for block in middle:
+            features = block(features)
         h = last.activated(features)
         g = self.conv_2(last.attend(features, h))
         return self.upsampler(self.conv_cat(torch.cat([f, g, b1, h], dim=1)))
@@ -126,9 +111,9 @@ class FusedSPAB(nn.Module):
 
     def __init__(self, block: SPAB) -> None:
         super().__init__()
-        self.c1_r = fused_conv(exact(block.c1_r.eval_conv), "silu")
-        self.c2_r = fused_conv(exact(block.c2_r.eval_conv), "silu")
-        self.c3_r = fused_conv(exact(block.c3_r.eval_conv))
+        self.c1_r = FusedConv(block.c1_r.eval_conv, "silu")
+        self.c2_r = FusedConv(block.c2_r.eval_conv, "silu")
+        self.c3_r = FusedConv(block.c3_r.eval_conv)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the block's output and the activated features of its first convolution."""
@@ -145,23 +130,16 @@ class FusedSPAN(FusedNetwork):
     difference with zeros, so the border would need a different bias.
     """
 
-    min_size = SPAN.min_size
     uses_window = False
     mean: Tensor
 
     def __init__(self, network: SPAN) -> None:
-        super().__init__(
-            "SPAN",
-            network.upscale,
-            fused_conv(scaled_input(network.conv_1.eval_conv, network.img_range)),
-            fused_conv(exact(network.upsampler[0])),
-        )
+        first = scaled_input(network.conv_1.eval_conv, network.img_range)
+        super().__init__(network, first, network.upsampler[0])
         self.register_buffer("mean", network.mean.clone())
-        names = [f"block_{number}" for number in range(1, network.num_block + 1)]
-        self.blocks = nn.ModuleList(FusedSPAB(network.get_submodule(name)) for name in names)  # type: ignore[arg-type]
-        self.conv_2 = fused_conv(exact(network.conv_2.eval_conv))
-        self.conv_cat = fused_conv(exact(network.conv_cat))
-        self.eval()
+        self.blocks = nn.ModuleList(map(FusedSPAB, network.blocks("block_")))
+        self.conv_2 = FusedConv(network.conv_2.eval_conv)
+        self.conv_cat = FusedConv(network.conv_cat)
 
     def upscale_padded(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Do what ``forward`` does."""

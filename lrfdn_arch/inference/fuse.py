@@ -29,7 +29,7 @@ def fuse(network: nn.Module) -> FusedNetwork:
         raise ValueError(f"cannot fuse {type(network).__name__}: it has no fused form")
     _check_structure(network, architecture)
     with torch.no_grad():
-        fused = architecture.fuse(network)
+        fused = architecture.fuse(network).eval()
     assert isinstance(fused, FusedNetwork), "by the record's contract"
     fused.overlap = architecture.overlap
     return fused

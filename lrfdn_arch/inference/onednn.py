@@ -80,7 +80,7 @@ def onednn_works() -> bool:
         with torch.no_grad():
             for activation in _POST_OPS:
                 slope = torch.rand(8, generator=generator) if activation == "prelu" else None
-                conv = FusedConv(weight, torch.ones(8), activation, slope=slope)
+                conv = FusedConv((weight, torch.ones(8)), activation, slope)
                 if not torch.allclose(OneDnnConv(conv)(x), conv(x), atol=1e-4):
                     return False
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, fx, nn
 
 from lrfdn_arch.archs.fused import SLOPE, FusedConv, FusedNetwork
-from lrfdn_arch.archs.window import enlarge_bicubic, resize_in_window, resize_nearest
+from lrfdn_arch.archs.resize import enlarge_bicubic, resize_in_window, resize_nearest
 from lrfdn_arch.extras import require
 from lrfdn_arch.inference.windowed_graph import FLOAT16, FLOAT32, STRETCH, Graph
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrfdn_arch.archs import ARCHITECTURES
-from lrfdn_arch.archs.bilinear_start import bilinear_taps, start_bilinear
+from lrfdn_arch.archs.network import bilinear_taps, start_bilinear
 
 STARTING = [n for n, a in ARCHITECTURES.items() if hasattr(a.network, "start_bilinear")]
 

@@ -22,7 +22,7 @@ from lrfdn_arch.archs import (
     SPAN,
     RFANet,
 )
-from lrfdn_arch.archs.attention import enlarge_bilinear
+from lrfdn_arch.archs.resize import enlarge_bilinear
 
 NAMES = list(ARCHITECTURES)
 BLOCKS = [block for record in ARCHITECTURES.values() for block in record.blocks]
