@@ -154,8 +154,7 @@ def _networks_beside(path: Path, iteration: int) -> dict[str, Any]:
 class RunFolder:
     """Writes, finds and removes the files of a run; earlier runs are renamed, never deleted.
 
-    A checkpoint is ``models/net_g_N.pth`` and ``training_states/N.state``. The state is written
-    last, so where it exists the weights do.
+    The state of a checkpoint is written last, so where it exists the weights do.
 
     Args:
         opt: the options as BasicSR's dict.

@@ -115,16 +115,14 @@ def check_shared_memory(sample: Mapping[str, Any], loader: DataLoader) -> None:
     if not loader.num_workers or not _SHARED_MEMORY.is_dir():
         return
     image_bytes = sum(v.nbytes for v in sample.values() if isinstance(v, torch.Tensor))
-    batch = image_bytes * (loader.batch_size or 1)
-    free, per_worker = disk_usage(_SHARED_MEMORY).free, (loader.prefetch_factor or 1) * batch
-    needed = per_worker * loader.num_workers
+    per_worker = image_bytes * (loader.batch_size or 1) * (loader.prefetch_factor or 1)
+    needed, free = per_worker * loader.num_workers, disk_usage(_SHARED_MEMORY).free
     if needed > free:
-        fitting = free // per_worker
         raise ValueError(
             f"the batches of {loader.num_workers} data workers take {needed / 1e6:,.0f} MB of "
             f"shared memory, {_SHARED_MEMORY} has {free / 1e6:,.0f} MB free: start the container "
             f"with --shm-size={needed // 10**9 + 1}g or --ipc=host, or --force_yml "
-            f"datasets:train:num_worker_per_gpu={fitting}"
+            f"datasets:train:num_worker_per_gpu={free // per_worker}"
         )
 
 

@@ -1,13 +1,13 @@
 """One process or many, on GPUs or CPUs: how they find each other, exchange values and agree."""
 
-import datetime
 import json
 import logging
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -22,7 +22,17 @@ from lrfdn_arch.training.peers import Peers
 Launcher = Literal["none", "pytorch", "slurm"]
 T = TypeVar("T")
 _LOGGER = logging.getLogger("basicsr")
-_LONGEST_WAIT = datetime.timedelta(minutes=30)  # of one operation; a validation may take long
+_LONGEST_WAIT = timedelta(minutes=30)  # of one operation; a validation may take long
+_LAUNCHERS = {  # variables with rank, number of processes and rank on the machine; the command
+    "pytorch": (
+        ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+        "torchrun --nproc_per_node N -m lrfdn_arch train -opt FILE --launcher pytorch",
+    ),
+    "slurm": (
+        ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+        "srun lrfdn train -opt FILE --launcher slurm",
+    ),
+}
 
 
 @contextmanager
@@ -42,7 +52,7 @@ def joined(
     if launcher == "none":
         yield Placement(num_gpu=int(gpu)), Peers()
         return
-    rank, world_size, local_rank = _from_slurm(options) if launcher == "slurm" else _from_torchrun()
+    rank, world_size, local_rank = _ranks(launcher, options)
     if gpu:
         torch.cuda.set_device(local_rank % torch.cuda.device_count())
     backend = options.dist_params.backend or ("nccl" if gpu else "gloo")
@@ -56,12 +66,9 @@ def joined(
     peers = Peers(_connect(timeout), rank, world_size, timeout, stuck_timeout)
     try:
         _meet(store, rank, world_size, timeout, facts)
+        group = PrefixStore("group", store)
         dist.init_process_group(
-            backend,
-            store=PrefixStore("group", store),
-            rank=rank,
-            world_size=world_size,
-            timeout=_LONGEST_WAIT,
+            backend, store=group, rank=rank, world_size=world_size, timeout=_LONGEST_WAIT
         )
         yield Placement(rank, world_size, int(gpu), distributed=True), peers
     except RuntimeError as error:
@@ -96,37 +103,24 @@ def from_first(function: Callable[[], T], placement: Placement) -> T:
     return box[0]  # type: ignore[return-value]
 
 
-def check_equal(facts: Mapping[str, Any], placement: Placement) -> None:
-    """Check that all processes call this with the same ``facts``.
+def check_equal(facts: Sequence[Mapping[str, Any]]) -> None:
+    """Check that the ``facts`` of all processes, by rank, are equal.
 
     Raises:
-        ValueError: they do not; the message names the first differences.
+        ValueError: they are not; the message names the first differences.
     """
-    _check_all_equal(gather(dict(facts), placement))
-
-
-class Agreement:
-    """Processes agree on a yes or no every few iterations, without waiting for a GPU.
-
-    Args:
-        placement: where this process runs.
-        every: iterations between exchanges; between them the answer is no.
-    """
-
-    def __init__(self, placement: Placement, every: int = 10) -> None:
-        self.placement = placement
-        self.every = every
-        self._group: Any = dist.new_group(backend="gloo") if placement.distributed else None
-
-    def any(self, iteration: int, mine: bool) -> bool:
-        """Return whether any process answers yes; the same in all of them."""
-        if not self.placement.distributed:
-            return mine
-        if iteration % self.every:
-            return False
-        flag = torch.tensor(int(mine))
-        dist.all_reduce(flag, dist.ReduceOp.MAX, group=self._group)
-        return bool(flag)
+    first = facts[0]
+    for number, other in enumerate(facts):
+        differing = [
+            f"{key} ({first.get(key)}, {other.get(key)})"
+            for key in {**first, **other}
+            if first.get(key) != other.get(key)
+        ]
+        if differing:
+            raise ValueError(
+                f"processes 0 and {number} differ in {first_few(differing)}; start all of them "
+                "with the same options on the same data"
+            )
 
 
 def _meet(store: Any, rank: int, world_size: int, timeout: float, facts: Mapping[str, Any]) -> None:
@@ -141,22 +135,16 @@ def _meet(store: Any, rank: int, world_size: int, timeout: float, facts: Mapping
             said = now
             _LOGGER.warning(f"waiting for process {first_few(late)} of {world_size} to start")
         time.sleep(0.05)
-    _check_all_equal([json.loads(store.get(f"facts/{n}")) for n in range(world_size)])
+    check_equal([json.loads(store.get(f"facts/{n}")) for n in range(world_size)])
 
 
 def _connect(timeout: float, is_host: bool = False) -> Any:
     """Return a connection to the store of process 0, or of its launcher."""
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    attempts = max(1, round(_LONGEST_WAIT.total_seconds() / timeout))
-    for _ in range(attempts):
+    for _ in range(max(1, round(_LONGEST_WAIT.total_seconds() / timeout))):
         try:
-            store = TCPStore(
-                host,
-                port,
-                is_master=is_host,
-                wait_for_workers=False,
-                timeout=datetime.timedelta(seconds=timeout),
-            )
+            wait = timedelta(seconds=timeout)
+            store = TCPStore(host, port, is_master=is_host, wait_for_workers=False, timeout=wait)
         except RuntimeError as error:
             if is_host:
                 raise ValueError(f"process 0 cannot listen at {host}:{port}: {error}") from error
@@ -166,25 +154,11 @@ def _connect(timeout: float, is_host: bool = False) -> Any:
     raise ValueError(f"process 0 at {host}:{port} did not answer; is it running?")
 
 
-def _check_all_equal(facts: list[dict[str, Any]]) -> None:
-    for number, other in enumerate(facts):
-        differing = [key for key in facts[0] | other if facts[0].get(key) != other.get(key)]
-        if differing:
-            described = [f"{key} ({facts[0].get(key)}, {other.get(key)})" for key in differing]
-            raise ValueError(
-                f"processes 0 and {number} differ in {first_few(described)}; start all of them "
-                "with the same options on the same data"
-            )
-
-
-def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
     """Return nested options as one mapping from paths like ``train:optim_g:lr`` to values."""
-    flat: dict[str, Any] = {}
-    for key, value in section.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}:") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat
+    if not isinstance(value, dict):
+        return {path.removeprefix(":"): value}
+    return {p: v for key, part in value.items() for p, v in _flat(part, f"{path}:{key}").items()}
 
 
 def _first_line(error: Exception) -> str:
@@ -201,37 +175,26 @@ def _wants_gpu(options: Options, launcher: Launcher) -> bool:
             "expected num_gpu: 0 or auto (--force_yml num_gpu=0), or a CUDA build of torch"
         )
     if options.num_gpu > 1 and launcher == "none":
+        command = _LAUNCHERS["pytorch"][1].replace("N", str(options.num_gpu), 1)
         raise ValueError(
-            f"num_gpu is {options.num_gpu}; several GPUs need one process each: "
-            f"torchrun --nproc_per_node {options.num_gpu} -m lrfdn_arch train -opt FILE "
-            "--launcher pytorch"
+            f"num_gpu is {options.num_gpu}; several GPUs need one process each: {command}"
         )
     return options.num_gpu > 0
 
 
-def _from_torchrun() -> tuple[int, int, int]:
-    return _numbers(
-        ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
-        "start with: torchrun --nproc_per_node N -m lrfdn_arch train -opt FILE --launcher pytorch",
-    )
-
-
-def _from_slurm(options: Options) -> tuple[int, int, int]:
-    rank, world_size, local_rank = _numbers(
-        ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
-        "start with: srun lrfdn train -opt FILE --launcher slurm",
-    )
-    command = ["scontrol", "show", "hostnames", os.environ.get("SLURM_NODELIST", "")]
-    hosts = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    os.environ.setdefault("MASTER_ADDR", hosts[0] if hosts else "127.0.0.1")
-    port = options.dist_params.port or os.environ.get("MASTER_PORT", 29500)
-    os.environ["MASTER_PORT"] = str(port)
-    return rank, world_size, local_rank
-
-
-def _numbers(names: tuple[str, str, str], how: str) -> tuple[int, int, int]:
+def _ranks(launcher: Literal["pytorch", "slurm"], options: Options) -> tuple[int, int, int]:
+    """Return rank, number of processes, and rank on this machine; under slurm set the address."""
+    names, command = _LAUNCHERS[launcher]
     missing = [name for name in names if not os.environ.get(name, "").isdigit()]
     if missing:
-        raise ValueError(f"the launcher should have set {', '.join(missing)}; {how}")
-    first, second, third = (int(os.environ[name]) for name in names)
-    return first, second, third
+        raise ValueError(
+            f"the launcher should have set {', '.join(missing)}; start with: {command}"
+        )
+    if launcher == "slurm":
+        ask = ["scontrol", "show", "hostnames", os.environ.get("SLURM_NODELIST", "")]
+        hosts = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.split()
+        os.environ.setdefault("MASTER_ADDR", hosts[0] if hosts else "127.0.0.1")
+        port = options.dist_params.port or os.environ.get("MASTER_PORT", 29500)
+        os.environ["MASTER_PORT"] = str(port)
+    rank, world_size, local_rank = (int(os.environ[name]) for name in names)
+    return rank, world_size, local_rank

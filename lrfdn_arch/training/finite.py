@@ -19,8 +19,8 @@ class FiniteGuard:
 
     Reading a value from a GPU makes the host wait for it. There the guard only sets a flag on the
     device, which the model obeys: no update is made from the first bad iteration on. The host reads
-    the flag when it waits for the device anyway (:meth:`raise_if_bad`), before anything is printed
-    or saved. Elsewhere the guard reads it at once.
+    the flag when it waits for the device anyway, before anything is printed or saved. Elsewhere the
+    guard reads it at once. With many processes all of them must call its methods.
 
     Args:
         device: of the losses.
@@ -37,32 +37,30 @@ class FiniteGuard:
         # As fused optimizers expect it: a float, 1 from the first bad iteration on.
         self.found_inf = torch.zeros((), device=device)
         self._numbers = torch.zeros(3, dtype=torch.float64, device=device)  # iteration, loss, norm
-        self._batches: list[tuple[int, Sequence[str]]] = []
+        self._batches: dict[int, Sequence[str]] = {}
 
     def observe(self, iteration: int, loss: Tensor, norm: Tensor, images: Sequence[str]) -> None:
-        """Check loss and gradient norm (0-dimensional tensors) of an iteration.
+        """Check loss and gradient norm (0-dimensional) of an iteration on ``images``.
 
-        With many processes all of them must call this. Unless the guard is deferred it raises.
+        Unless the guard is deferred it raises as :meth:`raise_if_bad`.
         """
         watched = loss if self.overflow_is_normal else loss + norm
         bad = (~torch.isfinite(watched)).float()
         numbers = torch.stack((torch.full_like(loss, iteration), loss, norm)).double()
         self._numbers = torch.where(bad > self.found_inf, numbers, self._numbers)
         self.found_inf = torch.maximum(self.found_inf, bad)
-        self._batches.append((iteration, images))
+        self._batches[iteration] = images
         if not self.deferred:
             self.raise_if_bad()
 
     def raise_if_bad(self) -> None:
-        """Wait for the device and raise if there was a bad iteration since the last call.
-
-        With many processes all of them must call this, and all raise if one has to: it made no
-        update where the others did.
+        """Wait for the device, and for the other processes.
 
         Raises:
-            NotFiniteError: there was.
+            NotFiniteError: there was a bad iteration since the last call, in any process: it made
+                no update where the others did.
         """
-        batches, self._batches = self._batches, []
+        batches, self._batches = self._batches, {}
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(self.found_inf, dist.ReduceOp.MAX)
         if not self.found_inf.item():
@@ -72,7 +70,7 @@ class FiniteGuard:
             raise NotFiniteError(
                 "another process had a loss or gradient that is not finite; its output says where"
             )
-        names = ", ".join(Path(image).name for image in dict(batches).get(int(number), ()))
+        names = ", ".join(Path(image).name for image in batches.get(int(number), ()))
         raise NotFiniteError(
             f"iteration {number:.0f}: loss {loss:.4g}, gradient norm {norm:.4g}. This update was "
             "not made, and the last checkpoints are as they were.\n"
@@ -91,9 +89,9 @@ def check_finite(model: Any, iteration: int) -> None:
     if getattr(model, "guard", None) is not None:
         model.guard.raise_if_bad()
         return
-    bad = {name: value for name, value in model.log_dict.items() if not math.isfinite(value)}
+    bad = [f"{k} is {v}" for k, v in model.log_dict.items() if not math.isfinite(v)]
     if bad:
         raise NotFiniteError(
-            f"iteration {iteration}: {', '.join(f'{k} is {v}' for k, v in bad.items())}; nothing "
-            "was saved since. Lower train:optim_g:lr or look at the images"
+            f"iteration {iteration}: {', '.join(bad)}; nothing was saved since. Lower "
+            "train:optim_g:lr or look at the images"
         )

@@ -45,16 +45,13 @@ class SeededSamples(Dataset):
             with seeded(self.seed, epoch, index):
                 return self.dataset[index]
         except Exception as error:  # OpenCV returns None for a damaged file: anything can follow
+            paths = getattr(self.dataset, "paths", None)
+            files = paths[index] if isinstance(paths, list) else type(self.dataset).__name__
+            files = ", ".join(files.values()) if isinstance(files, dict) else files
             raise ValueError(
-                f"image {index} of the dataset ({self._files(index)}) cannot be used: "
+                f"image {index} of the dataset ({files}) cannot be used: "
                 f"{type(error).__name__}: {error}"
             ) from error
-
-    def _files(self, index: int) -> str:
-        """Return the paths of a sample's files, as far as BasicSR's datasets provide them."""
-        paths = getattr(self.dataset, "paths", None)
-        files = paths[index] if isinstance(paths, list) else type(self.dataset).__name__
-        return ", ".join(files.values()) if isinstance(files, dict) else str(files)
 
 
 def global_batch(options: TrainOptions, placement: Placement) -> int:
@@ -88,10 +85,7 @@ def basicsr_epoch(options: TrainOptions, length: int, world_size: int, iteration
 
 
 def training_loader(
-    dataset: Dataset,
-    sampler: EndlessSampler,
-    options: TrainOptions,
-    placement: Placement,
+    dataset: Dataset, sampler: EndlessSampler, options: TrainOptions, placement: Placement
 ) -> DataLoader:
     """Return the loader of this process's part of each iteration, all accumulated parts of it.
 
@@ -109,9 +103,6 @@ def training_loader(
     else:
         dataset = ResidentPairs(dataset, torch.device("cuda" if placement.num_gpu else "cpu"))
         collate_fn, count = dict, 0  # it returns whole batches, which are on the device
-    workers: dict[str, Any] = {}
-    if count:
-        workers = {"prefetch_factor": 4, "worker_init_fn": ignore_stop_signals}
     return DataLoader(
         dataset,
         batch_size=global_batch(options, placement) // placement.world_size,
@@ -121,7 +112,8 @@ def training_loader(
         pin_memory=pin and placement.num_gpu > 0 and not train.resident,
         drop_last=True,
         generator=torch.Generator(),  # its seed for workers must not come from the global one
-        **workers,
+        prefetch_factor=4 if count else None,
+        worker_init_fn=ignore_stop_signals,
     )
 
 
@@ -139,9 +131,7 @@ def without_workers(loader: DataLoader) -> DataLoader:
 def first_sample(loader: DataLoader) -> Mapping[str, Any]:
     """Return a sample of the training set, and close its files: workers must open their own."""
     sample = loader.dataset[SampleKey(0, 0)]
-    close = getattr(loader.dataset, "close", None)
-    if close is not None:
-        close()
+    getattr(loader.dataset, "close", lambda: None)()
     return sample
 
 
@@ -153,29 +143,29 @@ def batches_on_device(
     On a GPU each one is copied while the one before it is used, and the host is at most two
     iterations ahead of the device, which bounds the batches held there.
     """
-    batches = batches_of_workers(loader)
-    if device.type != "cuda":
-        for batch in batches:
-            yield to_device(batch, device, memory_format=memory_format)
-        return
+    batches, layout = batches_of_workers(loader), {"memory_format": memory_format}
+    if device.type == "cuda" and not isinstance(loader.dataset, ResidentPairs):
+        moved = _copied_ahead(batches, device, layout)
+    else:
+        moved = (to_device(batch, device, **layout) for batch in batches)
     used: deque[Any] = deque()  # events
-    resident = isinstance(loader.dataset, ResidentPairs)
-    for batch in batches if resident else _copied_ahead(batches, device, memory_format):
-        yield to_device(batch, device, memory_format=memory_format) if resident else batch
-        used.append(torch.cuda.current_stream(device).record_event())
-        if len(used) > _ITERATIONS_AHEAD:
-            used.popleft().synchronize()
+    for batch in moved:
+        yield batch
+        if device.type == "cuda":
+            used.append(torch.cuda.current_stream(device).record_event())
+            if len(used) > _ITERATIONS_AHEAD:
+                used.popleft().synchronize()
 
 
 def _copied_ahead(
-    batches: Iterator[Mapping[str, Any]], device: torch.device, memory_format: torch.memory_format
+    batches: Iterator[Mapping[str, Any]], device: torch.device, layout: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """Yield ``batches`` on a GPU, where a stream of its own copies each before it is needed."""
     stream = torch.cuda.Stream(device)
     previous: dict[str, Any] | None = None
     for batch in batches:
         with torch.cuda.stream(stream):
-            copied = to_device(batch, device, memory_format=memory_format)
+            copied = to_device(batch, device, **layout)
         if previous is not None:
             yield previous
         torch.cuda.current_stream(device).wait_stream(stream)

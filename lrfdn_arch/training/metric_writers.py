@@ -1,5 +1,6 @@
 """The numbers of a run: metrics.jsonl, TensorBoard, Weights & Biases, and the plot curves.png."""
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -111,11 +112,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
+    with contextlib.suppress(json.JSONDecodeError):
+        for line in path.read_text(encoding="utf-8").splitlines():
             lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
     return lines
 
 
@@ -142,24 +141,18 @@ def draw_curves(metrics: Path, png: Path, title: str) -> bool:
     loss.legend()
     rate.plot(iterations, [line["lr"] for line in training])
     rate.set(ylabel="learning rate")
-    for label, (xs, ys) in _metric_curves(lines).items():
-        metric.plot(xs, ys, marker=".", label=label)
-    if metric.lines:
+    found: dict[str, list[tuple[int, float]]] = {}  # the first metric
+    for line in lines:
+        if line["kind"] == "validation" and line["metrics"]:
+            name, value = next(iter(line["metrics"].items()))
+            label = f"{name} {line['dataset']} {line['weights']}"
+            found.setdefault(label, []).append((line["iter"], value))
+    for label, points in found.items():
+        metric.plot(*zip(*points, strict=True), marker=".", label=label)
+    if found:
         metric.legend()
     metric.set(ylabel="validation", xlabel="iteration")
     figure.suptitle(title)
     with replacing(png) as temporary:
         figure.savefig(str(temporary), dpi=110)
     return True
-
-
-def _metric_curves(lines: list[dict[str, Any]]) -> dict[str, tuple[list[int], list[float]]]:
-    """Return iterations and values of the first metric, by dataset and kind of weights."""
-    found: dict[str, tuple[list[int], list[float]]] = {}
-    for line in lines:
-        if line["kind"] == "validation" and line["metrics"]:
-            name, value = next(iter(line["metrics"].items()))
-            xs, ys = found.setdefault(f"{name} {line['dataset']} {line['weights']}", ([], []))
-            xs.append(line["iter"])
-            ys.append(value)
-    return found

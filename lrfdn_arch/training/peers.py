@@ -12,6 +12,7 @@ import platform
 import sys
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,28 @@ _EVERY = 1.0  # seconds between two signs of life
 _MISSED = 3.0  # seconds without one that are enough once a collective operation has failed
 _GRACE = 5.0  # seconds that a process has to end by itself after another one
 _EXIT_CODE = 1
+
+
+@dataclass
+class _Process:
+    """What is known of a process, with the local times at which it changed."""
+
+    name: str
+    activity: str = "starting"
+    place: str = ""
+    beat: int = 0
+    ended: bool = False
+    reason: str = ""
+    beat_at: float = field(default_factory=time.monotonic)
+    active_at: float = field(default_factory=time.monotonic)
+
+    def update(self, message: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if message["beat"] != self.beat:
+            self.beat_at = now
+        if message["activity"] != self.activity:
+            self.active_at = now
+        vars(self).update(message)
 
 
 class Peers:
@@ -51,12 +74,7 @@ class Peers:
         self._timeout, self._stuck_timeout = timeout, stuck_timeout
         self._beat = 0
         self._name = f"process {rank} (pid {os.getpid()} on {platform.node()})"
-        now = time.monotonic()
-        self._processes = {
-            number: _Process(f"process {number}", now) for number in range(world_size)
-        }
-        self._failing_since: float | None = None
-        self._warned = False
+        self._processes = {number: _Process(f"process {number}") for number in range(world_size)}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         if store is not None:
@@ -77,7 +95,9 @@ class Peers:
         try:
             self._publish(ended=True, reason="" if in_another else reason)
             deadline = time.monotonic() + _GRACE
-            while self._rank == 0 and not self._all_ended() and time.monotonic() < deadline:
+            while self._rank == 0 and time.monotonic() < deadline:
+                if all(process.ended for process in self._processes.values()):
+                    return
                 time.sleep(_EVERY / 10)  # the store may end with process 0, and others need it
                 self._read()
         except RuntimeError:  # of the store: nobody is left who would read it
@@ -96,6 +116,7 @@ class Peers:
         return None
 
     def _watch(self) -> None:
+        failing_since, warned = None, False
         while not self._closing.wait(_EVERY):
             now = time.monotonic()
             try:
@@ -104,21 +125,29 @@ class Peers:
             except RuntimeError:  # of the store: process 0, or its launcher, is lost
                 for number, process in self._processes.items():
                     process.beat_at = process.beat_at if number == 0 else now
-            failure = self._failure(self._timeout) or self._stuck(self._stuck_timeout, now)
+            failure = self._failure(self._timeout) or self._stuck(self._stuck_timeout)
             if failure is None:
-                self._failing_since = None
-                self._warn_if_stuck(now)
-            elif self._failing_since is None:
-                self._failing_since = now
-            elif now - self._failing_since > _GRACE:
+                failing_since, stuck = None, self._stuck(self._timeout)
+                if stuck and self._rank == 0 and not warned:
+                    logging.getLogger("basicsr").error(stuck)
+                warned = stuck is not None
+            elif failing_since is None:
+                failing_since = now
+            elif now - failing_since > _GRACE:
                 logging.getLogger("basicsr").error(f"{failure}. Resume with --auto_resume")
                 os._exit(_EXIT_CODE)  # the main thread waits in a collective operation
 
     def _publish(self, ended: bool = False, reason: str = "") -> None:
         self._beat += 1
-        message = {"name": self._name, "beat": self._beat, "activity": self.activity}
-        message["place"] = _place_of_main_thread()
-        message |= {"ended": ended, "reason": reason}
+        frame = sys._current_frames()[threading.main_thread().ident or 0]
+        message = {
+            "name": self._name,
+            "activity": self.activity,
+            "place": f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}",
+            "beat": self._beat,
+            "ended": ended,
+            "reason": reason,
+        }
         self._store.set(f"peer/{self._rank}", json.dumps(message))
 
     def _read(self) -> None:
@@ -127,60 +156,26 @@ class Peers:
         for key, text in zip(known, self._store.multi_get(known), strict=True):
             self._processes[int(key.partition("/")[2])].update(json.loads(text))
 
-    def _all_ended(self) -> bool:
-        return all(process.ended for process in self._processes.values())
-
     def _failure(self, limit: float) -> str | None:
         """Return which process ended with an error, or gave no sign of life for ``limit`` s."""
+        now = time.monotonic()
         others = [p for number, p in self._processes.items() if number != self._rank]
         for process in others:
             if process.reason:
                 return f"{process.name} ended: {process.reason}"
-        now = time.monotonic()
         running = [p for p in others if p.beat and not p.ended]
-        silent = [p for p in running if now - p.beat_at > limit]
-        if not silent:
+        first = min(running, key=lambda process: process.beat_at, default=None)
+        if first is None or now - first.beat_at <= limit:
             return None
-        first = min(silent, key=lambda process: process.beat_at)
         seconds = f"{now - first.beat_at:.0f} s"
         return f"{first.name} has given no sign of life for {seconds}; it was {first.activity}"
 
-    def _warn_if_stuck(self, now: float) -> None:
-        stuck = self._stuck(self._timeout, now)
-        if stuck and self._rank == 0 and not self._warned:
-            logging.getLogger("basicsr").error(stuck)
-        self._warned = stuck is not None
-
-    def _stuck(self, limit: float, now: float) -> str | None:
+    def _stuck(self, limit: float) -> str | None:
         """Return where all processes are, if none of them made progress for ``limit`` s."""
-        processes = self._processes.values()
-        running = [process for process in processes if not process.ended]
+        now, processes = time.monotonic(), self._processes.values()
+        running = sorted((p for p in processes if not p.ended), key=lambda p: p.active_at)
         started = all(process.beat for process in processes)
-        if not started or now - max(process.active_at for process in running) <= limit:
+        if not started or not running or now - running[-1].active_at <= limit:
             return None
-        running.sort(key=lambda process: process.active_at)
         places = [f"{p.name} is {p.activity} ({p.place})" for p in running]
         return f"no progress for {now - running[0].active_at:.0f} s: {first_few(places)}"
-
-
-def _place_of_main_thread() -> str:
-    frame = sys._current_frames()[threading.main_thread().ident or 0]
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-
-
-class _Process:
-    """What is known of a process, with the local times at which it changed."""
-
-    def __init__(self, name: str, now: float) -> None:
-        self.name, self.activity, self.place, self.reason = name, "starting", "", ""
-        self.ended, self.beat = False, 0
-        self.beat_at = self.active_at = now
-
-    def update(self, message: dict[str, Any]) -> None:
-        now = time.monotonic()
-        if message["beat"] != self.beat:
-            self.beat_at = now
-        if message["activity"] != self.activity:
-            self.active_at = now
-        for key, value in message.items():
-            setattr(self, key, value)

@@ -15,11 +15,10 @@ _NUMPY_WORDS = 624  # of its Mersenne twister
 def random_state() -> dict[str, Any]:
     """Return the state of every generator in use, as plain values and tensors."""
     version, words, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # a tuple
-    keys = torch.from_numpy(np.asarray(keys, np.int64))
+    name, keys, *rest = np.random.get_state(legacy=True)  # a tuple
     return {
         "python": [version, list(words), gauss],
-        "numpy": [str(name), keys, position, has_gauss, cached],
+        "numpy": [str(name), torch.from_numpy(np.asarray(keys, np.int64)), *rest],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
@@ -82,14 +81,13 @@ def seed_everything(*parts: int) -> None:
 @contextmanager
 def seeded(*parts: int) -> Iterator[None]:
     """Run a block with every generator of the CPU seeded, and restore them afterwards."""
-    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    seed = derive_seed(*parts)
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.default_generator.manual_seed(seed)
+    python, numpy, seed = random.getstate(), np.random.get_state(), derive_seed(*parts)
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            random.seed(seed)
+            np.random.seed(seed)
+            torch.default_generator.manual_seed(seed)
+            yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
-        torch.set_rng_state(cpu)

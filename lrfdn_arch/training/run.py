@@ -132,7 +132,7 @@ def build_trainer(
     checks.check_dataset(train_set, options, placement)
     state = load_state(path) if path else {}
     start = state.get("iter", 0)
-    check_equal({"iteration": start, "images": len(train_set)}, placement)
+    check_equal(gather({"iteration": start, "images": len(train_set)}, placement))
     if path:
         checks.check_length(state, path, options)
     sampler = EndlessSampler(

@@ -29,6 +29,9 @@ class RunLogger:
         total: the last iteration.
         writers: where numbers are kept.
         active: whether this is the first process; others print nothing.
+
+    Attributes:
+        waited: seconds spent waiting for data since the last line, added up by the caller.
     """
 
     def __init__(
@@ -44,13 +47,16 @@ class RunLogger:
 
     def begin(self) -> None:
         """Start the clocks, just before the first iteration."""
-        self.waited = 0.0  # seconds spent waiting for data since the last line
-        self._paused = 0.0  # seconds spent on other work than training since the last line
-        self._marked, self._mark = time.perf_counter(), self._start
+        self._start_line(self._start)
         self._began = self._marked
         if self._has_bar and self._bar is None:
             self._bar = progress_bar(self._total, unit="it", file=sys.stdout)
             self._bar.initial = self._bar.n = self._start
+
+    def _start_line(self, iteration: int) -> None:
+        self.waited = 0.0
+        self._paused = 0.0  # seconds spent on other work than training since the last line
+        self._marked, self._mark = time.perf_counter(), iteration
 
     def note(self, text: str) -> None:
         """Print a line and keep it in the log file."""
@@ -75,18 +81,15 @@ class RunLogger:
     def tick(self, iteration: int) -> None:
         """Count an iteration; print once how long the run will take."""
         if iteration - self._start == FIRST_ESTIMATE and iteration < self._total:
-            self.note(
-                f"about {self._left(iteration)} to go, at {self._rate(iteration):.1f} iterations a "
-                "second"
-            )
+            rate = f"{self._rate(iteration):.1f} iterations a second"
+            self.note(f"about {self._left(iteration)} to go, at {rate}")
         if self._bar is not None:
             self._bar.update(iteration - self._bar.n)
 
     def training(self, iteration: int, epoch: float, rate: float, log: Mapping[str, float]) -> None:
         """Print and write the means of the losses since the last call, and the learning rate."""
         speed, waited = self._rate(iteration), self.waited
-        self._marked, self._mark = time.perf_counter(), iteration
-        self._paused = self.waited = 0.0
+        self._start_line(iteration)
         if not self.active:
             return
         values = {"epoch": epoch, "lr": rate, **log, "iter_per_s": speed, "data_s": waited}
@@ -113,12 +116,10 @@ class RunLogger:
         best: BestMetrics,
     ) -> None:
         """Print and write results of a validation: kind of weights (ema, raw) -> metric -> mean."""
-        if not self.active:
-            return
-        both = len(averages) > 1
+        both = {"also_ema": True} if len(averages) > 1 else {}
         for weights, metrics in averages.items():
-            values = {"dataset": dataset, "weights": weights, "metrics": dict(metrics)}
-            self._write("validation", iteration, values | ({"also_ema": True} if both else {}))
+            values = {"dataset": dataset, "weights": weights, "metrics": dict(metrics), **both}
+            self._write("validation", iteration, values)
         first, *others = averages.items()
         parts = []
         for name, value in first[1].items():
@@ -127,9 +128,8 @@ class RunLogger:
             top = f", best {record['val']:.4f} @ {record['iter']:,}" if record else ""
             parts.append(f"{name} {value:.4f}{more}{top}")
         self._metric = parts[0] if parts else ""
-        self.note(
-            f"iter {iteration:,} {dataset}: {'; '.join(parts) or 'no metrics in val:metrics'}"
-        )
+        results = "; ".join(parts) or "no metrics in val:metrics"
+        self.note(f"iter {iteration:,} {dataset}: {results}")
 
     def close(self) -> None:
         """Remove the progress bar and finish the writers."""
@@ -180,9 +180,7 @@ class RunLogger:
 
 def duration(seconds: float) -> str:
     """Return ``1:02:03`` or ``2:03``."""
-    minutes, rest = divmod(round(max(seconds, 0)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return tqdm.format_interval(round(max(seconds, 0))).removeprefix("0")
 
 
 def log_to_file(path: Path, active: bool) -> None:

@@ -65,14 +65,14 @@ def check_contents(state: Any, path: Path) -> None:
     if not isinstance(state, dict) or not {"iter", "optimizers"} <= state.keys():
         raise ValueError(f"{path} is not a training state: 'iter' or 'optimizers' is missing")
     try:
-        checked = _State.model_validate(state)
+        found = _State.model_validate(state).format
     except ValidationError as error:
-        _raise([fault.describe() for fault in pydantic_faults(error)], path)
+        _refuse([fault.describe() for fault in pydantic_faults(error)], path)
         raise
-    if checked.format > FORMAT:
+    if found > FORMAT:
         raise ValueError(
-            f"{path} has format {checked.format}, and this version reads formats up to {FORMAT}; "
-            "resume with the version of lrfdn_arch that saved it, or a newer one"
+            f"{path} has format {found}, and this version reads formats up to {FORMAT}; resume "
+            "with the version of lrfdn_arch that saved it, or a newer one"
         )
 
 
@@ -102,23 +102,19 @@ def check_fits(
             "start a new run from the weights (path:pretrain_network_g)"
         )
     own = model.state_dict() if hasattr(model, "state_dict") else {}
-    found, schedulers = state.get("model", {}), state.get("schedulers", [])
+    found = state.get("model", {})
     if [*differences(found.get("branches", {}), own.get("branches", {}), "branches")]:
         raise ValueError(f"{path} has other branches than train:reparameterize specifies")
     # Either run may have had no gradient scaler.
     shared = {k: v for k, v in own.items() if not _is_empty(v) and not _is_empty(found.get(k))}
     faults = [*differences({k: found[k] for k in shared}, shared, "model")]
-    for kind, saved, ours in (
-        ("optimizers", state["optimizers"], model.optimizers),
-        ("schedulers", schedulers, model.schedulers),
-    ):
+    for kind, faults_of in (("optimizers", optimizer_faults), ("schedulers", _scheduler_faults)):
+        saved, ours = state.get(kind, []), getattr(model, kind)
         if len(saved) != len(ours) and ours:
             faults.append(f"it has {len(saved)} {kind}, expected {len(ours)}")
-    for optimizer, found in zip(model.optimizers, state["optimizers"], strict=False):
-        faults += optimizer_faults(found, optimizer)
-    for scheduler, found in zip(model.schedulers, schedulers, strict=False):
-        faults += _scheduler_faults(found, scheduler)
-    _raise(faults, path)
+        for one, other in zip(saved, ours, strict=False):
+            faults += faults_of(one, other)
+    _refuse(faults, path)
 
 
 def _check_network(network: nn.Module, found: Mapping[str, Any], name: str, path: Path) -> None:
@@ -137,7 +133,7 @@ def _check_network(network: nn.Module, found: Mapping[str, Any], name: str, path
             + (f"; it seems to be {known[0].describe(known[1])}" if known else "")
             + ". Give the option file this state was saved with, or start a run of another name"
         )
-    _raise([*differences(found, own, name)], path)
+    _refuse([*differences(found, own, name)], path)
 
 
 def optimizer_faults(found: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> Iterator[str]:
@@ -212,15 +208,14 @@ def differences(found: Any, expected: Any, name: str) -> Iterator[str]:
         elif not torch.isfinite(found).all():
             yield f"{name} contains values that are not finite"
     elif isinstance(expected, Mapping | list | tuple):
-        parts = [x if isinstance(x, Mapping) else _numbered(x) for x in (found, expected)]
-        if isinstance(found, Mapping) != isinstance(expected, Mapping) or (
-            parts[0].keys() != parts[1].keys()
-        ):
-            keys = first_few(map(str, parts[1]))
-            yield f"{name} has {first_few(map(str, parts[0]))}, expected {keys}"
+        parts, own = (x if isinstance(x, Mapping) else _numbered(x) for x in (found, expected))
+        same = isinstance(found, Mapping) == isinstance(expected, Mapping)
+        if not same or parts.keys() != own.keys():
+            keys, expected_keys = (first_few(map(str, each)) for each in (parts, own))
+            yield f"{name} has {keys}, expected {expected_keys}"
             return
-        for key, value in parts[1].items():
-            yield from differences(parts[0][key], value, f"{name}:{key}")
+        for key, value in own.items():
+            yield from differences(parts[key], value, f"{name}:{key}")
     elif expected is None or isinstance(expected, bool):
         if type(found) is not type(expected):
             yield f"{name} is {found!r}, expected {'nothing' if expected is None else 'a bool'}"
@@ -265,6 +260,6 @@ def _is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, Mapping) and not value)
 
 
-def _raise(faults: Sequence[str], path: Path) -> None:
+def _refuse(faults: Sequence[str], path: Path) -> None:
     if faults:
         raise ValueError(f"{path} cannot be resumed from: {first_few(faults, separator='; ')}")

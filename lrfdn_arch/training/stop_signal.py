@@ -22,14 +22,15 @@ class StopSignal:
     not.
 
     Attributes:
-        signal: the first signal received, if any.
+        requested: whether the run was asked to stop.
         deferred: whether the first signal is only noted, because the loop asks for it after every
             iteration; otherwise it interrupts the main thread, as without this class.
+        exit_code: of a stopped process: 130 after Ctrl-C, 143 after SIGTERM.
     """
 
     def __init__(self) -> None:
-        self.signal: int | None = None
-        self.deferred = False
+        self.requested = self.deferred = False
+        self.exit_code = _EXIT_BASE + signal.SIGTERM
         self._since = 0.0
 
     def __enter__(self) -> "StopSignal":
@@ -48,20 +49,10 @@ class StopSignal:
         self._left.set()
         self._sender.close()  # ends the thread
 
-    @property
-    def requested(self) -> bool:
-        """Whether the run was asked to stop."""
-        return self.signal is not None
-
-    @property
-    def exit_code(self) -> int:
-        """The exit code of a stopped process: 130 after Ctrl-C, 143 after SIGTERM."""
-        return _EXIT_BASE + (self.signal or signal.SIGTERM)
-
     def _handle(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if self.signal is None:
-            self.signal, self._since = number, now
+        if not self.requested:
+            self.requested, self.exit_code, self._since = True, _EXIT_BASE + number, now
             if self.deferred:
                 return
         elif now - self._since < _SAME_REQUEST:

@@ -13,6 +13,12 @@ from lrfdn_arch.files import write_whole
 from lrfdn_arch.options import Placement, TrainOptions
 from lrfdn_arch.training.loader import global_batch
 
+# What a test needs of a training's options, and of each of its validation sets.
+_OPTIONS: Any = dict.fromkeys(("name", "imports", "model_type", "scale", "num_gpu"), True)
+_OPTIONS |= {"network_g": True, "val": {"metrics", "tile_size", "tile_overlap"}}
+_DATASET = {"name", "type", "dataroot_gt", "dataroot_lq", "io_backend", "filename_tmpl"}
+_DATASET |= {"meta_info_file", "color"}
+
 
 def start_summary(
     options: TrainOptions, placement: Placement, model: Any, dataset: Sized, start: int
@@ -52,8 +58,9 @@ def _network(options: TrainOptions, network: nn.Module) -> str:
 
 def write_options(options: TrainOptions, path: Path) -> None:
     """Write ``options`` with overrides and defaults filled in."""
-    text = yaml.safe_dump(options.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_whole(path, f"# options of this run, with overrides and defaults\n{text}".encode())
+    _write(
+        options.model_dump(mode="json"), "options of this run, with overrides and defaults", path
+    )
 
 
 def write_test_file(options: TrainOptions, weights: Path, path: Path) -> bool:
@@ -62,30 +69,22 @@ def write_test_file(options: TrainOptions, weights: Path, path: Path) -> bool:
     Returns:
         Whether there are validation sets; without any no file is written.
     """
-    phases = options.phases("val")
-    if not phases:
-        return False
-    keys = ("dataroot_gt", "dataroot_lq", "io_backend", "filename_tmpl", "meta_info_file", "color")
-    datasets = {}
-    for number, phase in enumerate(phases, start=1):
-        plain = options.datasets[phase].model_dump(mode="json")
-        datasets[f"test_{number}"] = {
-            key: plain[key] for key in ("name", "type", *keys) if plain.get(key) is not None
-        }
-    content = {
-        "name": options.name,
-        "imports": list(options.imports),
-        "model_type": options.model_type,
-        "scale": options.scale,
-        "num_gpu": options.num_gpu,
-        "datasets": datasets,
-        "network_g": options.network_g.model_dump(mode="json"),
-        "path": {"pretrain_network_g": str(weights)},
+    content = options.model_dump(mode="json", include=_OPTIONS)
+    content["datasets"] = {
+        f"test_{number}": options.datasets[phase].model_dump(
+            mode="json", include=_DATASET, exclude_none=True
+        )
+        for number, phase in enumerate(options.phases("val"), start=1)
     }
+    if not content["datasets"]:
+        return False
+    content["path"] = {"pretrain_network_g": str(weights)}
     if options.val is not None:
-        val = options.val.model_dump(mode="json")
-        wanted = ("metrics", "tile_size", "tile_overlap")
-        content["val"] = {"save_img": True} | {k: val[k] for k in wanted if k in val}
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    write_whole(path, f"# tests the weights of this run\n{text}".encode())
+        content["val"]["save_img"] = True
+    _write(content, "tests the weights of this run", path)
     return True
+
+
+def _write(content: dict[str, Any], comment: str, path: Path) -> None:
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    write_whole(path, f"# {comment}\n{text}".encode())

@@ -68,7 +68,7 @@ def batches_of_workers(loader: DataLoader) -> Iterator[Mapping[str, Any]]:
     try:
         while True:
             if dead := _dead(workers):
-                raise WorkerDiedError(_describe(dead[0]))
+                raise _death(dead[0])
             waiting = True
             batch = next(batches, None)
             waiting = False
@@ -80,7 +80,7 @@ def batches_of_workers(loader: DataLoader) -> Iterator[Mapping[str, Any]]:
         batches._shutdown = True  # type: ignore[attr-defined] (torch's shutdown might wait forever)
         patience = 0 if isinstance(error, ValueError) else 1  # broken pipes come before the exit
         if dead := victims or _dead(workers, patience):
-            raise WorkerDiedError(_describe(dead[0])) from None
+            raise _death(dead[0]) from None
         raise _without_traceback(error) from error
     finally:
         waiting = False
@@ -106,8 +106,7 @@ def _started(loader: DataLoader) -> Iterator[Mapping[str, Any]]:
         if found is None:
             raise
         signals = {"Killed": "SIGKILL", "Bus": "SIGBUS", "Segmentation": "SIGSEGV"}
-        name = signals.get(found[2], found[2])
-        raise WorkerDiedError(_description(int(found[1]), name)) from None
+        raise _ended_by(signals.get(found[2], found[2]), int(found[1])) from None
 
 
 @contextmanager
@@ -132,17 +131,15 @@ def _dead(workers: Sequence[BaseProcess], patience: float = 0) -> list[BaseProce
     return [w for w in workers if w.exitcode is not None]
 
 
-def _describe(worker: BaseProcess) -> str:
+def _death(worker: BaseProcess) -> WorkerDiedError:
     code = worker.exitcode or 0
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return _description(worker.pid, name)
+    return _ended_by(name, worker.pid)
 
 
-def _description(pid: int | None, name: str) -> str:
-    reason = _LIKELY_REASONS.get(name)
-    return f"the data loader's worker process {pid} was ended by {name}" + (
-        f", {reason}" if reason else ""
-    )
+def _ended_by(name: str, pid: int | None) -> WorkerDiedError:
+    reason = f", {_LIKELY_REASONS[name]}" if name in _LIKELY_REASONS else ""
+    return WorkerDiedError(f"the data loader's worker process {pid} was ended by {name}{reason}")
 
 
 def _without_traceback(error: Exception) -> Exception:

@@ -179,7 +179,7 @@ def test_slurm_assigns_ranks_and_the_first_host(
     scontrol.write_text('#!/bin/sh\n[ -z "$3" ] || printf "gpu03\\ngpu04\\n"\n')
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert distributed._from_slurm(cpu_options) == (5, 8, 1)
+    assert distributed._ranks("slurm", cpu_options) == (5, 8, 1)
     assert os.environ["MASTER_ADDR"] == first
     assert os.environ["MASTER_PORT"] == "29500"
 
@@ -192,7 +192,7 @@ def test_a_node_list_never_reaches_a_shell(cpu_options, no_launcher, monkeypatch
     scontrol.write_text('#!/bin/sh\necho first-node\necho "$@" >"$(dirname "$0")/asked"\n')
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    distributed._from_slurm(cpu_options)
+    distributed._ranks("slurm", cpu_options)
     assert os.environ["MASTER_ADDR"] == "first-node"
     assert (tmp_path / "asked").read_text().strip() == f"show hostnames {nodes}"
     assert not (tmp_path / "ran").exists()

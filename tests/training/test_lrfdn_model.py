@@ -12,8 +12,8 @@ from lrfdn_arch import device
 from lrfdn_arch.training.checkpoint import load_state, restore_model, save_state
 from lrfdn_arch.training.finite import FiniteGuard, NotFiniteError
 from lrfdn_arch.training.model import precision
-from lrfdn_arch.training.model.ema import decay_at
 from lrfdn_arch.training.model.precision import Precision
+from lrfdn_arch.training.model.weights import decay_at
 
 
 @pytest.fixture(autouse=True)

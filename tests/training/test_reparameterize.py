@@ -11,12 +11,12 @@ from training_runs import differing, options, run, weights
 from lrfdn_arch.archs import LRFDN, RFDN
 from lrfdn_arch.options.training import Reparameterize
 from lrfdn_arch.training.checkpoint import load_state
-from lrfdn_arch.training.model.ema import WeightAverage
 from lrfdn_arch.training.model.reparameterize import (
     branch_state,
     load_branch_state,
     reparameterize,
 )
+from lrfdn_arch.training.model.weights import WeightAverage
 from lrfdn_arch.weights import load_into
 
 KINDS = ("rep", "ecb", "dbb")

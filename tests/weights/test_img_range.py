@@ -9,7 +9,7 @@ import torch
 from lrfdn_arch.archs import ARCHITECTURES, LRFDN, RFDN
 from lrfdn_arch.evaluation.competitor import load_competitor
 from lrfdn_arch.export.files import export_safetensors
-from lrfdn_arch.training.model.initial import load_initial
+from lrfdn_arch.training.model.weights import load_initial
 from lrfdn_arch.weights import load_into, load_network, read_state_dict
 
 

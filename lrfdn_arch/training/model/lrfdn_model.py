@@ -20,17 +20,19 @@ from lrfdn_arch.data.batches import to_device
 from lrfdn_arch.options.basicsr_dict import train_section
 from lrfdn_arch.training.checkpoint import save_state, save_weights
 from lrfdn_arch.training.finite import FiniteGuard
-from lrfdn_arch.training.model.ema import WeightAverage, decay_at
-from lrfdn_arch.training.model.initial import load_initial
-from lrfdn_arch.training.model.lr_scheduler import learning_rate
-from lrfdn_arch.training.model.objective import Objective, load_teacher
-from lrfdn_arch.training.model.optimizer import build_optimizer, load_optimizer_state
+from lrfdn_arch.training.model.objective import Objective
+from lrfdn_arch.training.model.optimizer import (
+    build_optimizer,
+    learning_rate,
+    load_optimizer_state,
+)
 from lrfdn_arch.training.model.precision import Precision
 from lrfdn_arch.training.model.reparameterize import (
     branch_state,
     load_branch_state,
     reparameterize,
 )
+from lrfdn_arch.training.model.weights import WeightAverage, decay_at, load_initial
 
 
 class LRFDNModel(SRModel):
@@ -67,7 +69,7 @@ class LRFDNModel(SRModel):
         self.train_options = train
         self.bare: nn.Module = self.get_bare_model(self.net_g)
         self.net_g.train()
-        self.objective = Objective(train, self.precision, load_teacher(opt, self.precision))
+        self.objective = Objective(train, opt, self.precision)
         self.micro_batch = opt["datasets"]["train"]["batch_size_per_gpu"]
         self.weights = [p for p in self.bare.parameters() if p.requires_grad]
         self.optimizer_g = build_optimizer(train.optim_g, self.weights)
@@ -117,9 +119,7 @@ class LRFDNModel(SRModel):
             total += loss
         norm = self._gradient_norm()
         self.guard.observe(current_iter, total, norm, self.images)
-        if (
-            self.scaler.is_enabled()
-        ):  # it skips updates of infinite gradients, as a matter of course
+        if self.scaler.is_enabled():  # it skips updates of infinite gradients
             norm = torch.where(torch.isfinite(norm), norm, torch.zeros_like(norm))
         self._note("grad_norm", norm)
         self._update()

@@ -7,20 +7,11 @@ import torch
 from basicsr.losses import build_loss
 from torch import Tensor, nn
 
-from lrfdn_arch.options.training import Loss, LossTerm, Train
+from lrfdn_arch.options.training import Loss, Train
 from lrfdn_arch.training.model.precision import Precision
 from lrfdn_arch.weights import load_network
 
-PERCEPTUAL = ("l_percep", "l_style")  # BasicSR's perceptual loss returns both, or None for one
-
-
-def load_teacher(opt: Mapping[str, Any], precision: Precision) -> nn.Module | None:
-    """Load the network of ``path: pretrain_network_teacher``, if there is one."""
-    file = opt["path"].get("pretrain_network_teacher")
-    if not file:
-        return None
-    network = load_network(file, network_g=opt.get("network_teacher")).network
-    return precision.prepare(network.requires_grad_(False))
+_PERCEPTUAL = ("l_percep", "l_style")  # BasicSR's perceptual loss returns both, or None for one
 
 
 class Objective:
@@ -28,30 +19,33 @@ class Objective:
 
     Args:
         train: the section with ``pixel_opt``, ``perceptual_opt`` and ``losses``.
+        opt: BasicSR's dict; ``path: pretrain_network_teacher`` maps ``lq`` to the target of losses
+            with ``target: teacher``.
         precision: where and in which precision the teacher computes.
-        teacher: maps ``lq`` to the target of losses with ``target: teacher``.
     """
 
-    def __init__(self, train: Train, precision: Precision, teacher: nn.Module | None) -> None:
+    def __init__(self, train: Train, opt: Mapping[str, Any], precision: Precision) -> None:
         self._precision = precision
-        self._teacher = teacher
+        self._teacher: nn.Module | None = None
+        if file := opt["path"].get("pretrain_network_teacher"):
+            teacher = load_network(file, network_g=opt.get("network_teacher")).network
+            self._teacher = precision.prepare(teacher.requires_grad_(False))
         self._terms: dict[str, tuple[nn.Module, str, bool]] = {}
         if train.pixel_opt:
             self._add("l_pix", train.pixel_opt)
         if train.perceptual_opt:
-            self._add(PERCEPTUAL[0], train.perceptual_opt)
+            self._add(_PERCEPTUAL[0], train.perceptual_opt)
         for term in train.losses:
-            self._add(self._unused(_name(term)), term)
+            suffix = "_teacher" if term.target == "teacher" else ""
+            name = f"l_{term.type.removesuffix('Loss').lower()}{suffix}"
+            numbered = [name, *(f"{name}_{number}" for number in range(2, len(self._terms) + 3))]
+            self._add(next(n for n in numbered if n not in self._terms), term)
 
     def _add(self, name: str, section: Loss) -> None:
         arguments = section.arguments()
         target = arguments.pop("target", "gt")
         loss = build_loss({"type": section.type, **arguments}).to(self._precision.device)
         self._terms[name] = loss, target, arguments.get("reduction") == "sum"
-
-    def _unused(self, name: str) -> str:
-        numbered = [name, *(f"{name}_{number}" for number in range(2, len(self._terms) + 3))]
-        return next(name for name in numbered if name not in self._terms)
 
     def __call__(self, output: Tensor, lq: Tensor, gt: Tensor, share: float) -> dict[str, Tensor]:
         """Return the losses of a part of a batch by name; their sum is to be minimized.
@@ -68,10 +62,8 @@ class Objective:
         losses: dict[str, Tensor] = {}
         for name, (loss, target, is_sum) in self._terms.items():
             value = loss(output, targets[target])
-            named = (
-                zip(PERCEPTUAL, value, strict=True) if isinstance(value, tuple) else [(name, value)]
-            )
-            for key, part in named:
+            several = isinstance(value, tuple)
+            for key, part in zip(_PERCEPTUAL, value, strict=True) if several else [(name, value)]:
                 if part is not None:
                     losses[key] = part if is_sum else part * share
         return losses
@@ -86,8 +78,3 @@ class Objective:
                 f"{tuple(lq.shape)}, expected {tuple(gt.shape)}; take one of the same scale"
             )
         return output
-
-
-def _name(term: LossTerm) -> str:
-    suffix = "_teacher" if term.target == "teacher" else ""
-    return f"l_{term.type.removesuffix('Loss').lower()}{suffix}"

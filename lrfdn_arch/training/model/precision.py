@@ -1,6 +1,6 @@
 """In which numbers and memory layout a network is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,21 +35,19 @@ class Precision:
         Raises:
             ValueError: bfloat16 is asked for and the GPU lacks it.
         """
-        amp, layout, compiled = (
-            opt.get(key) for key in ("use_amp", "use_channels_last", "use_compile")
-        )
-        half = torch.bfloat16 if amp == "auto" or opt.get("amp_bf16") else torch.float16
-        if amp == "auto":
-            amp = has_bfloat16(device)
+
+        def chosen(key: str, automatic: Callable[[torch.device], bool]) -> bool:
+            return automatic(device) if opt.get(key) == "auto" else bool(opt.get(key))
+
+        amp, layout = chosen("use_amp", has_bfloat16), chosen("use_channels_last", has_bfloat16)
+        compiled = chosen("use_compile", can_compile)
+        bfloat16 = opt.get("use_amp") == "auto" or opt.get("amp_bf16")
+        half = torch.bfloat16 if bfloat16 else torch.float16
         on_gpu = device.type == "cuda"
-        if amp and half is torch.bfloat16 and on_gpu and not torch.cuda.is_bf16_supported():
+        if amp and bfloat16 and on_gpu and not torch.cuda.is_bf16_supported():
             raise ValueError(
                 "amp_bf16: this GPU lacks bfloat16; set use_amp: auto, or amp_bf16: false"
             )
-        if layout == "auto":
-            layout = has_bfloat16(device)
-        if compiled == "auto":
-            compiled = can_compile(device)
         return cls(
             device,
             half if amp else None,
@@ -63,10 +61,9 @@ class Precision:
         In place, so that its weights keep their names (``torch.compile(network)`` puts
         ``_orig_mod.`` before each).
         """
-        self.place(network)
         if self.compile_mode is not None:
             network.compile(mode=self.compile_mode)
-        return network
+        return self.place(network)
 
     def place(self, network: nn.Module) -> nn.Module:
         """Move ``network`` to the device in the memory layout, in place."""

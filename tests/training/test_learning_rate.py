@@ -5,7 +5,7 @@ import torch
 
 from lrfdn_arch.options.basicsr_dict import train_section
 from lrfdn_arch.options.training import Train
-from lrfdn_arch.training.model.lr_scheduler import learning_rate
+from lrfdn_arch.training.model.optimizer import learning_rate
 
 TOTAL = 60
 

@@ -1,12 +1,56 @@
-"""The exponential moving average of a network's weights."""
+"""The weights a network starts from, and their exponential moving average."""
 
+from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any
 
 import torch
+from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 
 from lrfdn_arch.training.model.reparameterize import branch_state
+from lrfdn_arch.weights import load_into, read_state_for
+from lrfdn_arch.weights.reading import EMA
+
+
+def load_initial(network: nn.Module, path: Mapping[str, Any], average: bool = False) -> None:
+    """Set the weights ``network`` starts from, as the option file's ``path`` specifies.
+
+    ``init: bilinear`` comes first, then the weights of ``pretrain_network_g``.
+
+    Args:
+        network: on the CPU.
+        path: the option file's section, with ``init``, ``pretrain_network_g``, ``param_key_g`` and
+            ``strict_load_g``.
+        average: ``network`` holds the EMA: it starts as a copy, and takes the file's own EMA where
+            there is one.
+
+    Raises:
+        ValueError: the network cannot start so.
+    """
+    if path.get("init") and not average:
+        start = getattr(network, "start_bilinear", None)
+        if start is None:
+            raise ValueError(
+                f"path:init: {type(network).__name__} has no method start_bilinear, which sets the "
+                "weights with which it interpolates; expected no init"
+            )
+        start()
+    file, key = path.get("pretrain_network_g"), None if average else path.get("param_key_g")
+    if not file:
+        return
+    logger = get_root_logger()
+    if path.get("strict_load_g", True):
+        load_into(network, file, key)
+    else:
+        own, state = network.state_dict(), read_state_for(network, file, key)
+        fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+        if not fitting:
+            raise ValueError(f"{file}: not one of its {len(state)} weights fits the network")
+        network.load_state_dict(fitting, strict=False)
+        count = f"{len(fitting)} of {len(own)} weights"
+        logger.warning(f"strict_load_g is off: {count} come from {file}")
+    logger.info(f"loaded {key or f'{EMA}, if there,'} of {file}")
 
 
 def decay_at(update: int, decay: float, warmup: bool) -> float:
