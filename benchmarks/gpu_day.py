@@ -11,6 +11,8 @@ Run: python benchmarks/gpu_day.py --out gpu_day            # all parts that are 
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -50,6 +52,8 @@ TRAINING: dict[str, tuple[dict[str, Any], str]] = {
     ),
 }
 RECIPE = 54_000  # iterations
+RATE = 5e-4  # learning rate of `training_files`, the size of one of Adam's steps
+GROUP = [sys.executable, "-m", "torch.distributed.run", "--standalone", "-m", "lrfdn_arch"]
 
 
 class Row(NamedTuple):
@@ -153,24 +157,45 @@ def correctness(day: Day) -> list[Row]:
     same = all(map(torch.equal, before, one.net_g.parameters()))
     assert same, "an update that is not finite changed the weights"
     rows.append(Row("an update that is not finite is skipped", "yes", "yes"))
-    rows.append(_resumes(day))
-    return rows
+    return rows + _resumed(day)
 
 
-def _resumes(day: Day) -> Row:
-    """Train in one go, and stopped and resumed, under ``deterministic``, and compare the files."""
-    states = []
+def _resumed(day: Day) -> list[Row]:
+    """Train in one go, stopped and resumed, moved to another device, and in a group of processes.
+
+    All trainings have four iterations under ``deterministic``.
+    """
     sizes = {"codec": "ppm", "gt_size": 64, "batch": 2, "workers": 0, "model_type": "LRFDNModel"}
-    gpu = {"num_gpu": int(day.device.type == "cuda"), "deterministic": True}
     day.model("images")  # makes them
-    for name, totals in (("whole", [4]), ("parts", [2, 4])):
-        for total in totals:
-            file = option_file(day.root, f"run_{name}", total=total, **sizes, **gpu)
-            assert train(["-opt", str(file), "--auto_resume"], root=day.root) == 0
-        weights = day.root / f"experiments/run_{name}/models/net_g_latest.pth"
-        states.append(torch.load(weights, map_location="cpu", weights_only=True)["params"])
-    same = all(torch.equal(states[0][key], value) for key, value in states[1].items())
-    return Row("resumed bit for bit under deterministic", "yes" if same else "NO", "yes")
+    here = int(day.device.type == "cuda")
+
+    def weights(name: str, *runs: tuple[int, int], group: bool = False) -> Tensor:
+        for total, num_gpu in runs:
+            more = {"num_gpu": num_gpu, "deterministic": True}
+            file = option_file(day.root, name, total=total, **sizes, **more)
+            arguments = ["-opt", str(file), "--auto_resume"]
+            if group:
+                launch = [*GROUP, "train", *arguments, "--launcher", "pytorch"]
+                subprocess.run(launch, cwd=day.root, check=True, stdout=subprocess.DEVNULL)
+            else:
+                assert train(arguments, root=day.root) == 0
+        file = day.root / f"experiments/{name}/models/net_g_latest.pth"
+        state = torch.load(file, map_location="cpu", weights_only=True)["params"]
+        return torch.cat([tensor.flatten() for tensor in state.values()])
+
+    whole = weights("run_whole", (4, here))
+    resumed = torch.equal(whole, weights("run_parts", (2, here), (4, here)))
+    group = torch.equal(whole, weights("run_group", (4, here), group=True))
+    to_cpu, from_cpu = (
+        weights(name, (2, first), (4, 1 - first if here else 0)) - whole
+        for name, first in (("run_to_cpu", here), ("run_from_cpu", 0))
+    )
+    return [
+        Row("resumed bit for bit under deterministic", "yes" if resumed else "NO", "yes"),
+        Row("a group of one process trains the same", "yes" if group else "NO", "yes"),
+        _bounded("resumed on the CPU", to_cpu, 4 * RATE),
+        _bounded("resumed from the CPU", from_cpu, 4 * RATE),
+    ]
 
 
 def _bounded(what: str, difference: Tensor, bound: float) -> Row:

@@ -34,6 +34,8 @@ def test_all_parts_run_once_and_are_tabulated(tmp_path: Path) -> None:
     assert all(parts.values())
     checked = {what: measured for what, measured, _ in parts["correctness"]}
     assert checked["resumed bit for bit under deterministic"] == "yes"
+    assert checked["a group of one process trains the same"] == "yes"
+    assert checked["resumed from the CPU"] == "0.0e+00", "the CPU is the device"
     again = gpu_day(tmp_path)
     assert "..." not in again.stdout, "nothing is repeated"
     assert "| inference, onnx fp32 " in again.stdout
