@@ -1,4 +1,4 @@
-"""How long ``lrfdn upscale`` of a small picture takes, against importing torch.
+"""How long upscaling a small picture takes, from the command to its end, against importing torch.
 
     python benchmarks/bench_start.py [--rounds 7]
 
@@ -32,19 +32,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
         pixels = np.random.default_rng(0).integers(0, 256, (72, 72, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(root / "small.png")
+        for number in range(3):
+            (root / "folder").mkdir(exist_ok=True)
+            shutil.copy(root / "small.png", root / "folder" / f"{number}.png")
         weights = shutil.copy(find_weights("lrfdn_x4"), root / "own.safetensors")
         upscale = ["-m", "lrfdn_arch", "upscale", str(root / "small.png"), "--overwrite"]
-        eager = [*upscale, "--runtime", "eager"]
+        folder_of_3 = [*upscale[:3], str(root / "folder"), "--out", str(root / "results")]
+        python = (
+            "import lrfdn_arch, PIL.Image as i; "
+            f"lrfdn_arch.Upscaler()(i.open({str(root / 'small.png')!r}))"
+        )
         commands = {
             TORCH: ["-c", TORCH],
-            "upscale, shipped weights": upscale,
+            "upscale": upscale,
+            "upscale --scale 2": [*upscale, "--scale", "2"],
+            "upscale, folder of 3": [*folder_of_3, "--overwrite"],
+            "Upscaler() on a PIL image": ["-c", python],
+            "upscale --runtime openvino": [*upscale, "--runtime", "openvino"],
             "upscale, own weights, first": [*upscale, "--weights", weights],
             "upscale, own weights, later": [*upscale, "--weights", weights],
-            "upscale --runtime eager": eager,
+            "upscale --runtime eager": [*upscale, "--runtime", "eager"],
         }
         seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
         for number in range(rounds + 1):
@@ -53,7 +64,8 @@ def main() -> None:
                 measured = _run(command, root / "cache")
                 if number:  # the first round reads files from the disk
                     seconds[name].append(measured)
-    print(machine(), f"{rounds} rounds", sep=", ", end="\n\n")
+    packages = ("torch", "onnxruntime", "openvino", "numpy", "pillow")
+    print(machine(packages), f"72x72 pixels, {rounds} rounds", sep=", ", end="\n\n")
     rows = []
     for name, pairs in seconds.items():
         clock, processor = zip(*pairs, strict=True)
@@ -61,7 +73,7 @@ def main() -> None:
         for times, base in zip((clock, processor), zip(*seconds[TORCH], strict=True), strict=True):
             rows[-1].append(statistics.median(a / b for a, b in zip(times, base, strict=True)))
     headers = ["", "median s", "least s", "ratio", "ratio of processor time"]
-    print(table([[row[0], *(f"{value:.2f}" for value in row[1:])] for row in rows], headers))
+    print(table(rows, headers, digits=2))
 
 
 def _run(arguments: list[str], cache: Path) -> tuple[float, float]:

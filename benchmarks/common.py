@@ -14,6 +14,7 @@ from tabulate import tabulate
 
 HEIGHT, WIDTH = 1404, 2040  # the commonest size in DIV2K
 PHOTOS = ("coffee.png", "rocket.jpg", "astronaut.png", "chelsea.png", "motorcycle_left.png")
+DATA_PACKAGES = ("torch", "numpy", "opencv-python", "imagecodecs", "lmdb", "basicsr")
 
 
 def photographs(count: int) -> list[np.ndarray]:
@@ -60,18 +61,17 @@ def in_turns(repeats: int, **functions: Callable[[], object]) -> dict[str, float
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def machine() -> str:
+def machine(packages: Sequence[str] = DATA_PACKAGES) -> str:
     """Return processor, cores in use and versions, one line."""
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         lines = cpuinfo.read_text().splitlines()
         model = next((x.partition(":")[2].strip() for x in lines if "model name" in x), model)
-    packages = ("torch", "numpy", "opencv-python", "imagecodecs", "lmdb", "basicsr")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
 
 
-def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
+def table(rows: Sequence[Sequence[object]], headers: Sequence[str], digits: int = 1) -> str:
     """Return a table for RESULTS.md."""
-    return tabulate(rows, headers=headers, tablefmt="github", floatfmt=".1f")
+    return tabulate(rows, headers=headers, tablefmt="github", floatfmt=f".{digits}f")

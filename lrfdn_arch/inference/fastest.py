@@ -55,6 +55,7 @@ def open_weights(
     precision: str | None = None,
     network_g: Mapping[str, Any] | None = None,
     sample: Floats | None = None,
+    measure: bool = True,
     cache: Path | None = None,
 ) -> Runtime:
     """Return the network of some weights in a runtime.
@@ -72,6 +73,7 @@ def open_weights(
             at least 1.3 times as fast and differs from fp32 by more than 55 dB of PSNR.
         network_g: as :func:`lrfdn_arch.weights.load_network`.
         sample: part of an image that is to be upscaled, (1, C, H, W) float32 in [0, 1].
+        measure: whether to measure ``sample`` if no choice is stored.
         cache: the file that stores the choices; by default ``lrfdn/runtimes.json`` in the user's
             cache folder. If it is not writable, each call measures.
 
@@ -106,6 +108,8 @@ def open_weights(
     for choice in choices:
         if known.get(key) == " ".join(choice):
             return _open(file, choice, place)
+    if not measure:
+        return _open(file, choices[0], place)
     runtimes = {}
     for choice in choices:
         try:
@@ -113,7 +117,7 @@ def open_weights(
         except ValueError:  # e.g. onnxruntime-gpu whose CUDA libraries do not load
             if not runtimes and choice == choices[-1]:
                 raise
-    best = fastest({choice: measure(runtime, sample) for choice, runtime in runtimes.items()})
+    best = fastest({choice: timed(runtime, sample) for choice, runtime in runtimes.items()})
     try:
         content = json.dumps({**known, key: " ".join(best)}, indent=1)
         write_whole(cache, content.encode())
@@ -153,7 +157,7 @@ def _open(file: WeightsFile, choice: Candidate, device: str | None) -> Runtime:
     return open_runtime(file.network, name, precision=precision, device=device)
 
 
-def measure(runtime: Runtime, sample: Floats) -> Measured:
+def timed(runtime: Runtime, sample: Floats) -> Measured:
     """Run ``sample`` several times after a warm-up; return the median time and the result."""
     sr = in_main_memory(runtime(sample))
     times = []

@@ -81,8 +81,9 @@ def with_windows(model: bytes) -> bytes:
     graph = Graph(half, prefix="window_")
     for node in made.graph.node:
         if node.name.startswith(STRETCH):
-            rows = _stretch(graph, node.input[0], "row", axis=2)
-            _stretch(graph, rows, "column", axis=3, name=node.output[0])
+            # Columns first: gathering them copies value by value, gathering rows copies whole rows.
+            columns = _stretch(graph, node.input[0], "column", axis=3)
+            _stretch(graph, columns, "row", axis=2, name=node.output[0])
         else:
             graph.nodes.append(node)
     nodes = list(graph.nodes)

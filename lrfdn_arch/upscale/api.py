@@ -1,5 +1,6 @@
 """The Python API: ``Upscaler``, which ``lrfdn upscale`` runs on files."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,7 +20,8 @@ from lrfdn_arch.upscale.upscaler import PictureUpscaler, network_input
 if TYPE_CHECKING:
     from torch import Tensor
 
-_MUCH = 2_000_000  # pixels; takes longer than choosing a runtime
+# Pixels from which the runtime measured earlier pays for its start, and from which measuring pays.
+_MUCH, _VERY_MUCH = 2_000_000, 8_000_000
 # Sides of the measured image: it leaves the caches, and takes a fraction of a second. On a GPU
 # small images measure only how fast the CPU starts kernels.
 _SAMPLE, _SAMPLE_ON_GPU = 192, 768
@@ -79,7 +81,7 @@ class Upscaler:
         self.runtime = self._open()
         self.scale = self.runtime.scale
         self._tile, self._overlap = tile, overlap
-        self._may_measure, self._pixels = runtime == "auto", 0
+        self._pixels, self._next_choice = 0, _MUCH if runtime == "auto" else math.inf
 
     def __call__(self, image: _Image, progress: Progress = lambda share: None) -> _Image:
         """Return ``image`` enlarged ``scale`` times, as the same kind of object.
@@ -117,13 +119,15 @@ class Upscaler:
         """
         height, width = picture.pixels.shape[:2]
         self._pixels += height * width
-        if self._may_measure and self._pixels > _MUCH:
+        if self._pixels > self._next_choice:
+            measure = self._pixels > _VERY_MUCH
+            self._next_choice = math.inf if measure else _VERY_MUCH
             side = _SAMPLE if self.runtime.device == "cpu" else _SAMPLE_ON_GPU
             top, left = max(0, height - side) // 2, max(0, width - side) // 2
             middle = picture.pixels[top : top + side, left : left + side, :3]
             colors = middle if middle.shape[2] == 3 else middle[..., :1]
             sample = network_input(colors, self.runtime.channels)[None]
-            self.runtime, self._may_measure = self._open(sample=sample), False
+            self.runtime = self._open(sample=sample, measure=measure)
         return PictureUpscaler(self.runtime, self._tile, self._overlap, on_tile)(picture)
 
     def _image(self, image: Image.Image, progress: Progress) -> Image.Image:

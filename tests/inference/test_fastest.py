@@ -25,11 +25,11 @@ def times(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """The seconds that measuring finds by runtime, and 1 for others; "measured" counts."""
     seconds: dict[str, float] = {"measured": 0}
 
-    def measure(runtime: Runtime, sample: Any) -> Measured:
+    def timed(runtime: Runtime, sample: Any) -> Measured:
         seconds["measured"] += 1
         return Measured(seconds.get(f"{runtime.name} {runtime.precision}", 1.0), sample)
 
-    monkeypatch.setattr(choice, "measure", measure)
+    monkeypatch.setattr(choice, "timed", timed)
     return seconds
 
 
@@ -58,6 +58,10 @@ def test_a_large_job_takes_the_fastest_and_remembers_it(
     assert opened(weights, sample=SAMPLE, cache=cache) == "eager fp32"
     first = times["measured"]
     assert first == 4
+    middle = {"sample": SAMPLE, "measure": False}
+    assert opened(weights, cache=cache, **middle) == "eager fp32", "remembered"
+    assert opened(weights, cache=tmp_path / "none", **middle) == "onnx fp32", "starts fast"
+    assert times["measured"] == first
     times["onnx fp32"] = 0.1
     assert opened(weights, sample=SAMPLE, cache=cache) == "eager fp32", "remembered"
     assert times["measured"] == first

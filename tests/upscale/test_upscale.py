@@ -1,9 +1,6 @@
 """The command: what comes out, what is kept, what goes on after a fault, what is refused."""
 
 import errno
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -258,40 +255,3 @@ def test_an_exported_onnx_file_is_weights_too(tmp_path: Path, weights: Path) -> 
     assert run(source, "--weights", weights, "--overwrite") == 0
     assert np.abs(read_picture(tmp_path / "a_x2.png").pixels - found).max() <= 1
     assert run(source, "--weights", model, "--overwrite") == 2, "ONNX in the eager runtime"
-
-
-@pytest.mark.parametrize("own", [False, True])
-def test_upscaling_imports_neither_torch_nor_basicsr(
-    tmp_path: Path, weights: Path, own: bool
-) -> None:
-    source = save(tmp_path / "a.png")
-    arguments = ["upscale", str(source), "--device", "cpu"]
-    if own:  # the first time, torch reads the file
-        arguments += ["--weights", str(weights)]
-        assert entry.run(main, arguments) == 0
-    code = f"""
-import sys
-from lrfdn_arch.cli import main
-assert main([*{arguments}, "--overwrite"]) == 0
-print(*sys.modules)
-"""
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    loaded = set(result.stdout.split())
-    slow = {"torch", "basicsr", "torchvision", "matplotlib", "skimage", "onnx", "pydantic", "cv2"}
-    assert not slow & loaded
-
-
-@pytest.mark.slow
-def test_the_command_takes_half_of_importing_torch(tmp_path: Path) -> None:
-    # Processor time, which other work on the machine does not stretch as it does the clock. Python
-    # must find bytecode, which `make setup` compiles.
-    source = save(tmp_path / "a.png")
-    upscale = ["-m", "lrfdn_arch", "upscale", str(source), "--overwrite", "--device", "cpu"]
-    times: dict[str, list[float]] = {"torch": [], "upscale": []}
-    for name, arguments in [("torch", ["-c", "import torch"]), ("upscale", upscale)] * 3:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times[name].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(times["upscale"]) < 0.5 * min(times["torch"]), times
