@@ -3,43 +3,16 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from lrfdn_arch import __version__, entry
-from lrfdn_arch.commands import (
-    audit,
-    basicsr,
-    challenge,
-    compare,
-    complexity,
-    export,
-    prepare,
-    recipes,
-    soup,
-    submit,
-    test,
-    train,
-    upscale,
-    verify,
-    versus_bicubic,
-)
 
-# In the order of `lrfdn --help`: data, training, use, evaluation, BasicSR itself.
-COMMANDS = (
-    prepare,
-    verify,
-    recipes,
-    train,
-    soup,
-    test,
-    upscale,
-    export,
-    complexity,
-    versus_bicubic,
-    challenge,
-    compare,
-    audit,
-    submit,
-    basicsr,
+_COMMANDS = (  # modules of lrfdn_arch.commands, in the order of `lrfdn --help`
+    *("prepare", "verify"),
+    *("recipes", "train", "soup", "test"),
+    *("upscale", "export"),
+    *("complexity", "versus_bicubic", "challenge", "compare", "audit", "submit"),
+    "basicsr",
 )
 
 
@@ -48,8 +21,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lrfdn", description="LRFDN and RFDN super-resolution.")
     parser.add_argument("--version", action="version", version=f"lrfdn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add(commands)
+    for name in _COMMANDS:
+        import_module(f"lrfdn_arch.commands.{name}").add(commands)
     return parser
 
 

@@ -41,9 +41,7 @@ def choose_device(
 ) -> "torch.device":
     """Return ``device``, "cpu", "cuda" or "cuda:N"; by default the first GPU, else the CPU.
 
-    Args:
-        device: the requested device.
-        gpu: whether the default may be a GPU.
+    ``gpu=False`` makes the CPU the default.
 
     Raises:
         ValueError: the device is unknown or unsupported, or torch does not find that GPU.
@@ -86,8 +84,12 @@ def cpu_threads() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdecimal() and int(given) > 0:
         return int(given)
-    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return min(usable, psutil.cpu_count(logical=False) or usable)
+    return min(usable_cores(), psutil.cpu_count(logical=False) or usable_cores())
+
+
+def usable_cores() -> int:
+    """Return the number of logical cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def device_name(device: "str | torch.device") -> str:
@@ -108,22 +110,18 @@ def cpu_name() -> str:
     return next(names, "") or platform.processor() or platform.machine()
 
 
-def keep_freed_memory() -> bool:
-    """Let this process keep freed memory for the next tensor; return whether that worked.
+def keep_freed_memory() -> None:
+    """Let this process keep freed memory for the next tensor.
 
     glibc returns large freed blocks (always those above 32 MiB) to the kernel, which clears each
     page again at the next use. A network frees and allocates hundreds of megabytes per image: on
     two cores that took a third of the total time. The setting affects the whole process, so only
     commands call this. It does nothing outside Linux with glibc.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 1 << 26))
-    worked = [mallopt(what, value) == 1 for what, value in settings]
-    return all(worked)
+    for what, value in settings if mallopt else ():
+        mallopt(what, value)  # type: ignore[misc]
 
 
 @contextmanager
@@ -223,33 +221,31 @@ def deterministic_algorithms(on: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before[1])
 
 
-def has_bfloat16(device: "torch.device") -> bool:
-    """Return whether ``device`` is a GPU that computes in bfloat16, from the year 2020 on."""
+def _capability(device: "torch.device") -> tuple[int, int]:
+    """Return a GPU's CUDA compute capability, (0, 0) for a CPU."""
     import torch
 
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.cuda.get_device_capability(device) if device.type == "cuda" else (0, 0)
+
+
+def has_bfloat16(device: "torch.device") -> bool:
+    """Return whether ``device`` is a GPU that computes in bfloat16, from the year 2020 on."""
+    return _capability(device) >= (8, 0)
 
 
 def can_compile(device: "torch.device") -> bool:
     """Return whether ``device`` is a GPU for which torch.compile finds Triton and a C compiler."""
-    import torch
-
-    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (7, 0):
-        return False
     compilers = os.environ.get("CC") or "cc", "gcc", "clang"
-    return is_installed("triton") and any(map(shutil.which, compilers))
+    able = _capability(device) >= (7, 0) and is_installed("triton")
+    return able and any(map(shutil.which, compilers))
 
 
 def uses_tf32(device: "torch.device") -> bool:
     """Return whether float32 convolutions on ``device`` are computed in TF32 by default."""
-    if device.type == "cpu":
-        return False
     import torch
 
     cudnn: Any = torch.backends.cudnn
-    return (
-        torch.cuda.get_device_capability(device) >= (8, 0) and cudnn.conv.fp32_precision == "tf32"
-    )
+    return _capability(device) >= (8, 0) and cudnn.conv.fp32_precision == "tf32"
 
 
 def free_memory(device: "str | torch.device") -> int:

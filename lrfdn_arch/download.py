@@ -1,7 +1,7 @@
 """Downloading a large file: resumed after an interruption, checked by size and checksum."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,10 +83,8 @@ class _Transfer:
     """Downloads a file to ``<target>.part``; pooch and requests do not resume."""
 
     def __init__(self, download: Download, target: Path, advance: Callable[[int], object]) -> None:
-        self.download = download
-        self.target = target
+        self.download, self.target, self.advance = download, target, advance
         self.part = target.with_name(f"{target.name}.part")
-        self.advance = advance
 
     def run(self, pause: float) -> None:
         """Download until the file is complete or `_RETRIES` attempts in a row make no progress."""
@@ -125,9 +123,8 @@ class _Transfer:
         headers = {"Accept-Encoding": "identity"}  # a range of a compressed body is useless
         if have:
             headers["Range"] = f"bytes={have}-"
-        with requests.get(
-            self.download.url, headers=headers, stream=True, timeout=_TIMEOUT
-        ) as response:
+        url = self.download.url
+        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
             if response.status_code == requests.codes.requested_range_not_satisfiable:
                 total = int(response.headers.get("Content-Range", "*/-1").rpartition("/")[2])
                 if have != total:
@@ -146,22 +143,16 @@ class _Transfer:
                 return False
             if have and not partial:
                 self._restart()  # the server does not support ranges
-            total = self._announced(response.headers)
+            length, total = response.headers.get("Content-Length", ""), None
+            if length.isdecimal() and "Content-Encoding" not in response.headers:
+                total = int(length) + self._have()
+                self._check_size(total, complete=True)
             with writing(self.part), self.part.open("ab") as file:
                 for chunk in response.iter_content(_CHUNK):
                     self._check_size(file.tell() + len(chunk))
                     file.write(chunk)
                     self.advance(len(chunk))
         return self._is_complete(total)
-
-    def _announced(self, headers: Mapping[str, str]) -> int | None:
-        """Return the size of the whole file, None if the headers do not specify it."""
-        length = headers.get("Content-Length", "")
-        if "Content-Encoding" in headers or not length.isdecimal():
-            return None
-        total = int(length) + self._have()
-        self._check_size(total, complete=True)
-        return total
 
     def _restart(self) -> None:
         self.advance(-self._have())

@@ -11,7 +11,7 @@ def require(package: str, extra: str) -> None:
     Raises:
         ValueError: it cannot; the message names the extra that installs it.
     """
-    if find_spec(package) is None:
+    if not is_installed(package):
         raise ValueError(_hint(package, extra))
 
 

@@ -33,8 +33,7 @@ def progress_bar(
     """
     stream: TextIO = sys.stderr if file is None else file
     terminal = stream.isatty()
-    seconds = _SECONDS_BETWEEN_LOG_LINES
-    intervals: dict[str, Any] = {} if terminal else {"mininterval": seconds, "maxinterval": seconds}
+    names = () if terminal else ("mininterval", "maxinterval")
     count = "{n_fmt}/{total_fmt} {unit} " if unit else ""
     return tqdm(
         total=total,
@@ -45,7 +44,7 @@ def progress_bar(
         disable=not terminal and not log,
         leave=not terminal,
         dynamic_ncols=True,
-        **intervals,
+        **dict.fromkeys(names, _SECONDS_BETWEEN_LOG_LINES),
         bar_format="{l_bar}{bar}| " + count + "[{elapsed}<{remaining}{postfix}]" if total else None,
     )
 

@@ -5,13 +5,13 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import lcm
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lrfdn_arch.prepare.packing import Packed, PackOptions, Target
-    from lrfdn_arch.prepare.published_sets import PublishedSet
 
 _MULTIPLE = 12  # DIV2K's sides are multiples of it already, so all its scales share one HR LMDB
 
@@ -119,14 +119,8 @@ def prepare_folder(arguments: argparse.Namespace) -> None:
         valid = find_images(Path(arguments.valid), _note)
     elif arguments.hold_out is not None:
         train, valid = hold_out(train, arguments.hold_out)
-    copies = tuple(arguments.copies)
-    _pack(
-        train,
-        _targets(out, "train", arguments),
-        _options(arguments, copies=copies),
-        arguments,
-        "train",
-    )
+    with_copies = replace(options, copies=tuple(arguments.copies))
+    _pack(train, _targets(out, "train", arguments), with_copies, arguments, "train")
     if valid:
         _pack(valid, _targets(out, "valid", arguments), options, arguments, "valid")
     if not arguments.folders:
@@ -135,13 +129,14 @@ def prepare_folder(arguments: argparse.Namespace) -> None:
 
 def prepare_df2k(arguments: argparse.Namespace) -> None:
     """Pack DIV2K and Flickr2K, unpacked and downloaded where needed."""
-    from lrfdn_arch.prepare.published_sets import DF2K, images_of
+    from lrfdn_arch.prepare.published_sets import DF2K, obtain
 
     root, options = Path(arguments.root), _options(arguments, multiple=_MULTIPLE, strict=True)
     for split, sources in DF2K.items():
         images: dict[str, Path] = {}
         for source in sources:
-            images |= images_of(source, _find(source, root, arguments.download))
+            download = arguments.download
+            images |= obtain(source, root, download=download, progress=_progress)[1]
         _pack(images, _targets(root / "DF2K", split, arguments), options, arguments, split)
     scale = arguments.scale[-1] if arguments.scale[-1] in (2, 3) else 4
     _print_next(root / "DF2K", f"train_LRFDN_x{scale}_DF2K", arguments)
@@ -150,7 +145,7 @@ def prepare_df2k(arguments: argparse.Namespace) -> None:
 def prepare_benchmarks(arguments: argparse.Namespace) -> None:
     """Unpack test sets and make their LR images."""
     from lrfdn_arch.prepare.packing import PackOptions, Target
-    from lrfdn_arch.prepare.published_sets import BENCHMARKS, images_of
+    from lrfdn_arch.prepare.published_sets import BENCHMARKS, obtain
     from lrfdn_arch.text import unknown
 
     root = Path(arguments.root)
@@ -158,39 +153,16 @@ def prepare_benchmarks(arguments: argparse.Namespace) -> None:
         if name not in BENCHMARKS:
             raise ValueError(f"{name}: {unknown(name, BENCHMARKS, 'test set')}")
     for name in arguments.sets:
-        source = BENCHMARKS[name]
-        hr = _find(source, root, arguments.download)
-        images = images_of(source, hr)
+        source, download = BENCHMARKS[name], arguments.download
+        hr, images = obtain(source, root, download=download, progress=_progress)
         for scale in _scales(arguments):
             target = Target(hr.parent / f"LR_bicubic/X{scale}", scale, suffix=f"x{scale}")
-            if (
-                target.path.is_dir()
-                and target.writer.made_from(target.path) is None
-                and not arguments.overwrite
-            ):
+            job = target.writer.made_from(target.path)
+            if job is None and target.path.is_dir() and not arguments.overwrite:
                 print(f"kept {target.path}, which was not made here")
                 continue
             options = PackOptions(multiple=scale, strict=True)
             _pack(images, [target], options, arguments, f"{name} x{scale}")
-
-
-def _find(source: "PublishedSet", root: Path, download: bool) -> Path:
-    """Return the folder of images of a published set, unpacked and downloaded where needed."""
-    from lrfdn_arch.prepare.published_sets import (
-        download_archive,
-        find_archive,
-        find_folder,
-        unpack,
-    )
-
-    if (folder := find_folder(source, root)) is not None:
-        return folder
-    archive = find_archive(source, root)
-    if download and source.download is not None:
-        with _progress(source.download.name, source.download.size, "B") as advance:
-            archive = download_archive(source, root, advance)
-    with _progress(f"unpack {source.name}", source.count) as advance:
-        return unpack(source, root, archive, advance)
 
 
 def _targets(out: Path, split: str, arguments: argparse.Namespace) -> "list[Target]":

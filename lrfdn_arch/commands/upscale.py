@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lrfdn_arch.commands.arguments import add_network, network_of
 
 if TYPE_CHECKING:
-    from lrfdn_arch.upscale.formats import Format
     from lrfdn_arch.upscale.picture import Picture
+    from lrfdn_arch.upscale.picture_files import Format
 
 EXIT_FAILURES = 2
 _DESCRIPTION = """\
@@ -116,13 +116,13 @@ def run(arguments: argparse.Namespace) -> int:
     from lrfdn_arch.device import keep_freed_memory
     from lrfdn_arch.progress import progress_bar, ticking
     from lrfdn_arch.upscale.api import Upscaler
-    from lrfdn_arch.upscale.batch import run_jobs
-    from lrfdn_arch.upscale.jobs import Job, plan
+    from lrfdn_arch.upscale.jobs import Job, plan, run_jobs
 
     keep_freed_memory()
-    target = _format(arguments)
+    target, scale = _format(arguments), arguments.scale
+    shipped = f"lrfdn_x{scale}" if scale and not os.environ.get("LRFDN_WEIGHTS") else None
     upscaler = Upscaler(
-        arguments.weights or _shipped(arguments.scale),
+        arguments.weights or shipped,
         device=arguments.device,
         precision=arguments.precision,
         tile=arguments.tile,
@@ -130,7 +130,12 @@ def run(arguments: argparse.Namespace) -> int:
         runtime=arguments.runtime,
         network_g=network_of(arguments),
     )
-    _check_scale(arguments.scale, upscaler.scale)
+    if scale not in (None, upscaler.scale):
+        raise ValueError(
+            f"--scale {scale}: the weights fix the factor, and these enlarge x{upscaler.scale}. "
+            f"Give --weights of a network trained for x{scale}, or shrink the x{upscaler.scale} "
+            "result"
+        )
     planned = plan(arguments.inputs, arguments.out, target, f"_x{upscaler.scale}")
     total = len(planned.jobs)
     states: list[str] = []
@@ -165,28 +170,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _format(arguments: argparse.Namespace) -> "Format":
-    from lrfdn_arch.upscale.formats import format_of
     from lrfdn_arch.upscale.jobs import is_file_name
-    from lrfdn_arch.upscale.picture_files import STREAM
+    from lrfdn_arch.upscale.picture_files import STREAM, format_of
 
     out, name = arguments.out, arguments.format
     suffix = out.suffix if is_file_name(out) and out != STREAM else None
     if suffix and name and format_of(name) != format_of(suffix):
         raise ValueError(f"--format {name} and --out {out} differ: leave one out")
     return format_of(name or suffix or "png", arguments.quality)
-
-
-def _shipped(scale: int | None) -> str | None:
-    """Return the name of the shipped weights for ``--scale``; None for the default ones."""
-    return f"lrfdn_x{scale}" if scale and not os.environ.get("LRFDN_WEIGHTS") else None
-
-
-def _check_scale(wanted: int | None, scale: int) -> None:
-    if wanted not in (None, scale):
-        raise ValueError(
-            f"--scale {wanted}: the weights fix the factor, and these enlarge x{scale}. Give "
-            f"--weights of a network trained for x{wanted}, or shrink the x{scale} result"
-        )
 
 
 def _prepared(picture: "Picture", arguments: argparse.Namespace) -> "Picture":

@@ -11,8 +11,9 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import Any
 
 from lrfdn_arch.files import writing
 
@@ -55,10 +56,10 @@ def unpack_images(
         ValueError: the archive is damaged, or contains another number of images or larger ones.
         OSError: it cannot be read, or the images cannot be written.
     """
-    partial = target.with_name(f"{target.name}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f"{target.name}.partial")
+    unfinished.mkdir(parents=True, exist_ok=True)
     try:
-        found = _unpack(archive, folders, partial, count, advance)
+        found = _unpack(archive, folders, unfinished, count, advance)
     except (*_DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # not of a decompressor
             raise
@@ -67,30 +68,31 @@ def unpack_images(
             "again (--download)."
         ) from error
     if not found:
-        shutil.rmtree(partial)
+        shutil.rmtree(unfinished)
     if found != count:
         raise ValueError(
             f"{archive}: expected {count} images in a folder {folders[0]}, found {found}. It is "
             "damaged or not the published archive."
         )
-    partial.rename(target)
+    unfinished.rename(target)
 
 
 def _unpack(
     archive: Path,
     folders: Sequence[str],
-    partial: Path,
+    target: Path,
     most: int,
     advance: Callable[[int], object],
 ) -> int:
     limit = max(_LARGEST_RATIO * archive.stat().st_size, _SMALLEST_LIMIT)
-    found = {str(PurePosixPath(path).parent) for path, _, _ in _members(archive)}
+    found = {str(path.parent) for path, *_ in _members(archive) if path.suffix.lower() == ".png"}
+    shortest_first = sorted(found, key=len)
     inside = next(
-        (f for name in folders for f in sorted(found, key=len) if _ends_in(f, name)), None
+        (f for name in folders for f in shortest_first if f"/{f}".endswith(f"/{name}")), None
     )
     count = total = 0
     for path, size, opened in _members(archive):
-        if str(PurePosixPath(path).parent) != inside:
+        if str(path.parent) != inside or path.suffix.lower() != ".png":
             continue
         count, total = count + 1, total + size
         if count > most or total > limit:
@@ -98,7 +100,7 @@ def _unpack(
                 f"{archive}: expected {most} images in {inside}, of {limit:,} bytes at most; found "
                 "more. It is not the published archive."
             )
-        file = partial / PurePosixPath(path).name
+        file = target / path.name
         if not file.exists() or file.stat().st_size != size:
             with opened() as source, writing(file), file.open("wb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
@@ -106,29 +108,13 @@ def _unpack(
     return count
 
 
-def _members(archive: Path) -> Iterator[tuple[str, int, Callable[[], IO[bytes]]]]:
-    """Yield path, size and a function that opens it, of every PNG in ``archive``."""
+def _members(archive: Path) -> Iterator[tuple[PurePosixPath, int, Callable[[], Any]]]:
+    """Yield path, size and a function that opens it, of every file in ``archive``."""
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as file:
             for info in file.infolist():
-                if _is_png(info.filename):
-                    yield info.filename, info.file_size, lambda info=info: file.open(info)
+                yield PurePosixPath(info.filename), info.file_size, partial(file.open, info)
     else:
         with tarfile.open(archive, "r:") as file:
-            for member in file:
-                if member.isfile() and _is_png(member.name):
-                    yield member.name, member.size, lambda member=member: _open(file, member)
-
-
-def _open(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    file = archive.extractfile(member)
-    assert file is not None, "only regular files are opened"
-    return file
-
-
-def _is_png(path: str) -> bool:
-    return PurePosixPath(path).suffix.lower() == ".png"
-
-
-def _ends_in(path: str, name: str) -> bool:
-    return f"/{path}".endswith(f"/{name}")
+            for member in filter(tarfile.TarInfo.isfile, file):
+                yield PurePosixPath(member.name), member.size, partial(file.extractfile, member)

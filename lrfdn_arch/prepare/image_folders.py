@@ -127,13 +127,13 @@ def find_photos(split: str) -> dict[str, Path]:
 
 
 def _files_below(folder: Path, note: Note) -> list[Path]:
-    def unreadable(error: OSError) -> None:
-        note(f"{_printable(error.filename)}: left out: {error.strerror}")
-
+    errors: list[OSError] = []
     found = []
-    for root, folders, files in os.walk(folder, onerror=unreadable):
+    for root, folders, files in os.walk(folder, onerror=errors.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(root, name) for name in files if not name.startswith(".")]
+    for error in errors:
+        note(f"{_printable(error.filename)}: left out: {error.strerror}")
     return found
 
 

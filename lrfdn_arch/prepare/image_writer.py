@@ -139,7 +139,7 @@ class FolderWriter(ImageWriter):
     def put(
         self, key: str, file: bytes | bytearray, shape: tuple[int, int, int], extension: str
     ) -> None:
-        """Write an image, see `ImageWriter`."""
+        """Write an image at once."""
         path = self.partial / f"{name_of(key)}{self.suffix}.{extension}"
         with explained(self.path):
             write_whole(path, bytes(file))

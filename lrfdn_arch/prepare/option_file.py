@@ -48,11 +48,10 @@ def _datasets(data: dict[str, Any], out: Path, scale: int) -> dict[str, Any]:
     """Return the datasets of ``data``, read from ``out``; without validation if none are there."""
     datasets = {}
     for phase, split in (("train", "train"), ("val", "valid")):
-        if (out / f"{split}_HR.lmdb").exists():
-            datasets[phase] = data["datasets"][phase] | {
-                "dataroot_gt": str(out / f"{split}_HR.lmdb"),
-                "dataroot_lq": str(out / f"{split}_LR_x{scale}.lmdb"),
-            }
+        gt, lq = out / f"{split}_HR.lmdb", out / f"{split}_LR_x{scale}.lmdb"
+        if gt.exists():
+            roots = {"dataroot_gt": str(gt), "dataroot_lq": str(lq)}
+            datasets[phase] = data["datasets"][phase] | roots
     return datasets
 
 

@@ -1,25 +1,24 @@
 """Packing a list of images into LMDBs or folders, HR and LR at once, on all cores."""
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.data.image_files import read_image_file
 from lrfdn_arch.data.lmdb_reader import key_for
+from lrfdn_arch.device import usable_cores
 from lrfdn_arch.locks import locked
 from lrfdn_arch.prepare import source_image
 from lrfdn_arch.prepare.image_writer import FolderWriter, ImageWriter, explained
 from lrfdn_arch.prepare.lmdb_writer import LmdbWriter
 from lrfdn_arch.prepare.source_image import SourceImage
 
-CODECS = ("ppm", "png")
 _AHEAD = 8  # images prepared while a commit waits for the disk: about what a commit contains
 T = TypeVar("T")
 R = TypeVar("R")
@@ -39,7 +38,7 @@ class Target:
 
     @property
     def writer(self) -> type[ImageWriter]:
-        """What writes the set."""
+        """The class that writes the set."""
         return LmdbWriter if self.path.suffix == ".lmdb" else FolderWriter
 
     def codec(self, options: "PackOptions") -> str:
@@ -69,8 +68,7 @@ class PackOptions:
     strict: bool = False
 
 
-@dataclass(frozen=True)
-class Original:
+class _Original(NamedTuple):
     """An image file, and how much smaller than the file the stored image is."""
 
     path: Path
@@ -79,7 +77,7 @@ class Original:
 
 @dataclass
 class Packed:
-    """The result of packing: sets made now, sets that existed, what happened to the images.
+    """Sets made now, sets that existed, and what happened to the images.
 
     ``changed`` has the names of the images by what was done to them.
     """
@@ -103,8 +101,7 @@ def pack(
 ) -> Packed:
     """Write every set of ``targets`` from ``images``.
 
-    A set that was made from the same images in the same way is kept. What an interrupted run has
-    written is used.
+    A set that was made from the same images in the same way is kept; an interrupted run is resumed.
 
     Args:
         images: image files by name (without extension).
@@ -118,26 +115,21 @@ def pack(
     Raises:
         ValueError: no image could be used, or in ``strict`` one could not.
     """
-    options = options or PackOptions()
-    assert images and options.codec in CODECS
-    assert not any(options.multiple % target.scale for target in targets)
+    options, packed = options or PackOptions(), Packed()
+    assert images and not any(options.multiple % target.scale for target in targets)
     by_key = _with_copies(images, options.copies)
-    packed = Packed()
     with ExitStack() as stack:
         writers: dict[Target, ImageWriter] = {}
         for target in targets:
             with explained(target.path):
                 stack.enter_context(locked(target.path, "choose another folder"))
-            job = describe_job(by_key, target, options)
+            job = _describe_job(by_key, target, options)
             if not overwrite and target.writer.made_from(target.path) == job:
                 packed.kept.append(target.path)
             else:
                 writer = target.writer(target.path, job, overwrite=overwrite, suffix=target.suffix)
                 writers[target] = stack.enter_context(writer)
-        missing = {
-            key: [target for target, writer in writers.items() if key not in writer.done]
-            for key in by_key
-        }
+        missing = {key: [t for t, w in writers.items() if key not in w.done] for key in by_key}
         todo = [key for key in by_key if missing[key]]
         advance(len(by_key) - len(todo))
 
@@ -145,9 +137,16 @@ def pack(
             return _prepare(by_key[key], missing[key], options)
 
         for key, prepared in zip(todo, _map_in_order(prepare, todo, workers), strict=True):
-            if prepared.problem and options.strict and by_key[key].factor == 1:
-                raise ValueError(f"{by_key[key].path}: {prepared.problem}. Replace the file.")
-            _record(prepared, by_key[key], packed, note)
+            path, factor = by_key[key]
+            if factor != 1:  # the rest was recorded for the image itself
+                packed.small_copies += bool(prepared.problem)
+            elif prepared.problem:
+                if options.strict:
+                    raise ValueError(f"{path}: {prepared.problem}. Replace the file.")
+                packed.left_out.append(path.name)
+                note(f"{path}: left out: {prepared.problem}")
+            for change in prepared.changes if factor == 1 else ():
+                packed.changed.setdefault(change, []).append(str(path))
             for target, file, shape in prepared.files:
                 writers[target].put(key, file, shape, target.codec(options))
             advance(1)
@@ -162,14 +161,13 @@ def pack(
     return packed
 
 
-def describe_job(
-    by_key: Mapping[str, Original], target: Target, options: PackOptions
+def _describe_job(
+    by_key: Mapping[str, _Original], target: Target, options: PackOptions
 ) -> dict[str, Any]:
     """Return what identifies a set: names and sizes of the image files, and all settings."""
     names = hashlib.sha256()
     for key, original in by_key.items():
-        path = original.path
-        names.update(f"{key} {path.suffix} {path.stat().st_size}\n".encode())
+        names.update(f"{key} {original.path.suffix} {original.path.stat().st_size}\n".encode())
     settings = asdict(options)
     del settings["copies"]  # they show in the names
     if target.writer is FolderWriter:
@@ -183,8 +181,7 @@ def describe_job(
     }
 
 
-@dataclass
-class _Prepared:
+class _Prepared(NamedTuple):
     """The files of one image for its targets, or why there are none."""
 
     files: list[tuple[Target, bytes | bytearray, tuple[int, int, int]]]
@@ -192,21 +189,21 @@ class _Prepared:
     problem: str = ""
 
 
-def _with_copies(images: Mapping[str, Path], factors: Sequence[float]) -> dict[str, Original]:
+def _with_copies(images: Mapping[str, Path], factors: Sequence[float]) -> dict[str, _Original]:
     """Return the images and their smaller copies by key."""
     if not all(0 < factor < 1 for factor in factors):
         raise ValueError(f"copies are made by factors between 0 and 1, found {factors}.")
-    by_key = {key_for(name): Original(path) for name, path in sorted(images.items())}
+    by_key = {key_for(name): _Original(path) for name, path in sorted(images.items())}
     for factor in factors:
         for name, path in sorted(images.items()):
             copy = f"{name}_{100 * factor:g}percent"
             if copy in images:
                 raise ValueError(f"{images[copy]} has the name a smaller copy gets. Rename it.")
-            by_key[key_for(copy)] = Original(path, factor)
+            by_key[key_for(copy)] = _Original(path, factor)
     return by_key
 
 
-def _prepare(original: Original, targets: Sequence[Target], options: PackOptions) -> _Prepared:
+def _prepare(original: _Original, targets: Sequence[Target], options: PackOptions) -> _Prepared:
     try:
         data = read_image_file(original.path)
         image = source_image.read(
@@ -231,19 +228,6 @@ def _prepare(original: Original, targets: Sequence[Target], options: PackOptions
     return _Prepared(files, image.changes)
 
 
-def _record(
-    prepared: _Prepared, original: Original, packed: Packed, note: Callable[[str], object]
-) -> None:
-    path = original.path
-    if original.factor != 1:  # the same was recorded for the image itself
-        packed.small_copies += bool(prepared.problem)
-    elif prepared.problem:
-        packed.left_out.append(path.name)
-        note(f"{path}: left out: {prepared.problem}")
-    for change in prepared.changes if original.factor == 1 else ():
-        packed.changed.setdefault(change, []).append(str(path))
-
-
 def _map_in_order(
     function: Callable[[T], R], items: Iterable[T], workers: int | None
 ) -> Iterator[R]:
@@ -260,10 +244,3 @@ def _map_in_order(
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def usable_cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

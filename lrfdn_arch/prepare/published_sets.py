@@ -7,6 +7,7 @@ CVPR 2015). Manga109 (Matsui et al., 2017) is given out by its authors on reques
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from lrfdn_arch.text import first_few
 
 _DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K/"
 _EDSR = "https://cv.snu.ac.kr/research/EDSR/"
-Progress = Callable[[int], object]
+ProgressBar = Callable[[str, int | None, str], AbstractContextManager[Callable[[int], object]]]
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,7 @@ class PublishedSet:
     """One published set of images.
 
     Attributes:
-        name: what it is called.
         folder: where its images are kept, relative to the root of the data sets.
-        count: the number of images.
         archives: file names of archives that contain it.
         inside: names that the folder of images may have in an archive.
         numbers: number of the first image and number of digits, where images are numbered.
@@ -54,10 +53,8 @@ class PublishedSet:
 
 def _numbered(folder: str, first: int, count: int, digits: int, *download: Any) -> PublishedSet:
     """Return a set of images numbered without gaps, in an archive of its own."""
-    name, inside = folder.split("/")
-    archive = Download(*download)
-    numbers = (first, digits)
-    return PublishedSet(name, folder, count, (archive.name,), (inside,), numbers, archive)
+    (name, inside), archive = folder.split("/"), Download(*download)
+    return PublishedSet(name, folder, count, (archive.name,), (inside,), (first, digits), archive)
 
 
 # Sizes and sha256 of DIV2K as TensorFlow Datasets records them, md5 of Flickr2K as torchSR does.
@@ -108,55 +105,60 @@ BENCHMARKS = {
 }
 
 
-def find_folder(source: PublishedSet, root: Path) -> Path | None:
-    """Return where the images of ``source`` are under ``root``, None if they are not there."""
+def obtain(
+    source: PublishedSet, root: Path, *, download: bool, progress: ProgressBar
+) -> tuple[Path, dict[str, Path]]:
+    """Return the folder of a set and its images by name, downloaded and unpacked where needed.
+
+    Args:
+        source: the set.
+        root: where data sets are kept.
+        download: get an archive that is missing or differs from the published one.
+        progress: makes a context manager, of what is done, its size and unit, that yields a
+            function to be called with the amounts done.
+
+    Raises:
+        FileNotFoundError: there is neither the folder nor an archive.
+        ValueError: there are other images than the set's, or another archive than the published.
+    """
     folder = root / source.folder
     places = (folder, root / folder.name) if source.numbers else (folder,)
-    return next((place for place in places if place.is_dir()), None)
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        archive = _find_archive(source, root, download, progress)
+        with (
+            locked(folder, "use another --root"),
+            progress(f"unpack {source.name}", source.count, "image") as advance,
+        ):
+            unpack_images(archive, source.inside, folder, source.count, advance)
+    return found or folder, _images_in(found or folder, source)
 
 
-def find_archive(source: PublishedSet, root: Path) -> Path | None:
-    """Return an archive of ``source`` under ``root``, None if there is none."""
-    folders = (root / source.folder.partition("/")[0], root)
-    places = [folder / name for folder in folders for name in source.archives]
-    return next((place for place in places if place.is_file()), None)
+def _find_archive(source: PublishedSet, root: Path, download: bool, progress: ProgressBar) -> Path:
+    home = root / source.folder.partition("/")[0]
+    places = [folder / name for folder in (home, root) for name in source.archives]
+    there = next((place for place in places if place.is_file()), None)
+    if download and source.download is not None:
+        name = source.download.name
+        folder = there.parent if there and there.name == name else home
+        with (
+            locked(folder / name, "use another --root"),
+            progress(name, source.download.size, "B") as advance,
+        ):
+            return fetch(source.download, folder, advance)
+    if there is None:
+        how = "Request it from its authors (http://www.manga109.org)"
+        if source.download is not None:
+            how = f"Add --download to get it from {source.download.url}"
+        raise FileNotFoundError(
+            f"{root / source.folder}: expected {source.count} images, found no such folder, nor "
+            f"an archive {' or '.join(source.archives)}. {how}, or put the archive or the folder "
+            "there."
+        )
+    return there
 
 
-def download_archive(source: PublishedSet, root: Path, advance: Progress) -> Path:
-    """Return the archive of ``source``, downloaded if it is missing or differs.
-
-    Raises:
-        ValueError: it is not on the web.
-    """
-    if source.download is None:
-        raise ValueError(_where_to_get(source, root))
-    there = find_archive(source, root)
-    is_published = there is not None and there.name == source.download.name
-    folder = there.parent if there and is_published else root / source.folder.partition("/")[0]
-    with locked(folder / source.download.name, "use another --root"):
-        return fetch(source.download, folder, advance)
-
-
-def unpack(source: PublishedSet, root: Path, archive: Path | None, advance: Progress) -> Path:
-    """Unpack ``archive`` and return the folder of images; ``advance`` counts images.
-
-    Raises:
-        FileNotFoundError: there is no archive.
-    """
-    if archive is None:
-        raise FileNotFoundError(_where_to_get(source, root))
-    target = root / source.folder
-    with locked(target, "use another --root"):
-        unpack_images(archive, source.inside, target, source.count, advance)
-    return target
-
-
-def images_of(source: PublishedSet, folder: Path) -> dict[str, Path]:
-    """Return the images of ``source`` by name.
-
-    Raises:
-        ValueError: some are missing, or there are others.
-    """
+def _images_in(folder: Path, source: PublishedSet) -> dict[str, Path]:
     found = {path.stem: path for path in sorted(folder.glob("*.png"))}
     names = source.names or sorted(found)
     missing, others = sorted(set(names) - found.keys()), sorted(found.keys() - set(names))
@@ -170,13 +172,3 @@ def images_of(source: PublishedSet, folder: Path) -> dict[str, Path]:
             f"--download if {source.archives[0]} is not there any more."
         )
     return found
-
-
-def _where_to_get(source: PublishedSet, root: Path) -> str:
-    how = "Request it from its authors (http://www.manga109.org)"
-    if source.download is not None:
-        how = f"Add --download to get it from {source.download.url}"
-    return (
-        f"{root / source.folder}: expected {source.count} images, found no such folder, nor an "
-        f"archive {' or '.join(source.archives)}. {how}, or put the archive or the folder there."
-    )

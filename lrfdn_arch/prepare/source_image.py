@@ -43,20 +43,33 @@ def read(data: bytes, *, grey: bool = False, factor: float = 1, multiple: int = 
         ValueError: it cannot be decoded, or a side is shorter than ``multiple`` pixels.
     """
     image = _decode(data)
-    _to_8_bits(image)
-    _drop_alpha(image)
-    _to_channels(image, grey)
+    pixels, changes = image.pixels, image.changes
+    if pixels.dtype != np.uint8:
+        low, high = int(pixels.min(initial=0)), int(pixels.max(initial=0))
+        if high > 65535 or low < 0:
+            raise ValueError(f"pixels of {pixels.dtype} up to {high} are of unknown range")
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        changes.append("16 bits rounded to 8")
+    if pixels.shape[2] in (2, 4):
+        pixels = np.ascontiguousarray(pixels[..., :-1])
+        changes.append("alpha channel dropped")
+    if pixels.shape[2] == 1 and not grey:
+        pixels = np.repeat(pixels, 3, axis=2)
+        changes.append("grey converted to RGB")
+    elif pixels.shape[2] == 3 and grey:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]
+        changes.append("RGB converted to grey")
     if factor != 1:
-        image.changes.append(f"made smaller by {factor:g}")
-        image.pixels = imresize(image.pixels, factor)
-    height, width = image.pixels.shape[:2]
+        pixels = imresize(pixels, factor)
+        changes.append(f"made smaller by {factor:g}")
+    height, width = pixels.shape[:2]
     bottom, right = height % multiple, width % multiple
     if bottom == height or right == width:
         raise ValueError(f"{width}x{height} pixels are fewer than the {multiple} it is cropped to")
     if bottom or right:
-        image.changes.append(f"cropped to a multiple of {multiple} pixels")
-        image.pixels = image.pixels[: height - bottom, : width - right]
-    return image
+        pixels = pixels[: height - bottom, : width - right]
+        changes.append(f"cropped to a multiple of {multiple} pixels")
+    return SourceImage(pixels, image.file, changes)
 
 
 def encode(image: SourceImage, codec: str, data: bytes | None = None) -> bytes | bytearray:
@@ -110,30 +123,3 @@ def _decode_png(data: bytes, header: Image.Image) -> SourceImage:
     except (imagecodecs.PngError, ValueError) as error:
         raise ValueError(f"damaged PNG: {error}") from error
     return SourceImage(decoded[..., None] if decoded.ndim == 2 else decoded, file)
-
-
-def _to_8_bits(image: SourceImage) -> None:
-    if image.pixels.dtype == np.uint8:
-        return
-    most = int(image.pixels.max(initial=0))
-    if most > 65535 or int(image.pixels.min(initial=0)) < 0:
-        raise ValueError(f"pixels of {image.pixels.dtype} up to {most} are of unknown range")
-    image.pixels = ((image.pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    image.changes.append("16 bits rounded to 8")
-
-
-def _drop_alpha(image: SourceImage) -> None:
-    channels = image.pixels.shape[2]
-    if channels in (2, 4):
-        image.pixels = np.ascontiguousarray(image.pixels[..., : channels - 1])
-        image.changes.append("alpha channel dropped")
-
-
-def _to_channels(image: SourceImage, grey: bool) -> None:
-    is_grey = image.pixels.shape[2] == 1
-    if is_grey and not grey:
-        image.pixels = np.repeat(image.pixels, 3, axis=2)
-        image.changes.append("grey converted to RGB")
-    elif grey and not is_grey:
-        image.pixels = cv2.cvtColor(image.pixels, cv2.COLOR_RGB2GRAY)[..., None]
-        image.changes.append("RGB converted to grey")

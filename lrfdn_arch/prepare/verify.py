@@ -18,7 +18,7 @@ from lrfdn_arch.data.lmdb_reader import (
     read_meta_info,
 )
 from lrfdn_arch.data.pairing import check_pairs
-from lrfdn_arch.prepare.packing import usable_cores
+from lrfdn_arch.device import usable_cores
 
 _LR_NAME = re.compile(r"(?P<split>.+)_LR_x(?P<scale>\d+)\.lmdb")
 _CHUNK = 32  # images that a process verifies at a time
@@ -78,8 +78,7 @@ def pairs(paths: Sequence[Path]) -> list[tuple[Path, Path, int]]:
     """Return (LR, HR, scale) of every ``<split>_LR_x<scale>.lmdb`` and the HR LMDB beside it."""
     found = []
     for path in paths:
-        match = _LR_NAME.fullmatch(path.name)
-        if match:
+        if match := _LR_NAME.fullmatch(path.name):
             hr = path.with_name(f"{match['split']}_HR.lmdb")
             if hr in paths or hr.exists():
                 found.append((path, hr, int(match["scale"])))
@@ -98,14 +97,9 @@ def verify_pair(lq_path: Path, gt_path: Path, scale: int) -> int:
     """
     lq, gt = open_reader(lq_path), open_reader(gt_path)
     check_pairs(lq, gt, scale)
-    return sum(_is_bicubic(lq, gt, scale, key) for key in compared_keys(lq))
-
-
-def compared_keys(reader: LmdbReader) -> list[str]:
-    """Return the keys of the images that `verify_pair` compares, spread over the LMDB."""
-    count = len(reader.infos)
-    picked = sorted(set(np.linspace(0, count - 1, min(count, _COMPARED)).round().astype(int)))
-    return [reader.infos[i].key for i in picked]
+    count = len(lq.infos)
+    spread = np.linspace(0, count - 1, min(count, _COMPARED)).round().astype(int)
+    return sum(_is_bicubic(lq, gt, scale, lq.infos[i].key) for i in set(spread))
 
 
 def _is_bicubic(lq: LmdbReader, gt: LmdbReader, scale: int, key: str) -> bool:
@@ -123,10 +117,7 @@ def describe(path: Path) -> str:
     """Return one line about an LMDB or a folder of images: number of images, size on disk."""
     files = [file for file in path.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
-    count = len(read_meta_info(path)) if path.suffix == ".lmdb" else sum(map(_is_png, files))
+    is_lmdb = path.suffix == ".lmdb"
+    count = len(read_meta_info(path) if is_lmdb else [f for f in files if f.suffix == ".png"])
     unit = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
     return f"{path} ({count} images, {unit})"
-
-
-def _is_png(file: Path) -> bool:
-    return file.suffix == ".png"

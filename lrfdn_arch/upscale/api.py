@@ -69,7 +69,13 @@ class Upscaler:
         runtime: str = "auto",
         network_g: Mapping[str, Any] | None = None,
     ) -> None:
-        _check_tiles(tile, overlap)
+        if overlap < 0:
+            raise ValueError(f"--overlap must not be negative, got {overlap}")
+        if tile and tile < max(SMALLEST_TILE, overlap + SMALLEST_TILE // 4):
+            raise ValueError(
+                f"--tile {tile} is too small: at least {SMALLEST_TILE}, and {SMALLEST_TILE // 4} "
+                f"more than --overlap, which is {overlap}"
+            )
         self._open = partial(
             open_weights,
             None if weights is None else str(weights),
@@ -131,10 +137,8 @@ class Upscaler:
         return PictureUpscaler(self.runtime, self._tile, self._overlap, on_tile)(picture)
 
     def _image(self, image: Image.Image, progress: Progress) -> Image.Image:
-        if image.mode == "I;16":
-            picture = Picture(upright(np.asarray(image), 1))
-        else:
-            picture = picture_of(image)
+        deep = image.mode == "I;16"
+        picture = Picture(upright(np.asarray(image), 1)) if deep else picture_of(image)
         pixels = self.upscale(picture, _summed(progress)).pixels
         result = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
         if picture.icc:
@@ -182,13 +186,3 @@ def _check_values(pixels: NDArray[Any]) -> None:
     low, high = pixels.min(), pixels.max()
     if pixels.dtype.kind == "f" and not 0 <= low <= high <= 1:  # NaN is refused as well
         raise ValueError(f"expected floating-point values in [0, 1], found {low:g} to {high:g}")
-
-
-def _check_tiles(tile: int | None, overlap: int) -> None:
-    if overlap < 0:
-        raise ValueError(f"--overlap must not be negative, got {overlap}")
-    if tile and tile < max(SMALLEST_TILE, overlap + SMALLEST_TILE // 4):
-        raise ValueError(
-            f"--tile {tile} is too small: at least {SMALLEST_TILE}, and {SMALLEST_TILE // 4} more "
-            f"than --overlap, which is {overlap}"
-        )

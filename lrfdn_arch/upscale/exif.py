@@ -5,8 +5,7 @@ TIFF belong to the source and are left out.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -22,19 +21,12 @@ _OF_THE_SOURCE = (0xA002, 0xA003, 0xA005)  # width, height, interoperability
 _LARGEST = 65_000  # bytes; a JPEG segment holds 65,533
 
 
-@dataclass(frozen=True)
-class Exif:
-    """What is used of a file's EXIF.
+class Exif(NamedTuple):
+    """What is used of a file's EXIF."""
 
-    Attributes:
-        orientation: 1 (upright) to 8.
-        kept: what the result keeps, as Pillow's ``exif=`` takes it; None for nothing.
-        omitted: why nothing is kept, see :class:`lrfdn_arch.upscale.picture.Picture`.
-    """
-
-    orientation: int = 1
-    kept: bytes | None = None
-    omitted: tuple[str, ...] = ()
+    orientation: int = 1  # 1 (upright) to 8
+    kept: bytes | None = None  # what the result keeps, as Pillow's ``exif=`` takes it
+    omitted: tuple[str, ...] = ()  # why nothing is kept, as in `Picture.omitted`
 
 
 def read_exif(load: Callable[[], Image.Exif]) -> Exif:
@@ -60,9 +52,9 @@ def _kept(exif: Image.Exif) -> Image.Exif:
     kept[_ORIENTATION] = 1
     for tag in _KEPT:
         if tag in exif:
-            kept[tag] = _text(exif[tag])
+            kept[tag] = _unchanged(exif[tag])
     for ifd in _NESTED:
-        tags = {k: _text(v) for k, v in exif.get_ifd(ifd).items() if k not in _OF_THE_SOURCE}
+        tags = {k: _unchanged(v) for k, v in exif.get_ifd(ifd).items() if k not in _OF_THE_SOURCE}
         if tags:
             kept[ifd] = tags
     return kept
@@ -75,7 +67,7 @@ class _Text(str):
         return super().encode("latin-1")
 
 
-def _text(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return _Text(value) if isinstance(value, str) else value
 
 

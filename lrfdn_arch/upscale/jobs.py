@@ -1,15 +1,24 @@
-"""Which files to upscale, and where the results go."""
+"""Which files to upscale, where results go, and doing it so that one bad file affects no other."""
 
 import errno
 import mimetypes
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lrfdn_arch.text import first_few
-from lrfdn_arch.upscale.formats import Format
-from lrfdn_arch.upscale.picture_files import STREAM, SUFFIXES
+from lrfdn_arch.files import remove_unfinished
+from lrfdn_arch.text import error_message, first_few
+from lrfdn_arch.upscale.picture import Picture
+from lrfdn_arch.upscale.picture_files import (
+    STREAM,
+    SUFFIXES,
+    Format,
+    check_holds,
+    read_picture,
+    write_picture,
+)
 
 # Pictures that are not supported, besides those that the operating system's list knows.
 _OTHER_SUFFIXES = (".heic", ".heif", ".jxl", ".jp2", ".exr", ".dng", ".cr2", ".cr3", ".nef", ".arw")
@@ -43,8 +52,23 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a job.
+
+    Attributes:
+        job: the job.
+        state: "done", "skipped" (the target exists already) or "failed".
+        reason: why it was skipped or failed; a warning for one that is done, or "".
+    """
+
+    job: Job
+    state: str
+    reason: str = ""
+
+
 def is_file_name(out: Path | None) -> bool:
-    """Whether ``out`` is the name of one result rather than a folder."""
+    """Return whether ``out`` is the name of one result rather than a folder."""
     return out is not None and (out == STREAM or (_is_image_name(out.name) and not out.is_dir()))
 
 
@@ -77,7 +101,9 @@ def plan(inputs: Sequence[Path], out: Path | None, format: Format, ending: str) 
     made, jobs = Plan(), dict[Path, Job]()
     for entry in inputs:
         try:
-            sources = _search(entry, out, ending, made) if entry.is_dir() else [_existing(entry)]
+            if entry != STREAM and not entry.exists():  # raises if e.g. the name is too long
+                raise FileNotFoundError(errno.ENOENT, "no such file or folder", str(entry))
+            sources = _search(entry, out, ending, made) if entry.is_dir() else [entry]
         except OSError as error:
             made.failures.append(f"{entry}: {error.strerror}")
             continue
@@ -95,12 +121,6 @@ def plan(inputs: Sequence[Path], out: Path | None, format: Format, ending: str) 
     return made
 
 
-def _existing(entry: Path) -> Path:
-    if entry != STREAM and not entry.exists():  # raises OSError if e.g. the name is too long
-        raise FileNotFoundError(errno.ENOENT, "no such file or folder", str(entry))
-    return entry
-
-
 def _search(folder: Path, out: Path | None, ending: str, plan: Plan) -> list[Path]:
     """Return the pictures below ``folder`` outside of ``out``; add faults to ``plan``."""
     results = None if out is None else os.path.realpath(out)
@@ -109,12 +129,15 @@ def _search(folder: Path, out: Path | None, ending: str, plan: Plan) -> list[Pat
     unsupported: list[str] = []
     for place, folders, names in os.walk(folder, onerror=errors.append):
         folders[:] = [f for f in folders if os.path.realpath(Path(place, f)) != results]
-        paths = [Path(place, name) for name in names if not name.startswith(".")]
-        found += [path for path in paths if path.suffix.lower() in SUFFIXES]
-        others = [path for path in paths if path.suffix.lower() not in SUFFIXES]
-        unsupported += [str(path) for path in others if _is_image_name(path.name)]
-    if results in (None, os.path.realpath(folder)):
-        found = _without_results(found, ending)
+        for path in (Path(place, name) for name in names if not name.startswith(".")):
+            if path.suffix.lower() in SUFFIXES:
+                found.append(path)
+            elif _is_image_name(path.name):
+                unsupported.append(str(path))
+    if results in (None, os.path.realpath(folder)):  # without the results of an earlier run
+        stems = {(path.parent, path.stem) for path in found}
+        made = {(folder, stem + ending) for folder, stem in stems}
+        found = [path for path in found if (path.parent, path.stem) not in made]
     plan.failures += [f"{error.filename}: {error.strerror}" for error in errors]
     if unsupported:
         names = first_few(sorted(unsupported))
@@ -130,13 +153,63 @@ def _is_image_name(name: str) -> bool:
     return suffix in SUFFIXES + _OTHER_SUFFIXES or kind.startswith("image/")
 
 
-def _without_results(found: Sequence[Path], ending: str) -> list[Path]:
-    """Leave out the results of an earlier run."""
-    stems = {(path.parent, path.stem) for path in found}
-    return [
-        path
-        for path in found
-        if not (
-            path.stem.endswith(ending) and (path.parent, path.stem.removesuffix(ending)) in stems
-        )
-    ]
+def run_jobs(
+    jobs: Sequence[Job],
+    upscale: Callable[[Picture], Picture],
+    format: Format,
+    *,
+    scale: int,
+    prepare: Callable[[Picture], Picture] = lambda picture: picture,
+    overwrite: bool = False,
+    on_start: Callable[[Job], object] = lambda job: None,
+) -> Iterator[Outcome]:
+    """Run the jobs in order and yield the outcome of each; an error ends only its own job.
+
+    Results appear whole or not at all, so after an interruption the same call resumes the work.
+
+    Args:
+        jobs: from :func:`plan`.
+        upscale: maps a picture to a larger one.
+        format: of the results.
+        scale: how much larger ``upscale`` makes a picture.
+        prepare: changes a picture before it is upscaled (drops alpha, reduces depth).
+        overwrite: replace existing results, except those that are the source of another job.
+        on_start: called with a job before it runs.
+    """
+    for folder in {job.target.parent for job in jobs if job.target != STREAM}:
+        with suppress(OSError):  # the job reports it
+            remove_unfinished(folder)
+    sources = {os.path.realpath(job.source) for job in jobs}
+    for job in jobs:
+        on_start(job)
+        target = job.target
+        try:
+            if target != STREAM and target.exists() and not overwrite:
+                yield Outcome(job, "skipped", f"{target} exists (--overwrite replaces it)")
+                continue
+            if target != STREAM and os.path.realpath(target) in sources:
+                raise ValueError(f"{job.name}: would overwrite {target}, which is also an input")
+            picture = prepare(read_picture(job.source))
+            # Errors that can be found before the work should not come after it.
+            check_holds(format, picture, scale)
+            if target != STREAM:
+                _make_writable(target.parent)
+            write_picture(target, upscale(picture), format)
+        except (ValueError, OSError, MemoryError) as error:
+            yield Outcome(job, "failed", _one_line(job, error))
+        else:
+            warning = f"{job.name}: {'; '.join(picture.omitted)}" if picture.omitted else ""
+            yield Outcome(job, "done", warning)
+
+
+def _make_writable(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "the folder is not writable", str(folder))
+
+
+def _one_line(job: Job, error: Exception) -> str:
+    text = " ".join(error_message(error).split())
+    if isinstance(error, MemoryError):
+        text = f"not enough memory ({text}); give a smaller --tile"
+    return text if job.name in text else f"{job.name}: {text}"

@@ -12,17 +12,12 @@ from PIL import Image
 
 from lrfdn_arch.data.image_files import check_pixels
 from lrfdn_arch.upscale.exif import Exif, read_exif, tiff_with_exif
-from lrfdn_arch.upscale.picture import MORE_PAGES, Picture, upright
-from lrfdn_arch.upscale.transparency import unmultiplied
+from lrfdn_arch.upscale.picture import MORE_PAGES, Picture, unmultiplied, upright
 
 _ORIENTATION, _ICC_PROFILE = 0x0112, 0x8773
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two are BigTIFF
 _COLOURS = {"MINISBLACK": 1, "MINISWHITE": 1, "RGB": 3}
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # kinds of alpha in the tag ExtraSamples
-
-
-class _UnsupportedError(ValueError):
-    """The message says what about the file cannot be read."""
 
 
 def read_16_bit_tiff(data: bytes) -> Picture | None:
@@ -38,57 +33,51 @@ def read_16_bit_tiff(data: bytes) -> Picture | None:
         return None
     import tifffile
 
-    try:
-        with _silent("tifffile"), tifffile.TiffFile(io.BytesIO(data)) as tiff:
-            page = tiff.pages.first
+    with _silent("tifffile"):
+        try:
+            tiff = tifffile.TiffFile(io.BytesIO(data))
+            page: Any = tiff.pages.first
             if page.dtype is None or page.dtype in (np.uint8, np.bool_):
                 return None
-            _check_supported(page)
-            exif = Exif() if tiff.is_bigtiff else read_exif(lambda: _load_exif(data))
-            return _picture(page, exif, (MORE_PAGES,) if len(tiff.pages) > 1 else ())
-    except (_UnsupportedError, MemoryError):
-        raise
-    except Exception:  # damaged tags raise anything
-        return None
+            problem = _problem(page)
+            width, height = int(page.imagewidth), int(page.imagelength)
+            omitted = (MORE_PAGES,) if len(tiff.pages) > 1 else ()
+            profile = page.tags.valueof(_ICC_PROFILE)
+            orientation = page.tags.valueof(_ORIENTATION, default=1)
+        except MemoryError:
+            raise
+        except Exception:  # damaged tags raise anything
+            return None
+        if problem:
+            raise ValueError(problem)
+        check_pixels(width, height)
+        try:
+            pixels = _colours_and_alpha(page)
+        except MemoryError:
+            raise
+        except Exception as error:  # each compression has exceptions of its own
+            raise ValueError(f"damaged image: {error}") from error
+    exif = Exif() if tiff.is_bigtiff else read_exif(lambda: _load_exif(data))
+    icc = profile if isinstance(profile, bytes) else None
+    return Picture(upright(pixels, orientation), icc, exif.kept, omitted + exif.omitted)
 
 
-def _check_supported(page: Any) -> None:
-    if page.dtype != np.uint16:
-        raise _UnsupportedError(
-            f"contains {page.dtype} values, which are not supported; convert it to unsigned 8 or "
-            "16 bits"
-        )
+def _problem(page: Any) -> str:
+    """Return what about the kind of a page's pixels is not supported; "" if nothing."""
     colours = getattr(page.photometric, "name", str(page.photometric))
-    if _COLOURS.get(colours, 1 << 16) > page.samplesperpixel:
-        raise _UnsupportedError(
-            f"contains 16-bit {colours} with {page.samplesperpixel} channels, which is not "
-            "supported; convert it to grey or RGB"
-        )
-    if page.bitspersample != 16:
-        raise _UnsupportedError(
-            f"contains {page.bitspersample} bits per channel, which are not supported; convert it "
-            "to 8 or 16"
-        )
-    if page.imagedepth != 1:
-        raise _UnsupportedError(f"contains a volume of depth {page.imagedepth}, not an image")
-    try:
-        check_pixels(page.imagewidth, page.imagelength)
-    except ValueError as error:
-        raise _UnsupportedError(str(error)) from error
+    channels, bits = page.samplesperpixel, page.bitspersample
+    if page.dtype != np.uint16:
+        return _unsupported(f"{page.dtype} values", "which are", "unsigned 8 or 16 bits")
+    if _COLOURS.get(colours, 1 << 16) > channels:
+        return _unsupported(f"16-bit {colours} with {channels} channels", "which is", "grey or RGB")
+    if bits != 16:
+        return _unsupported(f"{bits} bits per channel", "which are", "8 or 16")
+    depth = page.imagedepth
+    return "" if depth == 1 else f"contains a volume of depth {depth}, not an image"
 
 
-def _picture(page: Any, exif: Exif, omitted: tuple[str, ...]) -> Picture:
-    try:
-        planes = page.asarray(squeeze=False)[:, 0]  # (planes, H, W, samples), either of them 1
-    except MemoryError:
-        raise
-    except Exception as error:  # each compression has exceptions of its own
-        raise _UnsupportedError(f"damaged image: {error}") from error
-    pixels = np.moveaxis(planes, 0, 2).reshape(*planes.shape[1:3], page.samplesperpixel)
-    profile = page.tags.valueof(_ICC_PROFILE)
-    orientation = page.tags.valueof(_ORIENTATION, default=1)
-    pixels = upright(_colours_and_alpha(pixels, page), orientation)
-    return Picture(pixels, bytes(profile) if profile else None, exif.kept, omitted + exif.omitted)
+def _unsupported(what: str, which_is: str, other: str) -> str:
+    return f"contains {what}, {which_is} not supported; convert it to {other}"
 
 
 def _load_exif(data: bytes) -> Image.Exif:
@@ -97,8 +86,10 @@ def _load_exif(data: bytes) -> Image.Exif:
     return exif
 
 
-def _colours_and_alpha(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
+def _colours_and_alpha(page: Any) -> NDArray[Any]:
     """Return the samples in a picture's form: black is 0, alpha last and not premultiplied."""
+    planes = page.asarray(squeeze=False)[:, 0]  # (planes, H, W, samples), either of them 1
+    pixels = np.moveaxis(planes, 0, 2).reshape(*planes.shape[1:3], page.samplesperpixel)
     number = _COLOURS[page.photometric.name]
     colours = pixels[..., :number]
     if page.photometric.name == "MINISWHITE":

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from lrfdn_arch.device import free_memory, memory_errors
 from lrfdn_arch.inference.runtimes import Floats, Result, Runtime
 from lrfdn_arch.inference.tiling import DEFAULT_OVERLAP, upscale_in_bands
-from lrfdn_arch.upscale.picture import Picture
-from lrfdn_arch.upscale.transparency import with_hidden_filled
+from lrfdn_arch.upscale.picture import Picture, with_hidden_filled
 
 # Peak memory of the network, in feature maps of num_feat channels: the blocks' outputs, their
 # concatenation, the input's features, a block's intermediate results, and the output's pixels.
@@ -50,7 +49,8 @@ class PictureUpscaler:
         with memory_errors():
             tile = self.tile
             if tile is None:
-                tile = automatic_tile(height, width, self.runtime, _held(pixels, scale))
+                held = height * width * 12 + pixels.nbytes * scale**2  # input and result
+                tile = automatic_tile(height, width, self.runtime, held)
             tile = tile or max(height, width)
             out = np.empty((height * scale, width * scale, channels), pixels.dtype)
             if picture.has_alpha:
@@ -73,9 +73,6 @@ class PictureUpscaler:
             out[...] = pixels.flat[0]
             self.on_tile(share)
             return
-        whole = pixels.dtype.kind == "u"
-        largest = np.iinfo(pixels.dtype).max if whole else 1
-        half = self.runtime.precision == "fp16"
         row = 0
         for band in upscale_in_bands(
             self.runtime,
@@ -85,13 +82,14 @@ class PictureUpscaler:
             on_tile=lambda part: self.on_tile(part * share),
         ):
             if not isfinite(float(band.sum())):
+                half = self.runtime.precision == "fp16"
                 raise ValueError(
                     "the network's result is not finite (NaN or infinite): the weights are damaged"
                     + (", or --precision fp16 is too small for them" if half else "")
                 )
             if channels < band.shape[0]:
                 band = band.mean(0, keepdims=True)
-            rows = _as_pixels(band, largest if whole else None)
+            rows = _as_pixels(band, _largest(pixels))
             out[row : row + rows.shape[0]] = rows
             row += len(rows)
             del band, rows  # before the next band is computed
@@ -124,11 +122,15 @@ def network_input(pixels: NDArray[Any], channels: int) -> Floats:
 
     Grey is repeated, or colors averaged, if their number differs from ``channels``.
     """
-    largest = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+    largest = _largest(pixels) or 1
     lq = np.divide(pixels.transpose(2, 0, 1), largest, dtype=np.float32, order="C")
     if len(lq) != channels:
         lq = np.repeat(lq.mean(axis=0, keepdims=True), channels, axis=0)
     return lq
+
+
+def _largest(pixels: NDArray[Any]) -> int | None:
+    return np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else None
 
 
 def automatic_tile(height: int, width: int, runtime: Runtime, held: int = 0) -> int:
@@ -147,8 +149,3 @@ def automatic_tile(height: int, width: int, runtime: Runtime, held: int = 0) -> 
     if height * width <= pixels and max(height, width) <= _LARGEST_TILE:
         return max(height, width)
     return max(_SMALLEST_AUTOMATIC_TILE, min(_LARGEST_TILE, int(side)))
-
-
-def _held(pixels: NDArray[Any], scale: int) -> int:
-    """Return the size of the network's input and of the result in bytes."""
-    return pixels.shape[0] * pixels.shape[1] * 12 + pixels.nbytes * scale**2

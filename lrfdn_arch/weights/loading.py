@@ -77,19 +77,13 @@ def load_network(
 def network_from_state(
     state: State, source: str = "the state dict", network_g: Mapping[str, Any] | None = None
 ) -> LoadedNetwork:
-    """Build the network ``state`` belongs to; ``source`` names it in errors.
-
-    Raises:
-        ValueError: as :func:`load_network`.
-    """
+    """Do what `load_network` does with a state dict; ``source`` names it in errors."""
     known = dict(network_g or {})
-    named = known.pop("type", None)
-    found = None if named else recognize(state)
-    if named:
+    if named := known.pop("type", None):
         architecture = _named(named, source)
         read = architecture.read_arguments(state) if architecture.read_arguments else None
         arguments = (read or {}) | known
-    elif found is not None:
+    elif found := recognize(state):
         architecture, arguments = found[0], found[1] | known
     else:
         return _by_spandrel(state, source)
@@ -109,17 +103,16 @@ def load_strictly(network: nn.Module, state: State, source: str | Path) -> None:
         ValueError: the weights do not fit; the message lists the differences and the network that
             the file seems to contain. ``network`` is then unchanged.
     """
-    differences = _differences(network.state_dict(), state)
-    if differences:
-        found = recognize(state)
-        seems = f"\n  the file seems to hold {found[0].describe(found[1])}" if found else ""
-        raise ValueError(
-            f"{source} does not fit {type(network).__name__} as it was built:\n  "
-            + "\n  ".join(differences)
-            + seems
-            + "\n  give the file of this network, or change network_g (type, num_feat, num_block, "
-            "upscale) to the file's"
-        )
+    if differences := _differences(network.state_dict(), state):
+        if found := recognize(state):
+            differences.append(f"the file seems to hold {found[0].describe(found[1])}")
+        lines = [
+            f"{source} does not fit {type(network).__name__} as it was built:",
+            *differences,
+            "give the file of this network, or change network_g (type, num_feat, num_block, "
+            "upscale) to the file's",
+        ]
+        raise ValueError("\n  ".join(lines))
     network.load_state_dict(dict(state))
 
 
@@ -143,8 +136,7 @@ def _build(architecture: Architecture, arguments: Mapping[str, Any], state: Stat
             skeleton = architecture.build(arguments)
     except (RuntimeError, NotImplementedError):  # its constructor computes with tensors
         return architecture.build(arguments)
-    differences = _differences(skeleton.state_dict(), state)
-    if differences:
+    if differences := _differences(skeleton.state_dict(), state):
         raise ValueError("; ".join(differences))
     return architecture.build(arguments)
 
@@ -166,15 +158,9 @@ def _by_spandrel(state: State, source: str) -> LoadedNetwork:
         raise ValueError(f"{refusal}; spandrel does not recognize it either") from error
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
         raise ValueError(f"{refusal}; spandrel takes it for a {descriptor.architecture.name}")
-    network = _Descriptor(descriptor)
+    network = _Descriptor(descriptor).eval().requires_grad_(False)
     architecture = Architecture(descriptor.architecture.name, type(descriptor.model))
-    return LoadedNetwork(
-        network.eval().requires_grad_(False),
-        architecture,
-        {},
-        descriptor.scale,
-        descriptor.input_channels,
-    )
+    return LoadedNetwork(network, architecture, {}, descriptor.scale, descriptor.input_channels)
 
 
 class _Descriptor(nn.Module):
@@ -194,23 +180,17 @@ def _measured(
 ) -> LoadedNetwork:
     """Measure channels and scale, whose attribute names differ between other packages' classes."""
     network = network.eval().requires_grad_(False)
-    channels = next(
-        (
-            int(arguments.get(name, architecture.parameters[name].default))
-            for name in ("num_in_ch", "in_chans", "in_nc")
-            if name in architecture.parameters
-        ),
-        3,
-    )
-    error: Exception | None = None
+    channels, error = 3, None
+    for name in ("in_nc", "in_chans", "num_in_ch"):
+        if name in architecture.parameters:
+            channels = int(arguments.get(name, architecture.parameters[name].default))
     for multiple in _MULTIPLES:
         module = network if multiple == 1 else PaddedNetwork(network, multiple)
         try:
             scale = _scale_of(module, channels)
+            return LoadedNetwork(module, architecture, arguments, scale, channels)
         except (RuntimeError, ValueError, IndexError) as failure:
             error = failure
-            continue
-        return LoadedNetwork(module, architecture, arguments, scale, channels)
     raise ValueError(f"{source}: {architecture.name} does not run on small images: {error}")
 
 

@@ -18,8 +18,6 @@ from torch import Tensor
 RAW, EMA = "params", "params_ema"
 CHECKSUM = "sha256"  # of the tensors, in the metadata of this package's safetensors
 NETWORK = "network_g"  # in this package's checkpoints: the option file's section of that name
-# Prefixes added by DistributedDataParallel and torch.compile.
-_WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 
 
 def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
@@ -46,17 +44,17 @@ def read_with_options(
     """Read weights as :func:`read_state_dict` does, and the ``network_g`` section they come from.
 
     Checkpoints and safetensors of this package contain that section; for other files it is empty.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: as :func:`read_state_dict`.
+    Prefixes of names that DistributedDataParallel and torch.compile add are removed.
     """
     path = Path(path)
     content = _read(path)
-    state = _choose(content, key, path)
-    if not state or not all(_is_named_tensor(*item) for item in state.items()):
+    available = [name for name in (EMA, RAW) if isinstance(content.get(name), Mapping)]
+    if available and key is not None and key not in available:
+        raise ValueError(f"{path} has no {key!r}; it has {' and '.join(available)}")
+    state = content[key or available[0]] if available else content
+    if not state or not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in state.items()):
         raise ValueError(f"{path} holds no network weights (a mapping from names to tensors)")
-    named = {_without_prefix(name): value for name, value in state.items()}
+    named = {n.removeprefix("module.").removeprefix("_orig_mod."): v for n, v in state.items()}
     _check_values(named, path)
     return named, _options(content, path)
 
@@ -101,10 +99,6 @@ def read_metadata(path: Path) -> dict[str, str]:
         return {}
     with safe_open(path, framework="pt") as file:
         return file.metadata() or {}
-
-
-def _is_named_tensor(name: object, value: object) -> bool:
-    return isinstance(name, str) and isinstance(value, Tensor)
 
 
 def _options(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -157,20 +151,16 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
     if CHECKSUM in described and described[CHECKSUM] != checksum_of(state):
         raise ValueError(f"{path} is damaged: its tensors do not match its checksum")
     if NETWORK in described:
-        return {RAW: state, NETWORK: _parsed(described[NETWORK], path)}
+        try:
+            return {RAW: state, NETWORK: json.loads(described[NETWORK])}
+        except ValueError as error:
+            raise ValueError(f"{path} has damaged metadata: {NETWORK} is not JSON") from error
     if "architecture" not in described or "img_range" not in described:
         return state
     network = {"type": described["architecture"], "img_range": described["img_range"]}
     with contextlib.suppress(ValueError):  # values that are not numbers are refused below
         network["img_range"] = float(network["img_range"])
     return {RAW: state, NETWORK: network}
-
-
-def _parsed(text: str, path: Path) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{path} has damaged metadata: {NETWORK} is not JSON") from error
 
 
 def is_whole_zip(path: Path) -> bool:
@@ -187,7 +177,7 @@ def _check_zip(path: Path) -> None:
     try:
         fault = _zip_fault(path)
     except Exception as error:  # damaged bytes can raise any exception in zipfile
-        raise ValueError(f"{path} is damaged or not a torch file ({_first_line(error)})") from error
+        raise _damaged(path, error) from error
     if fault is not None:
         raise ValueError(f"{path} {fault}")
 
@@ -219,26 +209,12 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
             "path), in an environment where you trust the file, and use that"
         ) from error
     except Exception as error:  # damaged bytes can raise any exception
-        raise ValueError(f"{path} is damaged or not a torch file ({_first_line(error)})") from error
+        raise _damaged(path, error) from error
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds a {type(content).__name__}, expected a state dict")
     return content
 
 
-def _choose(content: Mapping[str, Any], key: str | None, path: Path) -> Mapping[str, Any]:
-    available = [name for name in (EMA, RAW) if isinstance(content.get(name), Mapping)]
-    if not available:
-        return content
-    if key is not None and key not in available:
-        raise ValueError(f"{path} has no {key!r}; it has {' and '.join(available)}")
-    return content[key or available[0]]
-
-
-def _without_prefix(name: str) -> str:
-    for prefix in _WRAPPER_PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _damaged(path: Path, error: Exception) -> ValueError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return ValueError(f"{path} is damaged or not a torch file ({reason})")

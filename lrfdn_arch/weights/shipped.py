@@ -50,29 +50,27 @@ def find_weights(wanted: str | None = None, shipped: Path = SHIPPED) -> Path:
     said = "" if wanted else f"{ENVIRONMENT_VARIABLE}: "
     raise FileNotFoundError(
         f"{said}no weights file at {source}, and no weights of that name: shipped are "
-        f"{', '.join(names) or 'none'}, released by their authors {', '.join(_names())}"
+        f"{', '.join(names) or 'none'}, released by their authors {_names()}"
     )
 
 
-def _all_released() -> "list[Released]":
+def _all_released() -> "dict[str, Released]":
+    """Return the released weights by name, in lower case."""
     from lrfdn_arch.archs.lookup import RELEASED  # imports torch, which shipped weights need not
 
-    return [released for _, released in RELEASED.values()]
+    return {released.name.lower(): released for _, released in RELEASED.values()}
 
 
-def _names() -> list[str]:
-    return [f"{RELEASED_PREFIX}{released.name}" for released in _all_released()]
+def _names() -> str:
+    return ", ".join(f"{RELEASED_PREFIX}{released.name}" for released in _all_released().values())
 
 
 def _released(name: str) -> Path:
     from lrfdn_arch.download import Download, fetch
 
-    found = [released for released in _all_released() if released.name.lower() == name.lower()]
-    if not found:
-        raise FileNotFoundError(
-            f"no released weights are called {name}; available are {', '.join(_names())}"
-        )
-    (released,) = found
+    released = _all_released().get(name.lower())
+    if released is None:
+        raise FileNotFoundError(f"no released weights are called {name}; available are {_names()}")
     download = Download(released.url, f"sha256:{released.sha256}", limit=_LARGEST)
     folder = user_cache_path("lrfdn") / "released"
     try:

@@ -16,11 +16,9 @@ from PIL import Image
 from lrfdn_arch import entry
 from lrfdn_arch.cli import main
 from lrfdn_arch.files import replacing
-from lrfdn_arch.upscale.batch import Outcome, run_jobs
-from lrfdn_arch.upscale.formats import format_of
-from lrfdn_arch.upscale.jobs import plan
+from lrfdn_arch.upscale.jobs import Outcome, plan, run_jobs
 from lrfdn_arch.upscale.picture import Picture
-from lrfdn_arch.upscale.picture_files import read_picture
+from lrfdn_arch.upscale.picture_files import format_of, read_picture
 
 PNG = format_of("png")
 

@@ -12,9 +12,8 @@ from PIL.ExifTags import IFD, Base
 from PIL.TiffImagePlugin import IFDRational
 from test_picture_files import pixels
 
-from lrfdn_arch.upscale.formats import format_of
 from lrfdn_arch.upscale.picture import Picture
-from lrfdn_arch.upscale.picture_files import read_picture, write_picture
+from lrfdn_arch.upscale.picture_files import format_of, read_picture, write_picture
 
 CAMERA = {
     Base.ExposureTime: IFDRational(1, 250),

@@ -11,9 +11,14 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
-from lrfdn_arch.upscale.formats import FORMATS, check_holds, format_of
 from lrfdn_arch.upscale.picture import MORE_PAGES, Picture
-from lrfdn_arch.upscale.picture_files import read_picture, write_picture
+from lrfdn_arch.upscale.picture_files import (
+    FORMATS,
+    check_holds,
+    format_of,
+    read_picture,
+    write_picture,
+)
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GREY_ICC = ICC[:16] + b"GRAY" + ICC[20:]

@@ -10,9 +10,8 @@ import tifffile
 from PIL import Image
 from test_picture_files import GREY_ICC, ICC, pixels
 
-from lrfdn_arch.upscale.formats import format_of
 from lrfdn_arch.upscale.picture import MORE_PAGES, Picture
-from lrfdn_arch.upscale.picture_files import read_picture, write_picture
+from lrfdn_arch.upscale.picture_files import format_of, read_picture, write_picture
 
 
 def test_other_readers_agree_on_our_16_bit_files(tmp_path: Path) -> None:

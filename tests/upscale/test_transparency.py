@@ -5,8 +5,7 @@ import pytest
 from small_networks import small
 
 from lrfdn_arch.inference.runtimes import open_runtime
-from lrfdn_arch.upscale.picture import Picture
-from lrfdn_arch.upscale.transparency import unmultiplied, with_hidden_filled
+from lrfdn_arch.upscale.picture import Picture, unmultiplied, with_hidden_filled
 from lrfdn_arch.upscale.upscaler import PictureUpscaler
 
 

@@ -15,9 +15,8 @@ from lrfdn_arch.cli import main
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.evaluation.metrics import psnr_rgb
 from lrfdn_arch.inference.runtimes import open_runtime
-from lrfdn_arch.upscale.formats import format_of
 from lrfdn_arch.upscale.picture import Picture
-from lrfdn_arch.upscale.picture_files import read_picture, write_picture
+from lrfdn_arch.upscale.picture_files import format_of, read_picture, write_picture
 from lrfdn_arch.weights import find_weights
 
 
