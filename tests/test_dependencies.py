@@ -19,6 +19,7 @@ OPTIONAL = (
     "train",
     "onnx",
     "openvino",
+    "ncnn",
     "spandrel",
     "wandb",
 )  # extras; `dev` is not for the package

@@ -9,11 +9,13 @@ from lrfdn_arch.commands.arguments import add_network, network_of
 
 _KINDS = {
     "onnx": "ONNX, fused, free batch, height and width",
+    "openvino": "OpenVINO's .xml and .bin, fused, free batch, height and width",
+    "ncnn": ".param and .bin for ncnn, fused, as realesrgan-ncnn-vulkan and Upscayl load them",
     "torchscript": "TorchScript, fused, for torch.jit.load",
     "safetensors": "plain weights with metadata, names as released",
     "fused": "the fused network's weights as safetensors",
 }
-_SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt"}
+_HALF = {"onnx": "float16 inside", "openvino": "store the weights in float16"}
 
 
 def add(commands: Any) -> None:
@@ -38,8 +40,8 @@ def add(commands: Any) -> None:
         )
         add_network(one)
         one.add_argument("--overwrite", action="store_true", help="replace an existing file")
-        if kind == "onnx":
-            one.add_argument("--half", action="store_true", help="float16 inside")
+        if kind in _HALF:
+            one.add_argument("--half", action="store_true", help=_HALF[kind])
         one.add_argument("--debug", action="store_true", help="show the traceback of an error")
         one.set_defaults(run=_run, half=False)
     export_page.add(kinds)
@@ -48,15 +50,15 @@ def add(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from lrfdn_arch.export.files import export
 
-    out = export(
+    files = export(
         arguments.kind,
         arguments.weights,
         arguments.out,
-        suffix=_SUFFIXES.get(arguments.kind, ".safetensors"),
         key=arguments.key,
         half=arguments.half,
         licence=arguments.licence,
         overwrite=arguments.overwrite,
         network_g=network_of(arguments),
     )
-    print(f"{out} ({out.stat().st_size / 1e6:.2f} MB)")
+    for file in files:
+        print(f"{file} ({file.stat().st_size / 1e6:.2f} MB)")

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     from lrfdn_arch.device import choose_device
     from lrfdn_arch.evaluation.image_set import open_image_set
     from lrfdn_arch.evaluation.soup import greedy_soup
-    from lrfdn_arch.export.files import export_safetensors
+    from lrfdn_arch.export.files import export_network
     from lrfdn_arch.extensions import import_extensions
 
     import_extensions(arguments.imports)
@@ -62,6 +62,5 @@ def run(arguments: argparse.Namespace) -> None:
     headers = ["weights", f"{arguments.metric} alone", "in the average", "kept"]
     print(tabulate(rows, headers=headers, tablefmt="github", floatfmt=".4f"))
     kept = ", ".join(i.file.name for i in tried if i.kept)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    export_safetensors(network, arguments.out, source=f"the average of {kept}")
+    export_network("safetensors", network, arguments.out, source=f"the average of {kept}")
     print(f"\n{arguments.out}")

@@ -7,13 +7,12 @@ import re
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from platformdirs import user_cache_path
 
 from lrfdn_arch.download import Download, fetch
-from lrfdn_arch.export.files import export_onnx
+from lrfdn_arch.export.graphs import to_onnx
 from lrfdn_arch.extras import require
 from lrfdn_arch.files import write_whole
 from lrfdn_arch.inference.fuse import can_fuse, fuse
@@ -68,9 +67,7 @@ def browser_network(
 
         graph = with_windows(build_model(fused).SerializeToString())
     else:
-        with TemporaryDirectory() as folder:
-            export_onnx(loaded, Path(folder) / "network.onnx")
-            graph = (Path(folder) / "network.onnx").read_bytes()
+        graph = to_onnx(loaded, {})[".onnx"]
     name = label or loaded.architecture.name
     parameters = sum(p.numel() for p in loaded.network.parameters())
     facts = {

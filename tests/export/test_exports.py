@@ -5,19 +5,28 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
 from safetensors import safe_open
 from small_networks import FUSED, loaded, small
+from torch import Tensor, nn
 
 from lrfdn_arch import __version__, entry
+from lrfdn_arch.archs import Architecture
 from lrfdn_arch.cli import main
-from lrfdn_arch.export import files as exports
+from lrfdn_arch.export import graphs
+from lrfdn_arch.export.files import export_network
+from lrfdn_arch.extras import is_installed
 from lrfdn_arch.inference.fuse import fuse
-from lrfdn_arch.weights import load_network, read_metadata
+from lrfdn_arch.weights import LoadedNetwork, load_network, read_metadata
 
+needs_ncnn = pytest.mark.skipif(
+    not (is_installed("ncnn") and is_installed("pnnx")),
+    reason="needs the packages ncnn and pnnx, of the extra ncnn",
+)
 SIZES = [(1, 1), (14, 31), (24, 40)]
 
 
@@ -26,7 +35,7 @@ SIZES = [(1, 1), (14, 31), (24, 40)]
 @pytest.mark.parametrize(("half", "bound"), [(False, 2e-5), (True, 2e-2)])
 def test_onnx_at_any_size(tmp_path: Path, name: str, half: bool, bound: float) -> None:
     network, path = small(name), tmp_path / "small.onnx"
-    exports.export_onnx(loaded(network), path, half=half, licence="MIT")
+    export_network("onnx", loaded(network), path, half=half, licence="MIT")
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for size in SIZES:
         lq = torch.rand(2, 3, *size)
@@ -47,7 +56,7 @@ def umask() -> int:
 
 
 def test_onnx_opset_and_dynamic_axes(tmp_path: Path) -> None:
-    exports.export_onnx(loaded(small("LRFDN")), tmp_path / "a.onnx")
+    export_network("onnx", loaded(small("LRFDN")), tmp_path / "a.onnx")
     model = onnx.load(tmp_path / "a.onnx")
     assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
     dimensions = model.graph.input[0].type.tensor_type.shape.dim
@@ -60,9 +69,9 @@ def test_an_export_that_is_wrong_is_not_kept(
     path = tmp_path / "wrong.onnx"
     wrong = fuse(small("LRFDN"))
     wrong.fea_conv.weight.mul_(1.5)
-    monkeypatch.setattr(exports, "fuse", lambda network: wrong)
+    monkeypatch.setattr(graphs, "fuse", lambda network: wrong)
     with pytest.raises(ValueError, match=r"differs from torch by .* so it was not kept"):
-        exports.export_onnx(loaded(small("LRFDN")), path)
+        export_network("onnx", loaded(small("LRFDN")), path)
     assert not list(tmp_path.iterdir())
 
 
@@ -70,7 +79,7 @@ def test_an_export_that_is_wrong_is_not_kept(
 @pytest.mark.parametrize("name", FUSED)
 def test_torchscript_at_any_size(tmp_path: Path, name: str) -> None:
     network, path = small(name), tmp_path / "small.pt"
-    exports.export_torchscript(loaded(network), path)
+    export_network("torchscript", loaded(network), path)
     extra = {"metadata.json": ""}
     module = torch.jit.load(str(path), _extra_files=extra)
     for size in SIZES:
@@ -81,7 +90,7 @@ def test_torchscript_at_any_size(tmp_path: Path, name: str) -> None:
 
 def test_safetensors_go_round(tmp_path: Path) -> None:
     network, path = small("RFDN"), tmp_path / "small.safetensors"
-    exports.export_safetensors(loaded(network), path, licence="MIT")
+    export_network("safetensors", loaded(network), path, licence="MIT")
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask()  # others may read it
     again = load_network(path).network.state_dict()
     assert not [k for k, v in network.state_dict().items() if not torch.equal(v, again[k])]
@@ -93,14 +102,97 @@ def test_safetensors_go_round(tmp_path: Path) -> None:
 
 def test_fused_weights_are_the_fused_networks(tmp_path: Path) -> None:
     fused, path = fuse(small("LRFDN")), tmp_path / "fused.safetensors"
-    exports.export_fused(loaded(small("LRFDN")), path)
+    export_network("fused", loaded(small("LRFDN")), path)
     with safe_open(path, "pt") as file:
         assert set(file.keys()) == set(fused.state_dict())
         assert file.metadata()["fused"] == "1"
         assert torch.equal(file.get_tensor("c.weight"), fused.c.weight)
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torchscript", "safetensors", "fused"])
+@torch.no_grad()
+@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize(("half", "bound"), [(False, 2e-5), (True, 2e-2)])
+def test_openvino_at_any_size(tmp_path: Path, name: str, half: bool, bound: float) -> None:
+    import openvino
+
+    network = small(name)
+    xml, _ = export_network("openvino", loaded(network), tmp_path / "a.xml", half=half)
+    model = openvino.Core().read_model(xml)
+    assert str(model.input("lq").partial_shape) == "[?,3,?,?]"
+    run = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for size in SIZES:
+        lq = torch.rand(2, 3, *size)
+        sr = torch.from_numpy(run(lq.numpy())["sr"])
+        torch.testing.assert_close(sr, network(lq), atol=bound, rtol=bound)
+
+
+@needs_ncnn
+@torch.no_grad()
+@pytest.mark.parametrize("name", FUSED)
+def test_ncnn_takes_rgb_as_upscayl_feeds_it(tmp_path: Path, name: str) -> None:
+    import ncnn
+
+    network = small(name)
+    param, weights = export_network("ncnn", loaded(network), tmp_path / "a.param")
+    text = param.read_text()
+    assert text.startswith("7767517\n")
+    assert '="' not in text, "expressions, which older versions of ncnn cannot read"
+    net = ncnn.Net()
+    net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_bf16_storage = False
+    assert (net.load_param(str(param)), net.load_model(str(weights))) == (0, 0)
+    for height, width in ((21, 33), (48, 26)):
+        image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        pixels = ncnn.Mat.from_pixels(image, ncnn.Mat.PixelType.PIXEL_RGB, width, height)
+        pixels.substract_mean_normalize([], [1 / 255] * 3)
+        extractor = net.create_extractor()
+        extractor.input("data", pixels)
+        _, found = extractor.extract("output")
+        expected = network(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)[0]
+        bound = 1e-4 * max(1.0, float(expected.abs().max()))
+        sr = torch.from_numpy(np.array(found))
+        torch.testing.assert_close(sr, expected, atol=bound, rtol=0)
+
+
+class Bessel(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.special.bessel_j0(x)
+
+
+@needs_ncnn
+def test_what_ncnn_cannot_express_is_named(tmp_path: Path) -> None:
+    bessel = LoadedNetwork(Bessel(), Architecture("Bessel", Bessel), {}, 1, 3)
+    with pytest.raises(ValueError, match=r"Bessel.* has no form in ncnn: it contains .*bessel"):
+        export_network("ncnn", bessel, tmp_path / "a.param")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_ncnn_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrfdn_arch.extras.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"package pnnx.*lrfdn-arch\[ncnn\]"):
+        export_network("ncnn", loaded(small("LRFDN")), tmp_path / "a.param")
+
+
+def test_two_files_have_the_endings_that_other_programs_expect(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"--out a\.zip: expected a name that ends in \.xml"):
+        main(["export", "openvino", "--weights", str(weights), "--out", "a.zip"])
+    Path("a.bin").touch()
+    with pytest.raises(FileExistsError, match=r"a\.bin exists"):
+        main(["export", "openvino", "--weights", str(weights), "--out", "a.xml"])
+
+
+@needs_ncnn
+def test_the_name_for_ncnn_contains_the_scale(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "ncnn", "--weights", str(weights)]) == 0
+    assert {file.name for file in tmp_path.glob("small_*")} == {"small_x2.param", "small_x2.bin"}
+
+
+@pytest.mark.parametrize("kind", ["onnx", "openvino", "torchscript", "safetensors", "fused"])
 def test_the_command_writes_every_kind_and_never_over_another(
     tmp_path: Path,
     weights: Path,
@@ -142,7 +234,7 @@ def test_an_export_keeps_the_licence_and_names_the_weights(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     own = loaded(small("LRFDN"))
-    exports.export_safetensors(own, tmp_path / "own.safetensors", licence="MIT")
+    export_network("safetensors", own, tmp_path / "own.safetensors", licence="MIT")
     command = ["export", kind, "--weights", "own.safetensors", "--out"]
     suffix = {"onnx": ".onnx", "torchscript": ".pt"}.get(kind, ".safetensors")
     assert entry.run(main, [*command, f"a{suffix}"]) == 0

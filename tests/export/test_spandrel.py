@@ -87,7 +87,7 @@ def test_an_unusual_img_range_survives_an_export(
     network = small("LRFDN", img_range=255)
     content = {"params": network.state_dict(), "network_g": {"type": "LRFDN", "img_range": 255.0}}
     torch.save(content, tmp_path / "net_g.pth")
-    out = export("safetensors", str(tmp_path / "net_g.pth"), tmp_path / "a.safetensors", suffix="")
+    (out,) = export("safetensors", str(tmp_path / "net_g.pth"), tmp_path / "a.safetensors")
     model = spandrel.ModelLoader("cpu", registry=registry).load_from_file(out)
     assert isinstance(model, spandrel.ImageModelDescriptor)
     lq = torch.rand(1, 3, 20, 24)

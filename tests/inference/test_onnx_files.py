@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from small_networks import loaded, small
 
-from lrfdn_arch.export.files import export_onnx
+from lrfdn_arch.export.files import export_network
 from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
 
 Size = int | str
@@ -122,7 +122,7 @@ def test_a_size_that_the_model_cannot_take_is_named(
 
 def test_a_scale_that_is_not_ours_any_more_is_named(tmp_path: Path) -> None:
     path = tmp_path / "small.onnx"
-    export_onnx(loaded(small("LRFDN")), path)
+    export_network("onnx", loaded(small("LRFDN")), path)
     made = onnx.load(path)
     helper.set_model_props(made, {"scale": "3"})
     onnx.save_model(made, path)

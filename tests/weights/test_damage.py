@@ -19,7 +19,7 @@ from lrfdn_arch import entry
 from lrfdn_arch.archs import ARCHITECTURES, LRFDN, lookup
 from lrfdn_arch.archs.architecture import Released
 from lrfdn_arch.cli import main
-from lrfdn_arch.export.files import export_safetensors
+from lrfdn_arch.export.files import export_network
 from lrfdn_arch.weights import find_weights, load_network, read_state_dict
 
 __all__ = ["server"]  # a fixture
@@ -35,7 +35,7 @@ def save_pth(path: Path) -> None:
 
 
 def save_safetensors(path: Path) -> None:
-    export_safetensors(loaded(network()), path)
+    export_network("safetensors", loaded(network()), path)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 
 from lrfdn_arch.archs import ARCHITECTURES, LRFDN, RFDN
 from lrfdn_arch.evaluation.competitor import load_competitor
-from lrfdn_arch.export.files import export_safetensors
+from lrfdn_arch.export.files import export_network
 from lrfdn_arch.training.model.weights import load_initial
 from lrfdn_arch.weights import load_into, load_network, read_state_dict
 
@@ -47,7 +47,7 @@ def test_training_starts_from_weights_of_any_range(
     file = checkpoint(trained, tmp_path / "a.pth", img_range=2.0)
     if ending == "safetensors":
         file = tmp_path / "a.safetensors"
-        export_safetensors(load_network(tmp_path / "a.pth"), file)
+        export_network("safetensors", load_network(tmp_path / "a.pth"), file)
     lq = torch.rand(1, 3, 20, 24)
     for img_range in (1.0, 2.0, 255.0):
         started = network(num_feat=16, num_block=1, img_range=img_range).eval()
@@ -87,7 +87,7 @@ def test_a_block_shortcut_is_built_from_what_the_file_contains(tmp_path: Path) -
     network = LRFDN(num_feat=16, num_block=1, block_shortcut=True).eval()
     file = checkpoint(network, tmp_path / "a.pth", block_shortcut=True)
     loaded = load_network(file)
-    export_safetensors(loaded, tmp_path / "a.safetensors")
+    export_network("safetensors", loaded, tmp_path / "a.safetensors")
     lq = torch.rand(1, 3, 20, 24)
     assert torch.equal(loaded.network(lq), network(lq))
     assert torch.equal(load_network(tmp_path / "a.safetensors").network(lq), network(lq))

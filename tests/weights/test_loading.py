@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from small_networks import loaded
 
 from lrfdn_arch.archs import LRFDN, RFDN, recognize
-from lrfdn_arch.export.files import export_fused, export_torchscript
+from lrfdn_arch.export.files import export_network
 from lrfdn_arch.weights import load_into, load_network, network_from_state, read_state_dict
 
 
@@ -126,7 +126,7 @@ def test_a_stranger_is_not_recognized() -> None:
 def exported(tmp_path: Path, kind: str) -> Path:
     """A file that ``lrfdn export`` writes for other programs."""
     path = tmp_path / f"exported.{'pt' if kind == 'torchscript' else 'safetensors'}"
-    {"torchscript": export_torchscript, "fused": export_fused}[kind](loaded(tiny()), path)
+    export_network(kind, loaded(tiny()), path)
     return path
 
 
