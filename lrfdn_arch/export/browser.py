@@ -13,7 +13,6 @@ from platformdirs import user_cache_path
 
 from lrfdn_arch.download import Download, fetch
 from lrfdn_arch.export.graphs import to_onnx
-from lrfdn_arch.extras import require
 from lrfdn_arch.files import write_whole
 from lrfdn_arch.inference.fuse import can_fuse, fuse
 from lrfdn_arch.inference.tiling import DEFAULT_OVERLAP
@@ -56,7 +55,6 @@ def browser_network(
     Raises:
         ValueError: a package is missing, the network is not one for RGB, or torch cannot export it.
     """
-    require("onnx", extra="onnx")
     source = find_weights(weights)
     loaded = load_network(source, key, network_g)
     if loaded.channels != 3:

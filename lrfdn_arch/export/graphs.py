@@ -44,7 +44,6 @@ def to_onnx(loaded: LoadedNetwork, described: Described, half: bool = False) -> 
     Raises:
         ValueError: a package is missing, or the file does not compute what torch does.
     """
-    require("onnxruntime", extra="onnx")
     from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
 
     content = _onnx(loaded, described, half)
@@ -53,7 +52,6 @@ def to_onnx(loaded: LoadedNetwork, described: Described, half: bool = False) -> 
 
 
 def _onnx(loaded: LoadedNetwork, described: Described, half: bool = False) -> bytes:
-    require("onnx", extra="onnx")
     from onnx import helper
 
     from lrfdn_arch.inference.onnx_graph import build_model
