@@ -161,30 +161,27 @@ def compiler_errors(advice: str) -> Iterator[None]:
 def float32_arithmetic(tf32: bool = False) -> Iterator[None]:
     """Compute in float32 with ``cudnn.benchmark`` off; settings are restored afterwards.
 
-    Args:
-        tf32: allow TF32 in convolutions (10-bit mantissa), PyTorch's default on recent GPUs and
-            that of the challenge's kit; otherwise use full float32, for equal images across
-            devices. Matrix products are in full float32 in either case.
+    It is full float32, for equal images across devices; ``tf32`` allows TF32 in convolutions
+    (10-bit mantissa), PyTorch's default on recent GPUs and that of the challenge's kit.
     """
     import torch
 
     cudnn: Any = torch.backends.cudnn  # a module to pyright, an object with properties at run time
     settings: tuple[Any, ...] = (cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul)
-    before, benchmark = [setting.fp32_precision for setting in settings], cudnn.benchmark
 
-    def apply(values: Sequence[str]) -> None:
+    def apply(values: Sequence[str], benchmark: bool) -> None:
         cudnn.allow_tf32 = values[0] == "tf32"  # otherwise reading this older setting fails
         for setting, value in zip(settings, values, strict=True):
             setting.fp32_precision = value
+        cudnn.benchmark = benchmark
 
+    before, benchmark = [setting.fp32_precision for setting in settings], cudnn.benchmark
     kind = "tf32" if tf32 else "ieee"
     try:
-        apply((kind, kind, "ieee"))
-        cudnn.benchmark = False
+        apply((kind, kind, "ieee"), False)
         yield
     finally:
-        apply(before)
-        cudnn.benchmark = benchmark
+        apply(before, benchmark)
 
 
 @contextmanager

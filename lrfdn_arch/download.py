@@ -14,19 +14,12 @@ _RETRIES = 5  # consecutive attempts without progress
 
 @dataclass(frozen=True)
 class Download:
-    """A file on the web.
-
-    Attributes:
-        url: its address.
-        checksum: ``sha256:...`` or ``md5:...``.
-        size: in bytes, None if the publisher does not state it.
-        limit: in bytes; a server that sends more is not serving this file.
-    """
+    """A file on the web."""
 
     url: str
-    checksum: str
-    size: int | None = None
-    limit: int = 32_000_000_000
+    checksum: str  # ``sha256:...`` or ``md5:...``
+    size: int | None = None  # in bytes, if the publisher states it
+    limit: int = 32_000_000_000  # in bytes; a server that sends more is not serving this file
 
     @property
     def name(self) -> str:

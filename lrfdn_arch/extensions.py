@@ -23,15 +23,11 @@ GROUP = "lrfdn_arch.plugins"
 
 
 def import_extensions(names: Iterable[str], relative_to: Path | None = None) -> list[str]:
-    """Import each of ``names``: a Python file, which ends in ``.py``, or a module.
+    """Import each of ``names``, a Python file, which ends in ``.py``, or a module.
 
     A file is imported once, whatever path it is given by, and can import modules from its own
     folder. Its module has the file's name, or one made from its path where that name is taken.
-
-    Args:
-        names: files and modules.
-        relative_to: folder in which relative files are looked up first; the working directory is
-            second.
+    Relative files are looked up in ``relative_to`` first, then in the working directory.
 
     Returns:
         The names with absolute paths in place of relative ones.

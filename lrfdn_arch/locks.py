@@ -17,10 +17,7 @@ def locked(folder: Path, advice: str) -> Iterator[None]:
     """Hold ``folder`` for this process; it need not exist yet and may be renamed meanwhile.
 
     The lock is on the file ``.NAME.lock`` beside the folder, which contains who holds it.
-
-    Args:
-        folder: what only one process may write to.
-        advice: what a second process can do besides waiting, e.g. "choose another --out".
+    ``advice`` is what a second process can do besides waiting, e.g. "choose another --out".
 
     Raises:
         BlockingIOError: another process holds it; the message names that process.

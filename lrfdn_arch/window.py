@@ -14,18 +14,11 @@ MIN_SIZE = 15  # 3x3 convolution of stride 2 without padding: 15 -> 7, the pooli
 
 
 class Window(NamedTuple):
-    """A tile's position in the image it was cut from, in pixels.
+    """A tile's position in the image it was cut from, in pixels."""
 
-    Attributes:
-        top: first row of the tile, a multiple of 6.
-        left: first column of the tile, a multiple of 6.
-        height: of the whole image, at least 15.
-        width: of the whole image, at least 15.
-    """
-
-    top: int
+    top: int  # first row of the tile; like the first column, a multiple of 6
     left: int
-    height: int
+    height: int  # of the whole image; like the width, at least 15
     width: int
 
 
@@ -37,12 +30,8 @@ def cells(length: int) -> int:
 def sources(start: int, length: int, full_length: int) -> tuple[list[int], list[int], list[float]]:
     """Return for each pixel of a tile the two cells it lies between and the share of the second.
 
-    Positions are computed in float64: float32 lacks the precision for the fraction in large images.
-
-    Args:
-        start: the tile's first pixel in the image, a multiple of 6.
-        length: of the tile in pixels, at least 15.
-        full_length: of the image.
+    The tile has ``length`` pixels, at least 15, and starts at ``start``, a multiple of 6. Positions
+    are computed in float64: float32 lacks the precision for the fraction in large images.
     """
     full, own = cells(full_length), cells(length)
     first, second, share = [], [], []

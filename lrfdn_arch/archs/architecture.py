@@ -14,19 +14,12 @@ State = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Released:
-    """Weights that a network's authors or a challenge's organisers published.
+    """Weights that a network's authors or a challenge's organisers published."""
 
-    Attributes:
-        name: what users call them, unique among all networks.
-        sha256: of the file, in hexadecimal.
-        source: for reports, e.g. "NTIRE 2023 Efficient SR, team 30".
-        url: where the file can be downloaded.
-    """
-
-    name: str
-    sha256: str
-    source: str
-    url: str
+    name: str  # what users call them, unique among all networks
+    sha256: str  # of the file, in hexadecimal
+    source: str  # for reports, e.g. "NTIRE 2023 Efficient SR, team 30"
+    url: str  # where the file can be downloaded
 
 
 @dataclass(frozen=True)
@@ -95,10 +88,8 @@ class Architecture:
         except MemoryError as error:
             raise ValueError(f"{self.name} does not fit into memory: {error}") from error
         except TypeError as error:
-            known = ", ".join(self.parameters)
-            raise ValueError(
-                f"{self.name} cannot be built: {error}. Its arguments: {known}"
-            ) from error
+            known = f"Its arguments: {', '.join(self.parameters)}"
+            raise ValueError(f"{self.name} cannot be built: {error}. {known}") from error
 
     def arguments_of(self, network: nn.Module) -> dict[str, Any]:
         """Return the constructor arguments of ``network``, read from its attributes."""
@@ -108,10 +99,7 @@ class Architecture:
     def describe(self, arguments: Mapping[str, Any]) -> str:
         """Return name, scale and size in words, e.g. ``LRFDN x4 (64 channels, 4 blocks)``."""
         scale = arguments.get("upscale", arguments.get("scale"))
-        sizes = [
-            f"{arguments[name]} {unit}"
-            for name, unit in (("num_feat", "channels"), ("num_block", "blocks"))
-            if name in arguments
-        ]
+        units = {"num_feat": "channels", "num_block": "blocks"}
+        sizes = [f"{arguments[name]} {unit}" for name, unit in units.items() if name in arguments]
         head = self.name if scale is None else f"{self.name} x{scale}"
         return f"{head} ({', '.join(sizes)})" if sizes else head

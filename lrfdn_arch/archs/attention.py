@@ -28,11 +28,9 @@ def leaky_conv(num_feat: int, dilation: int = 1) -> nn.Sequential:
 class EFSA(nn.Module):
     """Enhanced fast spatial attention of LRFDN (NTIRE 2023 ESR, team 30, Figure 2c).
 
-    Two parallel 3x3 convolutions, one of them dilated, as in MAFFSRN's MAB, and a hard sigmoid.
-    Maps smaller than 15x15 are padded by replication.
-
-    Args:
-        num_feat: channels in and out, a multiple of 4; the attention works on a quarter of them.
+    Two parallel 3x3 convolutions, one of them dilated, as in MAFFSRN's MAB, and a hard sigmoid,
+    computed on a quarter of ``num_feat``, a multiple of 4. Maps smaller than 15x15 are padded by
+    replication.
     """
 
     def __init__(self, num_feat: int) -> None:

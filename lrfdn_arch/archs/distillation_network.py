@@ -24,14 +24,8 @@ RANGE_LAYERS = RangeLayers(("fea_conv.weight",), ("upsampler.0.weight", "upsampl
 class FeatureDistillationNetwork(SuperResolutionNetwork):
     """Shallow features, blocks in a row, fusion of all block outputs, pixel shuffle.
 
-    Args:
-        blocks: modules that map (N, num_feat, H, W) to the same shape, at least one.
-        activation: follows the fusing convolution.
-        num_in_ch: like the others, see :class:`SuperResolutionNetwork`.
-        num_out_ch: channels of the output image.
-        num_feat: channels of the features.
-        upscale: any whole factor from 1.
-        img_range: the range the weights work in.
+    ``blocks`` map (N, num_feat, H, W) to the same shape, and ``activation`` follows the fusing
+    convolution; the other arguments are those of :class:`SuperResolutionNetwork`.
     """
 
     def __init__(
@@ -70,10 +64,8 @@ class FeatureDistillationNetwork(SuperResolutionNetwork):
 class FusedDistillationNetwork(FusedNetwork):
     """The deployed form of :class:`FeatureDistillationNetwork`.
 
-    Args:
-        network: the network it is made from.
-        fused_block: makes of a block a module of (N, num_feat, H, W) and a window to that shape.
-        activation: that of the fusing convolution, by name.
+    ``fused_block`` makes of a block a module of (N, num_feat, H, W) and a window to that shape;
+    ``activation`` is that of the fusing convolution, by name.
     """
 
     def __init__(

@@ -30,10 +30,7 @@ class EFDB(nn.Module):
     """Edge-enhanced feature distillation block, its edge-enhancing branches merged.
 
     Half as many channels are distilled from the input and from each of three levels, and fused; the
-    input is added to the result.
-
-    Args:
-        num_feat: channels in and out, even and at least 4.
+    input is added to the result. ``num_feat`` is even and at least 4.
     """
 
     def __init__(self, num_feat: int) -> None:

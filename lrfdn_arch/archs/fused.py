@@ -80,13 +80,9 @@ class FusedNetwork(nn.Module):
         network: the network it is made from.
         first: the convolution that reads the image.
         last: the convolution whose output is shuffled to pixels.
-
-    Attributes:
-        min_size: side below which images are padded by replication and the result cropped.
-        uses_window: whether the result depends on a tile's position in the image.
     """
 
-    uses_window = True
+    uses_window = True  # whether the result depends on a tile's position in the image
 
     def __init__(
         self, network: SuperResolutionNetwork, first: Folded, last: nn.Module | Folded

@@ -17,17 +17,9 @@ from lrfdn_arch.archs import (
 from lrfdn_arch.archs.architecture import Architecture, Released, State
 from lrfdn_arch.text import unknown
 
+_MODULES = (lrfdn_arch, rfdn_arch, rlfn_arch, efdn_arch, span_arch, maffsrn_arch, rfanet_arch)
 ARCHITECTURES: Mapping[str, Architecture] = {
-    record.name: record
-    for record in (
-        lrfdn_arch.ARCHITECTURE,
-        rfdn_arch.ARCHITECTURE,
-        rlfn_arch.ARCHITECTURE,
-        efdn_arch.ARCHITECTURE,
-        span_arch.ARCHITECTURE,
-        maffsrn_arch.ARCHITECTURE,
-        rfanet_arch.ARCHITECTURE,
-    )
+    module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES
 }
 RELEASED: Mapping[str, tuple[Architecture, Released]] = {
     released.sha256: (record, released)
@@ -40,10 +32,7 @@ def find_architecture(name: str) -> Architecture:
     """Return the record of the network called ``name`` in option files.
 
     Other names than this package's are looked up in BasicSR's ARCH registry, which imports BasicSR
-    and takes seconds.
-
-    Raises:
-        ValueError: no such network is registered.
+    and takes seconds; see `find_registered`.
     """
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
@@ -51,12 +40,12 @@ def find_architecture(name: str) -> Architecture:
 
 
 def find_registered(registry_name: str, what: str, name: str) -> Any:
-    """Return the class or function that BasicSR knows as ``name``.
+    """Return the class or function that BasicSR knows as ``name``, the ``type`` in an option file.
 
     Args:
         registry_name: e.g. ``ARCH_REGISTRY``, in ``basicsr.utils.registry``.
         what: the kind of its entries, for the message: ``network``, ``dataset``, ``model``.
-        name: the ``type`` in an option file.
+        name: of an entry.
 
     Raises:
         ValueError: nothing is registered under that name.
@@ -92,10 +81,6 @@ def recognize(state: State) -> tuple[Architecture, dict[str, Any]] | None:
 
 
 def build_network(options: Mapping[str, Any]) -> nn.Module:
-    """Build the network of an option file's ``network_g``: ``type`` and constructor arguments.
-
-    Raises:
-        ValueError: the type is not registered, or its constructor does not take these arguments.
-    """
+    """Build the network of an option file's ``network_g``: ``type`` and constructor arguments."""
     arguments = {key: value for key, value in options.items() if key != "type"}
     return find_architecture(options["type"]).build(arguments)

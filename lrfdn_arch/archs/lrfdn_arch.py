@@ -25,9 +25,6 @@ class SRB(nn.Conv2d):
 
     It is itself the convolution, as its released weight names are (``c1_r.weight``).
     Source: RFDN (Liu et al., AIM 2020), with LRFDN's GELU (NTIRE 2023 ESR, team 30).
-
-    Args:
-        num_feat: channels in and out.
     """
 
     def __init__(self, num_feat: int) -> None:

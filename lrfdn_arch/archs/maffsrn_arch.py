@@ -60,10 +60,7 @@ class MAB(nn.Module):
 
     The first mask is :class:`EFSA`'s but for the strided convolution's padding, the nearest
     neighbor, and the sigmoid, whose argument the authors' code cuts off below 0. Maps smaller than
-    13x13 are padded by replication.
-
-    Args:
-        num_feat: channels in and out, a multiple of 4.
+    13x13 are padded by replication. ``num_feat`` is a multiple of 4.
     """
 
     def __init__(self, num_feat: int) -> None:
@@ -95,11 +92,7 @@ class MAB(nn.Module):
 
 
 class FFG(nn.Module):
-    """Feature fusion group: four blocks whose outputs are fused pair by pair.
-
-    Args:
-        num_feat: channels in and out, a multiple of 4.
-    """
+    """Feature fusion group: four blocks whose outputs are fused pair by pair."""
 
     def __init__(self, num_feat: int) -> None:
         super().__init__()

@@ -29,14 +29,11 @@ class SuperResolutionNetwork(nn.Module):
         img_range: the range the weights work in: images in [0, 1] are multiplied by it on the way
             in and divided on the way out.
 
-    Attributes:
-        min_size: side below which images are padded by replication and the result cropped.
-
     Raises:
         ValueError: an argument is outside the range documented here or by the subclass.
     """
 
-    min_size = MIN_SIZE
+    min_size = MIN_SIZE  # side below which images are padded by replication, the result cropped
 
     def __init__(
         self,

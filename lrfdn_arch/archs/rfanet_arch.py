@@ -17,11 +17,7 @@ _STEPS = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}  # pixel shuffles of each s
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions and attention; the caller adds the input.
-
-    Args:
-        num_feat: channels in and out, at least 4.
-    """
+    """Two convolutions and attention for at least 4 channels; the caller adds the input."""
 
     def __init__(self, num_feat: int) -> None:
         super().__init__()
@@ -36,11 +32,7 @@ class ResidualBlock(nn.Module):
 
 
 class RFA(nn.Module):
-    """Residual feature aggregation: four residual blocks, their residuals fused and added.
-
-    Args:
-        num_feat: channels in and out, at least 4.
-    """
+    """Residual feature aggregation: four residual blocks, their residuals fused and added."""
 
     def __init__(self, num_feat: int) -> None:
         super().__init__()

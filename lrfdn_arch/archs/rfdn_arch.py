@@ -19,11 +19,7 @@ from lrfdn_arch.window import Window
 
 
 class RFDB(nn.Module):
-    """Residual feature distillation block.
-
-    Args:
-        num_feat: channels in and out, even and at least 4.
-    """
+    """Residual feature distillation block; ``num_feat`` is even and at least 4."""
 
     def __init__(self, num_feat: int) -> None:
         super().__init__()

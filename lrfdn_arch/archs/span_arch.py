@@ -32,11 +32,7 @@ class MergedConv(nn.Module):
 
 
 class SPAB(nn.Module):
-    """Swift parameter-free attention block: a mask of its own features, symmetric about 0.
-
-    Args:
-        num_feat: channels in and out.
-    """
+    """Swift parameter-free attention block: a mask of its own features, symmetric about 0."""
 
     def __init__(self, num_feat: int) -> None:
         super().__init__()

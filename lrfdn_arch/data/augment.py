@@ -33,7 +33,7 @@ def draw(
     transposition, each drawn with probability one half; with both, all eight are equally likely.
 
     Args:
-        seed: of the dataset; like the next two from 0 and below 2**64.
+        seed: of the dataset; like ``epoch`` and ``index``, the image's, from 0 and below 2**64.
         epoch: of the sample.
         index: of the image.
         slack: largest offset of the crop (down, right), in pixels of the LR image.
@@ -56,10 +56,8 @@ def draw(
 def choose(seed: int, iteration: int, count: int) -> int:
     """Return a number from 0 to ``count - 1``, equally likely, as a pure function of the arguments.
 
-    Args:
-        seed: from 0 and below 2**64, as is ``iteration``.
-        iteration: the update it is for; every process and every part of a batch gets the same.
-        count: how many there are to choose from.
+    Every process and every part of the batch of an ``iteration`` gets the same. Like ``seed`` it is
+    at least 0 and below 2**64.
     """
     key = struct.pack("<3Q", _DOMAIN, seed, iteration)
     return int.from_bytes(blake2b(key, digest_size=8).digest(), "little") % count

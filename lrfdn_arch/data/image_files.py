@@ -19,10 +19,9 @@ _opening = threading.Lock()  # `catch_warnings` changes a global list
 
 
 def max_pixels() -> int:
-    """Return the largest number of pixels an image may have.
+    """Return the largest number of pixels an image may have, ``LRFDN_MAX_PIXELS``.
 
-    It is ``LRFDN_MAX_PIXELS`` in the environment; by default the number at which Pillow refuses an
-    image as a decompression bomb, 178,956,970.
+    By default it is the number at which Pillow refuses a decompression bomb, 178,956,970.
 
     Raises:
         ValueError: the variable is not a positive integer.
@@ -36,11 +35,7 @@ def max_pixels() -> int:
 
 
 def check_pixels(width: int, height: int) -> None:
-    """Check the size that a file claims, before memory for its pixels is allocated.
-
-    Raises:
-        ValueError: it has more pixels than `max_pixels`.
-    """
+    """Raise ValueError if a file claims more than `max_pixels`, before memory is allocated."""
     if width * height > max_pixels():
         raise ValueError(
             f"{width}x{height} pixels are more than the limit of {max_pixels():,}; set "
@@ -70,32 +65,37 @@ def open_regular(path: Path) -> io.BufferedReader:
 
 
 def read_image_file(path: Path) -> bytes:
-    """Return the content of an image file, checked like `open_image` does, for other decoders."""
+    """Return the content of a file that passes the checks of `open_image`, for other decoders."""
     with open_regular(path) as file:
-        with _named(path), open_image(file):
-            pass
+        try:
+            with open_image(file):
+                pass
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
         file.seek(0)
         return file.read()
 
 
 @contextmanager
-def open_image(source: Path | bytes | io.BufferedReader) -> Iterator[Image.Image]:
+def open_image(source: bytes | io.BufferedReader) -> Iterator[Image.Image]:
     """Open an image without decoding it, like ``PIL.Image.open``, with these checks.
 
-    The file must be regular, of one of `FORMATS`, and claim no more than `max_pixels`. Whatever
-    Pillow raises about damage, also while the image is decoded inside the ``with`` block, becomes a
-    ValueError.
+    It must be of one of `FORMATS`, and claim no more than `max_pixels`. Whatever Pillow raises
+    about damage, also while the image is decoded inside the ``with`` block, becomes a ValueError.
 
     Raises:
-        ValueError: not such a file, or damaged; the message begins with the path if one was given.
+        ValueError: not such an image, or damaged.
         OSError: the file cannot be read.
     """
-    if isinstance(source, Path):
-        with open_regular(source) as file, _named(source), open_image(file) as image:
-            yield image
-        return
+    file, limit = io.BytesIO(source) if isinstance(source, bytes) else source, max_pixels()
     try:
-        with _open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        with _opening, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about sizes and tags; errors are raised
+            if limit > 2 * (Image.MAX_IMAGE_PIXELS or limit):
+                Image.MAX_IMAGE_PIXELS = -(-limit // 2)  # Pillow refuses twice as many
+            image = Image.open(file, formats=FORMATS)
+        with image:
+            check_pixels(*image.size)
             yield image
     except UnidentifiedImageError as error:
         names = ", ".join(FORMATS)
@@ -108,25 +108,3 @@ def open_image(source: Path | bytes | io.BufferedReader) -> Iterator[Image.Image
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ValueError(f"damaged image: {error}") from error
-
-
-def _open(file: io.BytesIO | io.BufferedReader) -> Image.Image:
-    limit = max_pixels()
-    with _opening, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about sizes and tags; errors are raised
-        if limit > 2 * (Image.MAX_IMAGE_PIXELS or limit):
-            Image.MAX_IMAGE_PIXELS = -(-limit // 2)  # Pillow refuses twice as many
-        image = Image.open(file, formats=FORMATS)
-    check_pixels(*image.size)
-    return image
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Put ``path`` before the message of a ValueError that does not begin with it."""
-    try:
-        yield
-    except ValueError as error:
-        if str(error).startswith(str(path)):
-            raise
-        raise ValueError(f"{path}: {error}") from error

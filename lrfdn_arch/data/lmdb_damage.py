@@ -37,22 +37,21 @@ def _end_with_parent() -> None:
     A process of a pool would wait for work for ever, and keep the files open that it inherited,
     the lock of a run's folder among them.
     """
+
+    def wait() -> None:
+        parent = parent_process()
+        assert parent is not None, "runs in a process of the pool"
+        parent.join()
+        os._exit(1)
+
     signal(SIGINT, SIG_IGN)
-    Thread(target=_wait_for_parent, daemon=True).start()
-
-
-def _wait_for_parent() -> None:
-    parent = parent_process()
-    assert parent is not None, "runs in a process of the pool"
-    parent.join()
-    os._exit(1)
+    Thread(target=wait, daemon=True).start()
 
 
 def check_pages(path: Path) -> None:
     """Follow every page that leads to an image of LMDB ``path``, and read each image's last byte.
 
     Raises:
-        FileNotFoundError: there is no such LMDB.
         ValueError: it is damaged.
     """
     with reading_processes(path) as pool:

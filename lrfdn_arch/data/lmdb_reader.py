@@ -10,9 +10,9 @@ line ``crc32 bytes <line of meta_info.txt>`` for each image.
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 from weakref import WeakValueDictionary
 
@@ -33,8 +33,7 @@ _SAFE = " /!#$&'()+,;=@[]^{}"  # ASCII that both BasicSR and LMDB accept
 _open_readers: "WeakValueDictionary[tuple[int, int], LmdbReader]" = WeakValueDictionary()
 
 
-@dataclass(frozen=True)
-class ImageInfo:
+class ImageInfo(NamedTuple):
     """One line of ``meta_info.txt``: the key and the size in pixels (0 where the line has none)."""
 
     key: str
@@ -51,8 +50,7 @@ class ImageInfo:
 def key_for(name: str) -> str:
     """Return the key of an image called ``name`` (no extension): ASCII without a dot, reversible.
 
-    Raises:
-        ValueError: the name is not valid Unicode.
+    A name that is not valid Unicode is a ValueError.
     """
     return quote(name, safe=_SAFE).replace(".", "%2E")
 
@@ -83,7 +81,7 @@ def read_meta_info(path: Path | str) -> list[ImageInfo]:
                 f"images. {REMAKE}"
             )
     lines = _read(path / META_INFO).splitlines()
-    infos = sorted((_parse(line) for line in lines if line.strip()), key=lambda info: info.key)
+    infos = sorted(_parse(line) for line in lines if line.strip())
     if not infos:
         raise ValueError(f"{path / META_INFO}: expected one line per image, found none. {REMAKE}")
     for info, other in pairwise(infos):
@@ -93,11 +91,7 @@ def read_meta_info(path: Path | str) -> list[ImageInfo]:
 
 
 def parse_checksum(line: str) -> tuple[ImageInfo, int, int]:
-    """Return image, CRC-32 and number of bytes of a line of ``checksums.txt``.
-
-    Raises:
-        ValueError: it is not such a line.
-    """
+    """Return image, CRC-32 and number of bytes of a line of ``checksums.txt``."""
     crc, length, meta = line.split(" ", 2)
     return _parse(meta), int(crc, 16), int(length)
 
@@ -128,13 +122,12 @@ def open_reader(path: Path | str) -> "LmdbReader":
 
 
 class LmdbReader:
-    """Read-only views into an LMDB of images; get one from `open_reader`.
+    """Read-only views into the LMDB of images ``path``; get one from `open_reader`.
 
     It takes no lock and writes nothing, so it works on a read-only disk, and a process forked while
     it is open may continue to use it. It cannot be pickled: open it where it is used.
 
-    Args:
-        path: the LMDB folder.
+    Attributes:
         infos: the result of `read_meta_info`.
 
     Raises:
@@ -143,8 +136,7 @@ class LmdbReader:
     """
 
     def __init__(self, path: Path, infos: list[ImageInfo]) -> None:
-        self.path = path
-        self.infos = infos
+        self.path, self.infos = path, infos
         self._unchecked = self._read_checksums()
         try:
             self._env = lmdb.open(str(path), readonly=True, lock=False, readahead=False)
@@ -211,11 +203,7 @@ class LmdbReader:
         return np.asarray(_Mapped(self, np.frombuffer(file, np.uint8))).data
 
     def stored(self, key: str) -> memoryview:
-        """Return what is stored under ``key``, for as long as the reader exists.
-
-        Raises:
-            ValueError: there is no such key, or the pages that lead to it are damaged.
-        """
+        """Return what is stored under ``key``, for as long as the reader exists; see `file`."""
         try:
             file = self._transaction.get(key.encode())
         except lmdb.Error as error:
@@ -239,7 +227,8 @@ class LmdbReader:
         """
         file = self.file(key)
         try:
-            return ppm.view(file) if ppm.is_ppm(file) else _decode(file)
+            pixels = ppm.view(file)
+            return _decode(file) if pixels is None else pixels
         except ValueError as error:
             raise ValueError(f"{self.path}, image {key!r}: {error}. {REMAKE}") from error
 

@@ -11,7 +11,6 @@ from lrfdn_arch.data import augment, pairing
 from lrfdn_arch.data.lmdb_reader import ImageInfo, LmdbReader, open_reader
 from lrfdn_arch.data.sampler import SampleKey
 
-OUTPUTS = ("float32", "uint8")
 _UNSUPPORTED = {
     "color": "`lrfdn prepare folder --grey` makes LMDBs of one channel",
     "mean": "networks take images in [0, 1]",
@@ -68,7 +67,7 @@ class PairedLMDBDataset(Dataset):
         self.output = str(opt.get("output") or "float32")
         seed = opt.get("seed")
         self.seed: int = int((opt.get("manual_seed") or 0) if seed is None else seed)
-        if self.output not in OUTPUTS:
+        if self.output not in ("float32", "uint8"):
             raise ValueError(f"{name}: output must be float32 or uint8, found {self.output!r}.")
         if not 0 <= self.seed < 2**64:
             raise ValueError(f"{name}: seed must be 0 or more and fit 64 bits, found {self.seed}.")
@@ -76,7 +75,7 @@ class PairedLMDBDataset(Dataset):
         self.roots = (str(opt["dataroot_lq"]), str(opt["dataroot_gt"]))
         self._readers: tuple[LmdbReader, LmdbReader] | None = None
         self._mapped: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        lq, gt = self._open()
+        lq, gt = map(open_reader, self.roots)
         pairing.check_pairs(lq, gt, self.scale, exact=self.train)
         self.infos: Sequence[ImageInfo] = lq.infos
         self.gt_size = 0
@@ -100,39 +99,27 @@ class PairedLMDBDataset(Dataset):
         path = self.infos[index].key
         lq, gt = self.images(index)
         if self.train:
-            lq, gt = self._crops(lq, gt, _fresh_epoch() if epoch is None else epoch, index)
+            epoch = int(torch.randint(2**62, ())) if epoch is None else epoch
+            drawn = self.draw(epoch, index, lq.shape[:2])
+            lq = augment.cut(lq, self.gt_size // self.scale, drawn)
+            gt = augment.cut(gt, self.gt_size, drawn, self.scale)
         else:
             # as in BasicSR, benchmark images are cropped to a multiple of the scale
             height, width = (side * self.scale for side in lq.shape[:2])
             lq, gt = lq.copy(), gt[:height, :width].copy()  # writable, unlike the memory map
-        return {
-            "lq": self._tensor(lq),
-            "gt": self._tensor(gt),
-            "lq_path": path,
-            "gt_path": path,
-        }
+        tensors = {"lq": self._tensor(lq), "gt": self._tensor(gt)}
+        return {**tensors, "lq_path": path, "gt_path": path}
 
     def images(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the whole LR and HR image, uint8 (H, W, C), views into the memory map if it can.
-
-        Raises:
-            ValueError: one is damaged.
-        """
+        """Return the whole LR and HR image, uint8 (H, W, C); PPMs are views into the memory map."""
         if index in self._mapped:
             return self._mapped[index]
         if self._readers is None:
-            self._readers = self._open()
+            self._readers = open_reader(self.roots[0]), open_reader(self.roots[1])
         lq, gt = (reader.image(self.infos[index].key) for reader in self._readers)
         if not (lq.flags.writeable or gt.flags.writeable):  # views into the memory map
             self._mapped[index] = lq, gt  # keeping them costs no memory and saves a look-up
         return lq, gt
-
-    def _crops(
-        self, lq: np.ndarray, gt: np.ndarray, epoch: int, index: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        drawn = self.draw(epoch, index, lq.shape[:2])
-        lq = augment.cut(lq, self.gt_size // self.scale, drawn)
-        return lq, augment.cut(gt, self.gt_size, drawn, self.scale)
 
     def draw(self, epoch: int, index: int, size: tuple[int, ...]) -> augment.Augmentation:
         """Return where sample ``index``, an LR image of ``size``, is cropped and how it is turned.
@@ -147,24 +134,14 @@ class PairedLMDBDataset(Dataset):
                 f"{self.roots[1]}, image {self.infos[index].key!r}: expected at least "
                 f"{self.gt_size} pixels on both sides (gt_size), found {width}x{height}."
             )
-        return augment.draw(
-            self.seed,
-            epoch,
-            index,
-            (slack[0], slack[1]),
-            use_hflip=self.use_hflip,
-            use_rot=self.use_rot,
-        )
+        flips = {"use_hflip": self.use_hflip, "use_rot": self.use_rot}
+        return augment.draw(self.seed, epoch, index, (slack[0], slack[1]), **flips)
 
     def _tensor(self, image: np.ndarray) -> torch.Tensor:
         if self.output == "float32":
             # numpy takes one pass on one thread; torch's threads wait for each other if busy
             image = np.divide(image, np.float32(255), dtype=np.float32)
         return torch.from_numpy(image).permute(2, 0, 1)
-
-    def _open(self) -> tuple[LmdbReader, LmdbReader]:
-        lq, gt = self.roots
-        return open_reader(lq), open_reader(gt)
 
     def close(self) -> None:
         """Close the LMDBs; the next item opens them again."""
@@ -180,15 +157,8 @@ def collate(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     The values are those of torch's ``default_collate``; the memory layout is kept.
     """
-    pixels = [
-        {key: v.permute(1, 2, 0) if isinstance(v, torch.Tensor) else v for key, v in sample.items()}
-        for sample in samples
-    ]
-    batch = default_collate(pixels)
-    return {
-        key: v.permute(0, 3, 1, 2) if isinstance(v, torch.Tensor) else v for key, v in batch.items()
-    }
 
+    def permuted(sample: Mapping[str, Any], *order: int) -> dict[str, Any]:
+        return {k: v.permute(order) if torch.is_tensor(v) else v for k, v in sample.items()}
 
-def _fresh_epoch() -> int:
-    return int(torch.randint(2**62, ()))
+    return permuted(default_collate([permuted(sample, 1, 2, 0) for sample in samples]), 0, 3, 1, 2)

@@ -9,12 +9,7 @@ from lrfdn_arch.text import first_few
 def check_pairs(lq: LmdbReader, gt: LmdbReader, scale: int, *, exact: bool = True) -> None:
     """Check by name and size that every LR image has an HR image ``scale`` times as large.
 
-    Args:
-        lq: the LR LMDB.
-        gt: the HR LMDB.
-        scale: the factor between them.
-        exact: HR must be exactly ``scale`` times as large; otherwise it may have up to
-            ``scale - 1`` more pixels at the right and at the bottom.
+    Unless ``exact``, HR may have up to ``scale - 1`` more pixels at the right and at the bottom.
 
     Raises:
         ValueError: they do not belong together.

@@ -13,17 +13,12 @@ _HEADER_BYTES = 64  # more than the longest header without comments
 _CHANNELS = {b"5": 1, b"6": 3}
 
 
-def header(height: int, width: int, channels: int) -> bytes:
-    """Return the bytes before the pixels of an 8-bit image with 1 (grey) or 3 (RGB) channels."""
-    return b"P%d\n%d %d\n255\n" % ({1: 5, 3: 6}[channels], width, height)
-
-
 def allocate(height: int, width: int, channels: int) -> tuple[bytearray, np.ndarray]:
     """Return a PPM or PGM file and a uint8 (H, W, C) RGB array that shares its pixels.
 
     Writing into the array writes the file, so that a decoder can write the pixels in place.
     """
-    start = header(height, width, channels)
+    start = b"P%d\n%d %d\n255\n" % ({1: 5, 3: 6}[channels], width, height)
     file = bytearray(len(start) + height * width * channels)
     file[: len(start)] = start
     pixels = np.frombuffer(file, np.uint8, offset=len(start)).reshape(height, width, channels)
@@ -37,23 +32,17 @@ def encode(image: np.ndarray) -> bytearray:
     return file
 
 
-def is_ppm(file: memoryview | bytes | bytearray) -> bool:
-    """Return whether ``file`` starts like an 8-bit PPM or PGM that `view` can read."""
-    return _HEADER.match(bytes(file[:_HEADER_BYTES])) is not None
-
-
-def view(file: memoryview | bytes | bytearray) -> np.ndarray:
+def view(file: memoryview | bytes | bytearray) -> np.ndarray | None:
     """Return the pixels of ``file`` as uint8 (H, W, C) RGB or grey, without copying them.
 
+    Returns None if it is not an 8-bit PPM or PGM without comments.
+
     Raises:
-        ValueError: not an 8-bit PPM or PGM without comments, or of another length than its header
-            implies.
+        ValueError: it has another length than its header implies.
     """
     match = _HEADER.match(bytes(file[:_HEADER_BYTES]))
     if match is None:
-        raise ValueError(
-            f"expected an 8-bit PPM or PGM image, found bytes starting {bytes(file[:8])!r}"
-        )
+        return None
     channels, width, height = _CHANNELS[match[1]], int(match[2]), int(match[3])
     expected, found = height * width * channels, len(file) - match.end()
     if found != expected:

@@ -53,10 +53,8 @@ class EndlessSampler:
             raise ValueError(f"The sampler's seed must be 0 or more, found {seed}.")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be 0 to world_size - 1 = {world_size - 1}, got {rank}.")
-        self.length = length
-        self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
+        self.length, self.seed = length, seed
+        self.rank, self.world_size = rank, world_size
         self._position = 0  # global, where the next round of all ranks starts
 
     def __iter__(self) -> Iterator[SampleKey]:
@@ -70,16 +68,13 @@ class EndlessSampler:
             yield SampleKey(epoch, int(order[offset]))
 
     def state_dict(self, position: int | None = None) -> dict[str, int]:
-        """Return ``position`` (samples of all ranks together), ``seed`` and ``length``.
+        """Return ``seed``, ``length`` and ``position``.
 
         Args:
-            position: samples used so far by all ranks; by default those yielded so far.
+            position: samples used so far by all ranks together; by default those yielded so far.
         """
-        return {
-            "position": self._position if position is None else position,
-            "seed": self.seed,
-            "length": self.length,
-        }
+        used = self._position if position is None else position
+        return {"position": used, "seed": self.seed, "length": self.length}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue at ``state["position"]``, at a cost that does not depend on the position.

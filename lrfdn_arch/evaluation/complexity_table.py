@@ -8,7 +8,6 @@ from typing import Any
 
 from tabulate import tabulate
 
-from lrfdn_arch import archs
 from lrfdn_arch.archs import ARCHITECTURES, Architecture, find_architecture
 from lrfdn_arch.evaluation.complexity import Complexity, count
 
@@ -75,10 +74,8 @@ def _row(c: Complexity) -> tuple[str, ...]:
 def _count_by_name(
     name: str, input_size: tuple[int, int, int], arguments: dict[str, Any]
 ) -> Complexity:
-    if name in archs.__all__ and name not in ARCHITECTURES:  # a block
-        architecture = Architecture(name, getattr(archs, name))
-    else:
-        architecture = find_architecture(name)
+    blocks = {block.__name__: block for a in ARCHITECTURES.values() for block in a.blocks}
+    architecture = Architecture(name, blocks[name]) if name in blocks else find_architecture(name)
     parameters = architecture.parameters
     arguments = dict(arguments)
     for required in ("num_feat", "num_in_ch", "num_out_ch"):  # blocks, and networks like EDSR

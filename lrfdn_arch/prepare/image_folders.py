@@ -30,11 +30,8 @@ _PHOTOS = {
 def find_images(folder: Path, note: Note = lambda text: None) -> dict[str, Path]:
     """Return the images in ``folder`` and below by name: the path inside it, without extension.
 
-    Entries that cannot be images are left out: broken links, devices, names that are not UTF-8.
-
-    Args:
-        folder: where to look; hidden files and folders are skipped.
-        note: called with a line about what is left out.
+    Hidden files and folders are skipped. Entries that cannot be images are left out: broken links,
+    devices, names that are not UTF-8; ``note`` is called with a line about them.
 
     Raises:
         FileNotFoundError: there is no such folder, or no image in it.
@@ -43,8 +40,7 @@ def find_images(folder: Path, note: Note = lambda text: None) -> dict[str, Path]
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing there"
         raise FileNotFoundError(f"{folder}: expected a folder of images, found {found}.")
-    images: dict[str, Path] = {}
-    others = []
+    images, others = dict[str, Path](), list[str]()
     for path in sorted(_files_below(folder, note)):
         inside = path.relative_to(folder)
         if path.suffix.lower() not in EXTENSIONS:
@@ -65,12 +61,7 @@ def find_images(folder: Path, note: Note = lambda text: None) -> dict[str, Path]
 
 
 def find_in_folders(folders: Sequence[Path], note: Note) -> Images:
-    """Return the images of several folders by name, with the folder's name first if not alone.
-
-    Raises:
-        FileNotFoundError: a folder is missing, or has no image in it.
-        ValueError: two images have the same name.
-    """
+    """Do what `find_images` does for several folders; their names come first if there are more."""
     if len(folders) == 1:
         return find_images(folders[0], note)
     images: dict[str, Path] = {}
@@ -117,12 +108,11 @@ def find_photos(split: str) -> dict[str, Path]:
         raise FileNotFoundError("The photographs come with scikit-image: pip install scikit-image")
     folder = Path(spec.origin).parent / "data"
     photos = {name: folder / file for name, file in _PHOTOS[split].items()}
-    for path in photos.values():
-        if not path.exists():
-            raise FileNotFoundError(
-                f"{path}: expected a photograph of scikit-image 0.22 or newer, found none. Install "
-                "it again: pip install --force-reinstall scikit-image"
-            )
+    if missing := [str(path) for path in photos.values() if not path.exists()]:
+        raise FileNotFoundError(
+            f"{missing[0]}: expected a photograph of scikit-image 0.22 or newer, found none. "
+            "Install it again: pip install --force-reinstall scikit-image"
+        )
     return photos
 
 

@@ -52,7 +52,7 @@ class ImageWriter:
         self.partial = path.with_name(f"{path.name}.partial")
         self.done: set[str] = set()
         with explained(path):
-            if self._read_job(self.partial) != dict(job) or not self._resume():
+            if self.made_from(self.partial) != dict(job) or not self._resume():
                 if self.partial.exists():
                     shutil.rmtree(self.partial)
                 self.partial.mkdir(parents=True)
@@ -61,17 +61,13 @@ class ImageWriter:
             self._open()
 
     @classmethod
-    def _read_job(cls, path: Path) -> dict[str, Any] | None:
+    def made_from(cls, path: Path) -> dict[str, Any] | None:
+        """Return the job that the set ``path`` was made by, None if that is unknown."""
+        recover(path)
         try:
             return json.loads((path / cls.JOB).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-
-    @classmethod
-    def made_from(cls, path: Path) -> dict[str, Any] | None:
-        """Return the job that the finished set ``path`` was made by, None if that is unknown."""
-        recover(path)
-        return cls._read_job(path)
 
     def _resume(self) -> bool:
         """Set ``done`` to what the partial folder contains; return False if that is damaged."""
@@ -149,11 +145,10 @@ class FolderWriter(ImageWriter):
 def recover(path: Path) -> None:
     """Finish or undo what a kill during the replacement of ``path`` has left."""
     replaced = _replaced(path)
-    if replaced.exists():
-        if path.exists():
-            shutil.rmtree(replaced)
-        else:
-            replaced.rename(path)
+    if replaced.exists() and path.exists():
+        shutil.rmtree(replaced)
+    elif replaced.exists():
+        replaced.rename(path)
 
 
 def _replaced(path: Path) -> Path:
@@ -168,9 +163,7 @@ def explained(path: Path) -> Iterator[None]:
     except BlockingIOError:
         raise  # another process holds the lock
     except (OSError, lmdb.Error) as error:
-        folder = path.parent
-        while not folder.exists():
-            folder = folder.parent
+        folder = next(parent for parent in path.parents if parent.exists())
         free = shutil.disk_usage(folder).free / 1e9
         kind = type(error) if isinstance(error, OSError) else OSError
         raise kind(

@@ -50,22 +50,16 @@ class Target:
 class PackOptions:
     """How images are stored.
 
-    Attributes:
-        codec: of the values of an LMDB: ``ppm`` (read without decoding) or ``png`` (half the size).
-        multiple: HR sides are cropped to a multiple of it; a multiple of every scale.
-        grey: one channel instead of RGB.
-        min_size: images whose shorter side has fewer HR pixels are left out.
-        copies: factors between 0 and 1; every image is stored again that much smaller (MATLAB's
-            bicubic), unless the copy would be smaller than ``min_size``.
-        strict: an image that cannot be used is an error, instead of being left out.
+    Every image is stored again, made smaller by each factor of ``copies`` (between 0 and 1) by
+    MATLAB's bicubic, unless the copy would be smaller than ``min_size``.
     """
 
-    codec: str = "ppm"
-    multiple: int = 1
-    grey: bool = False
-    min_size: int = 1
+    codec: str = "ppm"  # of an LMDB: ``ppm`` is read without decoding, ``png`` has half the size
+    multiple: int = 1  # HR sides are cropped to a multiple of it; a multiple of every scale
+    grey: bool = False  # one channel instead of RGB
+    min_size: int = 1  # images whose shorter side has fewer HR pixels are left out
     copies: tuple[float, ...] = ()
-    strict: bool = False
+    strict: bool = False  # an image that cannot be used is an error, instead of being left out
 
 
 class _Original(NamedTuple):
@@ -166,8 +160,8 @@ def _describe_job(
 ) -> dict[str, Any]:
     """Return what identifies a set: names and sizes of the image files, and all settings."""
     names = hashlib.sha256()
-    for key, original in by_key.items():
-        names.update(f"{key} {original.path.suffix} {original.path.stat().st_size}\n".encode())
+    for key, (path, _) in by_key.items():
+        names.update(f"{key} {path.suffix} {path.stat().st_size}\n".encode())
     settings = asdict(options)
     del settings["copies"]  # they show in the names
     if target.writer is FolderWriter:

@@ -24,23 +24,15 @@ ProgressBar = Callable[[str, int | None, str], AbstractContextManager[Callable[[
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """One published set of images.
-
-    Attributes:
-        folder: where its images are kept, relative to the root of the data sets.
-        archives: file names of archives that contain it.
-        inside: names that the folder of images may have in an archive.
-        numbers: number of the first image and number of digits, where images are numbered.
-        download: its archive on the web, None where it has to be requested.
-    """
+    """One published set of images."""
 
     name: str
-    folder: str
+    folder: str  # where its images are kept, relative to the root of the data sets
     count: int
-    archives: tuple[str, ...]
-    inside: tuple[str, ...]
-    numbers: tuple[int, int] | None = None
-    download: Download | None = None
+    archives: tuple[str, ...]  # file names of archives that contain it
+    inside: tuple[str, ...]  # names that the folder of images may have in an archive
+    numbers: tuple[int, int] | None = None  # the first image's, and how many digits numbers have
+    download: Download | None = None  # its archive on the web, None where it has to be requested
 
     @property
     def names(self) -> list[str] | None:

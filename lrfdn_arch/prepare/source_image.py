@@ -17,17 +17,11 @@ _PNG_LEVEL = 1  # BasicSR's; the highest takes five times as long for 15 % less
 
 @dataclass
 class SourceImage:
-    """An image ready to be stored.
+    """An image ready to be stored."""
 
-    Attributes:
-        pixels: uint8 (H, W, C), RGB or grey.
-        file: the PPM file that ``pixels`` lies in, where decoding could write there directly.
-        changes: what had to be done to it, for messages, empty if nothing.
-    """
-
-    pixels: np.ndarray
-    file: bytearray | None = None
-    changes: list[str] = field(default_factory=list)
+    pixels: np.ndarray  # uint8 (H, W, C), RGB or grey
+    file: bytearray | None = None  # the PPM that ``pixels`` lies in, if it was decoded into one
+    changes: list[str] = field(default_factory=list)  # what had to be done to it, for messages
 
 
 def read(data: bytes, *, grey: bool = False, factor: float = 1, multiple: int = 1) -> SourceImage:
@@ -73,12 +67,9 @@ def read(data: bytes, *, grey: bool = False, factor: float = 1, multiple: int = 
 
 
 def encode(image: SourceImage, codec: str, data: bytes | None = None) -> bytes | bytearray:
-    """Return ``image`` as a file to be stored, not encoded again where that is not needed.
+    """Return ``image`` as a ``ppm`` (no compression) or ``png``.
 
-    Args:
-        image: what is to be stored.
-        codec: ``ppm`` (no compression) or ``png``.
-        data: the file it was read from, if any.
+    It is not encoded again where ``data``, the file it was read from, will do.
     """
     if codec == "ppm":
         if image.file is not None and not image.changes:

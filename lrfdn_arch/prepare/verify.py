@@ -36,9 +36,8 @@ def expand(patterns: Sequence[str]) -> list[Path]:
     """
     paths = []
     for pattern in patterns:
-        matches = [pattern]
-        if "*" in pattern:
-            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (may be absolute)
+        found = glob.glob(pattern, recursive=True)  # noqa: PTH207 (may be absolute)
+        matches = sorted(found) if "*" in pattern else [pattern]
         if not matches:
             raise FileNotFoundError(f"{pattern}: expected LMDB folders, found nothing there.")
         paths += [Path(match) for match in matches]
@@ -52,7 +51,6 @@ def verify_images(path: Path, advance: Callable[[int], object] = lambda count: N
     that cannot be read ends the process that maps it.
 
     Raises:
-        FileNotFoundError: there is no such LMDB.
         ValueError: it is damaged, or an image differs from what was written.
     """
     count = len(read_meta_info(path))
@@ -92,7 +90,6 @@ def verify_pair(lq_path: Path, gt_path: Path, scale: int) -> int:
         How many of the images compared are exactly MATLAB's bicubic LR of their HR.
 
     Raises:
-        FileNotFoundError: there is no such LMDB.
         ValueError: they do not belong together.
     """
     lq, gt = open_reader(lq_path), open_reader(gt_path)

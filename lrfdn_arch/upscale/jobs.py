@@ -39,12 +39,10 @@ class Job:
 
 @dataclass
 class Plan:
-    """The jobs for some inputs.
+    """The jobs for some inputs, in their order.
 
-    Attributes:
-        jobs: in the order of the inputs.
-        failures: one line for each input that gives no job.
-        warnings: one line for each folder with pictures of formats that are not supported.
+    There is one line in ``failures`` for each input that gives no job, and in ``warnings`` for each
+    folder with pictures of formats that are not supported.
     """
 
     jobs: list[Job] = field(default_factory=list)
@@ -54,17 +52,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a job.
-
-    Attributes:
-        job: the job.
-        state: "done", "skipped" (the target exists already) or "failed".
-        reason: why it was skipped or failed; a warning for one that is done, or "".
-    """
+    """The result of a job."""
 
     job: Job
-    state: str
-    reason: str = ""
+    state: str  # "done", "skipped" (the target exists already) or "failed"
+    reason: str = ""  # why it was skipped or failed; a warning for one that is done, or ""
 
 
 def is_file_name(out: Path | None) -> bool:

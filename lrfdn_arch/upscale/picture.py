@@ -13,18 +13,14 @@ MORE_PAGES = "contains several pages or frames; only the first was upscaled"
 class Picture:
     """A picture as it should be seen: upright.
 
-    Attributes:
-        pixels: (H, W, C), uint8 or uint16, or floating point in [0, 1]; C is 1 for grey, 3 for RGB,
-            and one more with alpha, which comes last. Colors are not premultiplied by alpha.
-        icc: the ICC profile of the colors, if there is one.
-        exif: what :func:`lrfdn_arch.upscale.exif.read_exif` keeps of the file's EXIF.
-        omitted: what of the file is left out, in sentences about the file without their subject.
+    ``pixels`` are (H, W, C), uint8 or uint16, or floating point in [0, 1]; C is 1 for grey, 3 for
+    RGB, and one more with alpha, which comes last. Colors are not premultiplied by alpha.
     """
 
     pixels: NDArray[Any]
-    icc: bytes | None = None
-    exif: bytes | None = None
-    omitted: tuple[str, ...] = ()
+    icc: bytes | None = None  # the ICC profile of the colors
+    exif: bytes | None = None  # what `read_exif` keeps of the file's EXIF
+    omitted: tuple[str, ...] = ()  # what of the file is left out: "contains ...; only ..."
 
     @property
     def has_alpha(self) -> bool:

@@ -87,17 +87,13 @@ def check_holds(format: Format, picture: Picture, scale: int = 1) -> None:
 
 
 def read_picture(path: Path) -> Picture:
-    """Read the first picture in ``path`` and turn it upright by its EXIF orientation.
+    """Read the first picture in a regular file or :data:`STREAM`, upright by its EXIF orientation.
 
     Palettes become RGB; CMYK and other colour spaces become RGB without their profile.
 
-    Args:
-        path: a regular file, or :data:`STREAM`.
-
     Raises:
         ValueError: it is not an image, is damaged or truncated, has more pixels than
-            :func:`lrfdn_arch.data.image_files.max_pixels`, or has neither 8 nor 16 bits per
-            channel.
+            :func:`lrfdn_arch.data.image_files.max_pixels`, or neither 8 nor 16 bits per channel.
     """
     if path == STREAM:
         name, data = "stdin", sys.stdin.buffer.read(max_bytes())
@@ -144,12 +140,7 @@ def picture_of(image: Image.Image, data: bytes = b"") -> Picture:
 
 
 def write_picture(path: Path, picture: Picture, format: Format) -> None:
-    """Write ``picture`` to ``path``, whole or not at all; an existing file is overwritten.
-
-    Args:
-        path: a file, or :data:`STREAM`.
-        picture: the picture.
-        format: of the file, whatever its name.
+    """Write to a file, whole or not at all, or to :data:`STREAM`; an existing file is overwritten.
 
     Raises:
         ValueError: the format cannot hold it, see :func:`check_holds`.

@@ -24,12 +24,9 @@ _LARGEST_TILE, _SMALLEST_AUTOMATIC_TILE = 2048, 256
 class PictureUpscaler:
     """A runtime as a function of pictures.
 
-    Attributes:
-        runtime: runs the network.
-        tile: side of a tile in input pixels, 0 for whole pictures, None to choose it by the free
-            memory when a picture is upscaled.
-        overlap: input pixels that neighboring tiles share.
-        on_tile: called after each tile with its share of the picture; the shares add up to 1.
+    ``tile`` is the side of a tile in input pixels, 0 for whole pictures, None to choose it by the
+    free memory when a picture is upscaled; neighboring tiles share ``overlap`` pixels. ``on_tile``
+    is called after each tile with its share of the picture; the shares add up to 1.
     """
 
     runtime: Runtime
@@ -64,10 +61,7 @@ class PictureUpscaler:
     def _upscale(
         self, pixels: NDArray[Any], tile: int, out: NDArray[Any], share: float = 1
     ) -> None:
-        """Upscale (H, W, 1 or 3) into ``out``; see :func:`network_input`.
-
-        Bands are processed in place, so that nothing but ``out`` has the size of the result.
-        """
+        """Upscale (H, W, 1 or 3) into ``out``, which alone has the size of the result."""
         channels = pixels.shape[2]
         if pixels.min() == pixels.max() and channels == 1:  # usually opaque alpha
             out[...] = pixels.flat[0]

@@ -213,8 +213,7 @@ class PaddedNetwork(nn.Module):
 
     def __init__(self, network: nn.Module, multiple: int) -> None:
         super().__init__()
-        self.network = network
-        self.multiple = multiple
+        self.network, self.multiple = network, multiple
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, H*scale, W*scale)."""
