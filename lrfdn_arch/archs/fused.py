@@ -4,10 +4,13 @@
 - A factor per channel scales the rows of the convolution before it or the columns of the next one.
 - Consecutive 1x1 convolutions become one.
 - ``img_range`` multiplies the first convolution's weights and divides the last one's.
+- Powers of 2 move from layer to layer, so that float16 can hold weights and features.
 
 Folding is done in float64, so the result equals the network's up to floating-point rounding.
 """
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -108,6 +111,14 @@ class FusedNetwork(nn.Module):
         """Do what ``forward`` does, for H, W >= min_size."""
         raise NotImplementedError
 
+    def rescale_features(self) -> None:
+        """Let features have the size of pixels, except inside ESA; for (leaky) ReLU only."""
+        attentions = [module for module in self.modules() if isinstance(module, FusedESA)]
+        others = {self.fea_conv, self.upsampler}.union(*(a.modules() for a in attentions))
+        inner = [m for m in self.modules() if isinstance(m, FusedConv) and m not in others]
+        last = [self.upsampler, *(attention.conv1 for attention in attentions)]
+        rescale(gain(self.upsampler), [self.fea_conv], inner, last)
+
 
 def exact(conv: nn.Module) -> Folded:
     """Return weight and bias of a convolution in float64."""
@@ -141,6 +152,26 @@ def one_by_ones(first: nn.Module, second: nn.Module) -> Folded:
     (weight, bias), (matrix, offset) = exact(first), exact(second)
     matrix = matrix[:, :, 0, 0]
     return torch.einsum("oi,icyx->ocyx", matrix, weight), matrix @ bias + offset
+
+
+def rescale(factor: float, first: Iterable[Any], inner: Iterable[Any], last: Iterable[Any]) -> None:
+    """Make what ``first`` returns and ``last`` reads ``factor`` times as large.
+
+    Between them may be the convolutions ``inner``, (leaky) ReLU, additions, pooling and resizing.
+    With a power of 2 the results stay the same, bit for bit, in float32. float16 holds numbers from
+    6e-5 to 65504; programs for GPUs, ncnn among them, replace smaller ones by 0.
+    """
+    for convs, scale_weight, scale_bias in ((first, 1, 1), (inner, 0, 1), (last, -1, 0)):
+        for conv in convs:
+            conv.weight.mul_(factor**scale_weight)
+            conv.bias.mul_(factor**scale_bias)
+
+
+def gain(conv: FusedConv) -> float:
+    """Return by how much ``conv`` enlarges values, typically, rounded to a power of 2."""
+    weight = conv.weight.double()
+    enlarged = float(weight.square().mean() * weight[0].numel()) ** 0.5
+    return 2.0 ** round(math.log2(enlarged)) if enlarged else 1.0
 
 
 class FusedESA(nn.Module):

@@ -1,6 +1,5 @@
 """LRFDN, the lightweight residual feature distillation network (NTIRE 2023 ESR, team 30)."""
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +14,15 @@ from lrfdn_arch.archs.distillation_network import (
     FusedDistillationNetwork,
     read_arguments,
 )
-from lrfdn_arch.archs.fused import FusedConv, exact, one_by_ones, scaled_output, with_shortcut
+from lrfdn_arch.archs.fused import (
+    FusedConv,
+    exact,
+    gain,
+    one_by_ones,
+    rescale,
+    scaled_output,
+    with_shortcut,
+)
 from lrfdn_arch.archs.resize import resize_in_window
 from lrfdn_arch.window import Window
 
@@ -122,6 +129,7 @@ class FusedLRFDB(nn.Module):
         self.conv_max = FusedConv(esa.conv_max[0], "leaky_relu")
         self.conv3 = FusedConv(esa.conv3[0], "leaky_relu")
         self.conv4 = FusedConv((conv4, offset + 3), "relu6")  # relu6(. + 3) / 6, the 6 is in c5
+        rescale(2**-6, [self.conv1], [self.conv2, self.conv_max, self.conv3], [self.conv4])
         self.block_shortcut = block.block_shortcut
 
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
@@ -139,6 +147,16 @@ class FusedLRFDB(nn.Module):
         return out.add_(x) if self.block_shortcut else out
 
 
+def _fuse(network: LRFDN) -> FusedDistillationNetwork:
+    fused = FusedDistillationNetwork(network, FusedLRFDB, "gelu")
+    if not network.block_shortcut:
+        first, *others = (block.c1_d for block in fused.blocks)
+        shallow = [fused.fea_conv, fused.LR_conv]
+        rescale(gain(fused.upsampler), shallow, [], [first, fused.upsampler])
+        rescale(4, [block.c5 for block in fused.blocks], [], [*others, fused.c])
+    return fused
+
+
 def _read_arguments(state: State) -> dict[str, Any] | None:
     return read_arguments(state) if "B1.cw" in state else None
 
@@ -148,7 +166,7 @@ ARCHITECTURE = Architecture(
     network=LRFDN,
     blocks=(LRFDB, SRB, EFSA),
     read_arguments=_read_arguments,
-    fuse=partial(FusedDistillationNetwork, fused_block=FusedLRFDB, activation="gelu"),
+    fuse=_fuse,
     range_layers=RANGE_LAYERS,
     overlap=128,
     papers=("Li et al., NTIRE 2023 Challenge on Efficient Super-Resolution, team 30",),

@@ -1,6 +1,5 @@
 """RFDN, the residual feature distillation network (Liu et al., AIM 2020), the baseline."""
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -93,6 +92,12 @@ class FusedRFDB(nn.Module):
         return self.esa(self.c5(distilled), window)  # (N, C, H, W)
 
 
+def _fuse(network: RFDN) -> FusedDistillationNetwork:
+    fused = FusedDistillationNetwork(network, FusedRFDB, "leaky_relu")
+    fused.rescale_features()
+    return fused
+
+
 def _read_arguments(state: State) -> dict[str, Any] | None:
     return read_arguments(state) if "B1.esa.conv_f.weight" in state else None
 
@@ -102,7 +107,7 @@ ARCHITECTURE = Architecture(
     network=RFDN,
     blocks=(RFDB, ESA),
     read_arguments=_read_arguments,
-    fuse=partial(FusedDistillationNetwork, fused_block=FusedRFDB, activation="leaky_relu"),
+    fuse=_fuse,
     range_layers=RANGE_LAYERS,
     overlap=128,
     papers=("Liu et al., Residual Feature Distillation Network, AIM 2020",),

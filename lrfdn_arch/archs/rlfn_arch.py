@@ -7,7 +7,13 @@ from torch import Tensor, nn
 
 from lrfdn_arch.archs.architecture import Architecture, RangeLayers, Released, State
 from lrfdn_arch.archs.attention import ESA, SLOPE
-from lrfdn_arch.archs.fused import FusedConv, FusedESA, FusedNetwork, scaled_input, scaled_output
+from lrfdn_arch.archs.fused import (
+    FusedConv,
+    FusedESA,
+    FusedNetwork,
+    scaled_input,
+    scaled_output,
+)
 from lrfdn_arch.archs.network import (
     SuperResolutionNetwork,
     conv_shape,
@@ -111,6 +117,7 @@ class FusedRLFN(FusedNetwork):
         super().__init__(network, first, last)
         self.blocks = nn.ModuleList(map(FusedRLFB, network.blocks("block_")))
         self.conv_2 = FusedConv(network.conv_2)
+        self.rescale_features()
 
     def upscale_padded(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Do what ``forward`` does, for H, W >= 15."""

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from repository import RELEASED
 from small_networks import FUSED, photo, released, small
 from torch import nn
 from torch.nn.utils.prune import random_unstructured
 
 from lrfdn_arch.archs import LRFDN, RFDN
-from lrfdn_arch.archs.fused import FusedNetwork
+from lrfdn_arch.archs.fused import FusedConv, FusedNetwork
+from lrfdn_arch.archs.lrfdn_arch import FusedLRFDB
+from lrfdn_arch.archs.rfdn_arch import FusedRFDB
 from lrfdn_arch.inference.fuse import fuse
 from lrfdn_arch.inference.onednn import onednn_works, with_onednn
+from lrfdn_arch.weights import find_weights, load_network
 
 VARIANTS = [
     ("LRFDN", {}),
@@ -56,14 +60,46 @@ def test_released_weights_agree_to_1e_5_on_photographs(shared: Path, name: str, 
     assert (faster - expected).abs().max() < 1e-5
 
 
+def in_half(x: torch.Tensor) -> torch.Tensor:
+    """As programs for GPUs keep numbers: float16, smaller ones than it holds in full as 0."""
+    return torch.where(x.abs() < 2**-14, 0, x.half().float())
+
+
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["LRFDN", "RFDN"])
-def test_every_fused_block_equals_its_block(name: str) -> None:
-    network = small(name)
+@pytest.mark.parametrize("weights", ["lrfdn_x2", "lrfdn_x3", "lrfdn_x4", *RELEASED])
+def test_float16_holds_the_weights_and_features(
+    request: pytest.FixtureRequest, weights: str
+) -> None:
+    if weights in RELEASED:
+        network = released(request.getfixturevalue("shared"), weights)
+    else:
+        network = load_network(find_weights(weights)).network
+    fused = fuse(network)
+    features = 0.0
+
+    def keep(conv: nn.Module, inputs: object, out: torch.Tensor) -> torch.Tensor:
+        nonlocal features
+        features = max(features, float(out.abs().max()))
+        return in_half(out)
+
+    for module in fused.modules():
+        if isinstance(module, FusedConv):
+            module.weight.data = in_half(module.weight)
+            module.register_forward_hook(keep)
+    noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    smooth = F.avg_pool2d(noise, 9, stride=1)
+    error = (fused(smooth) - network(smooth)).abs().max()
+    assert error < 1 / 255, f"{error * 255:.2f} grey levels"
+    assert torch.isfinite(fused(noise)).all()
+    assert features < 2**15, "half of what float16 holds"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "fused"), [("LRFDN", FusedLRFDB), ("RFDN", FusedRFDB)])
+def test_every_fused_block_equals_its_block(name: str, fused: type[nn.Module]) -> None:
     x = torch.randn(1, 8, 24, 27)
-    for number, block in enumerate(fuse(network).blocks, start=1):
-        expected = network.get_submodule(f"B{number}")(x)
-        torch.testing.assert_close(block(x), expected, atol=1e-5, rtol=1e-5)
+    for block in small(name).blocks("B"):
+        torch.testing.assert_close(fused(block)(x), block(x), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", FUSED)
