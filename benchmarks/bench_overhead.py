@@ -21,6 +21,7 @@ from common import machine, table
 from lrfdn_arch.options import Placement, TrainOptions, load_options
 from lrfdn_arch.prepare.image_folders import find_photos
 from lrfdn_arch.prepare.packing import PackOptions, Target, pack
+from lrfdn_arch.training.peers import Peers
 from lrfdn_arch.training.run import build_trainer
 from lrfdn_arch.training.stop_signal import StopSignal
 
@@ -91,7 +92,7 @@ def _measure(
     """Return the seconds of all iterations after the warm-up, and of their parts."""
     parts = {name: Stopwatch() for name in ("forward", "backward", "optimizer")}
     with contextlib.redirect_stdout(io.StringIO()):
-        trainer = build_trainer(options, Placement(), root, auto_resume=False)
+        trainer = build_trainer(options, Placement(), root, False, Peers())
         model = trainer.model
         model.bare.forward = parts["forward"].around(model.bare.forward)
         model.optimizer_g.step = parts["optimizer"].around(model.optimizer_g.step)

@@ -89,7 +89,8 @@ def basicsr_metrics(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Metri
     They are called with BGR images, or (H, W) for one channel, as BasicSR calls them; its PSNR is
     computed here, where the images are.
     """
-    return {name: _as_metric(dict(opt)) for name, opt in options.items()}
+    arguments = {n: {k: v for k, v in o.items() if k != "better"} for n, o in options.items()}
+    return {name: _as_metric(opt) for name, opt in arguments.items()}
 
 
 def _as_metric(opt: dict[str, Any]) -> Metric:

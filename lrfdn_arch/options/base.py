@@ -18,8 +18,13 @@ from pydantic import (
 from lrfdn_arch.options.faults import Fault
 from lrfdn_arch.text import unknown
 
-_SIMPLE = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 _LARGEST_ARGUMENT = 2**31 - 1
+_SIMPLE: dict[str, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "true or false"),
+    "str": ((str,), "text"),
+}
 
 
 def _whole(value: Any) -> Any:
@@ -64,11 +69,8 @@ class Section(BaseModel):
         """Return what is wrong in ``data`` beyond its fields' types: keys that nothing reads."""
         if cls.open_to_models and not known_model:
             return {}
-        return {
-            key: Fault((), unknown(str(key), cls.model_fields))
-            for key in data
-            if key not in cls.model_fields
-        }
+        fields = cls.model_fields
+        return {k: Fault((), unknown(str(k), fields)) for k in data if k not in fields}
 
     @model_validator(mode="before")
     @classmethod
@@ -110,7 +112,7 @@ class Typed(Section):
 
 
 def wrong_name(key: str, name: Any, kind: str) -> dict[str, Fault]:
-    """Return ``name``, the value of ``key``, if no ``kind`` of that name is registered.
+    """Return the fault of ``name``, the value of ``key``, if no ``kind`` of that name exists.
 
     Args:
         key: of the section to judge.
@@ -136,7 +138,7 @@ def _registered(kind: str) -> Mapping[str, Any]:
 
 
 def wrong_arguments(
-    callee: Callable[..., Any], arguments: Mapping[str, Any], given: Collection[str] = ()
+    callee: Callable[..., Any], arguments: Mapping[str, Any], given: Collection[str]
 ) -> dict[str, Fault]:
     """Return what is wrong with calling ``callee`` with ``arguments``, by argument.
 
@@ -146,9 +148,9 @@ def wrong_arguments(
         given: parameters that are neither required nor allowed in the file.
     """
     parameters = inspect.signature(callee).parameters.values()
-    name, module = callee.__name__, callee.__module__
+    name = callee.__name__
     # BasicSR's metrics swallow any other argument.
-    swallows = inspect.isfunction(callee) and module.startswith("basicsr.")
+    swallows = inspect.isfunction(callee) and callee.__module__.startswith("basicsr.")
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters) and not swallows
     variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     named = {p.name: p for p in parameters if p.kind not in variadic and p.name not in given}
@@ -156,8 +158,7 @@ def wrong_arguments(
     wrong = {n: Fault((), f"{name} needs this argument") for n in missing}
     for argument, value in arguments.items():
         if argument in named:
-            expected = _expected(value, named[argument])
-            if expected:
+            if expected := _expected(value, named[argument]):
                 wrong[argument] = Fault((), f"{name} expects {expected} here", value)
         elif not open_ended:
             wrong[argument] = Fault((), unknown(str(argument), named, f"argument of {name}"))
@@ -172,13 +173,7 @@ def _expected(value: Any, parameter: inspect.Parameter) -> str | None:
     kind = getattr(parameter.annotation, "__name__", parameter.annotation)
     if parameter.annotation is parameter.empty and type(parameter.default) in (float, str):
         kind = type(parameter.default).__name__
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and not abs(value) <= _LARGEST_ARGUMENT:  # nor NaN
+    if type(value) in (int, float) and not abs(value) <= _LARGEST_ARGUMENT:  # nor NaN
         return f"a number of at most {_LARGEST_ARGUMENT}"
-    fits = {
-        "int": is_number and isinstance(value, int),
-        "float": is_number,
-        "bool": isinstance(value, bool),
-        "str": isinstance(value, str),
-    }
-    return None if fits.get(kind, True) else _SIMPLE[kind]
+    types, expected = _SIMPLE.get(kind, ((type(value),), ""))
+    return None if type(value) in types else expected

@@ -21,9 +21,9 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a process runs.
+    """Where a process runs: by default the only one, on the CPU.
 
-    Args:
+    Attributes:
         rank: number of this process, from 0.
         world_size: number of processes.
         num_gpu: GPUs of this process, 0 or 1; 0 is the CPU.
@@ -37,7 +37,11 @@ class Placement:
 
 
 def to_basicsr(
-    options: Options, *, root: Path, placement: Placement | None = None, auto_resume: bool = False
+    options: Options,
+    *,
+    root: Path,
+    placement: Placement = Placement(),
+    auto_resume: bool = False,
 ) -> dict[str, Any]:
     """Return what BasicSR's ``parse_options`` would have made from the file, as a fresh dict.
 
@@ -46,10 +50,9 @@ def to_basicsr(
         root: the folder of ``experiments/``, ``results/`` and ``tb_logger/``. Relative paths of
             data and weights start from the working directory or, where they do not exist there,
             from ``root``.
-        placement: where this process runs; one process on the CPU by default.
+        placement: where this process runs.
         auto_resume: whether to resume from the newest state.
     """
-    placement = placement or Placement()
     is_train = isinstance(options, TrainOptions)
     opt = options.model_dump(mode="json")
     for phase, dataset in opt["datasets"].items():
@@ -60,8 +63,20 @@ def to_basicsr(
         for key in _DATA_PATHS:
             if dataset.get(key) is not None:
                 dataset[key] = _resolve(dataset[key], root)
+    path = opt["path"]
+    for key, value in path.items():
+        if isinstance(value, str) and ("pretrain_network" in key or "resume_state" in key):
+            path[key] = _named_weights(value) or _resolve(value, root)
+    folder = root / ("experiments" if is_train else "results") / options.name
+    folders = {"log": folder, "visualization": folder / "visualization"}
+    if is_train:
+        inner = {name: folder / name for name in ("models", "training_states")}
+        folders |= {"experiments_root": folder, **inner}
+    else:
+        folders["results_root"] = folder
+    defaults = {"pretrain_network_g": None, "resume_state": None}
     return opt | {
-        "path": _paths(opt["path"], root) | _folders(options.name, root, is_train),
+        "path": defaults | path | {key: str(folder) for key, folder in folders.items()},
         "is_train": is_train,
         "root_path": str(root),
         "auto_resume": auto_resume,
@@ -86,11 +101,10 @@ def check_files(opt: Mapping[str, Any], ignore: Collection[str] = ()) -> None:
         f"datasets:{phase}:{key}": dataset.get(key)
         for phase, dataset in opt["datasets"].items()
         for key in _DATA_PATHS
-    } | {
-        f"path:{key}": value
-        for key, value in opt["path"].items()
-        if key.startswith("pretrain_network") and key not in ignore
     }
+    for key, value in opt["path"].items():
+        if key.startswith("pretrain_network") and key not in ignore:
+            named[f"path:{key}"] = value
     missing = [
         f"  {key}: {path}"
         for key, value in named.items()
@@ -127,15 +141,6 @@ def _resolve(path: Any, root: Path) -> Any:
     return str(below_root if not expanded.exists() and below_root.exists() else expanded)
 
 
-def _paths(path: dict[str, Any], root: Path) -> dict[str, Any]:
-    found = {
-        key: _named_weights(value) or _resolve(value, root)
-        for key, value in path.items()
-        if isinstance(value, str) and ("pretrain_network" in key or "resume_state" in key)
-    }
-    return {"pretrain_network_g": None, "resume_state": None} | path | found
-
-
 def _named_weights(value: str) -> str | None:
     """Return the file of weights that are given by name, as on the command line, else None."""
     if "/" in value or value.endswith((".pth", ".safetensors", ".state")):
@@ -145,28 +150,10 @@ def _named_weights(value: str) -> str | None:
     return str(find_weights(value))
 
 
-def _folders(name: str, root: Path, is_train: bool) -> dict[str, str]:
-    """Return the folders of a run under the names they have in BasicSR."""
-    if not is_train:
-        results = root / "results" / name
-        folders = {"results_root": results, "log": results}
-    else:
-        results = root / "experiments" / name
-        folders = {
-            "experiments_root": results,
-            "models": results / "models",
-            "training_states": results / "training_states",
-            "log": results,
-        }
-    folders["visualization"] = results / "visualization"
-    return {key: str(folder) for key, folder in folders.items()}
-
-
 def _with_numbers(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _with_numbers(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_with_numbers(v) for v in value]
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        return float(value)
-    return value
+    is_number = isinstance(value, str) and _NUMBER.fullmatch(value)
+    return float(value) if is_number else value

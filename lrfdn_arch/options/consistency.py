@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from lrfdn_arch.options.faults import Fault
+from lrfdn_arch.options.faults import Fault, KeyPath
 from lrfdn_arch.options.root import KNOWN_MODELS, Options, TestOptions, TrainOptions
 from lrfdn_arch.text import unknown
 
@@ -28,9 +28,11 @@ def contradictions(options: Options) -> list[Fault]:
     checks: list[Callable[..., Iterator[Fault]]] = [_network, _validation, _precision]
     if isinstance(options, TrainOptions):
         checks += [_train_set, _validation_sets, _schedule, _losses, _foreign_model]
-    if isinstance(options, TestOptions):
-        checks += [_test_phases]
-    return [fault for check in checks for fault in check(options)]
+    faults = [fault for check in checks for fault in check(options)]
+    if isinstance(options, TestOptions) and not options.phases("test") + options.phases("val"):
+        expected = "expected at least one phase test, test_1, ... to test on"
+        faults.append(Fault(("datasets",), expected))
+    return faults
 
 
 def _network(options: Options) -> Iterator[Fault]:
@@ -39,7 +41,7 @@ def _network(options: Options) -> Iterator[Fault]:
     from lrfdn_arch.archs import ARCHITECTURES
     from lrfdn_arch.device import free_memory
 
-    name, arguments = options.network_g.type, options.network_g.arguments()
+    name, arguments, scale = options.network_g.type, options.network_g.arguments(), options.scale
     for key, value in arguments.items():
         if "num_block" in key and isinstance(value, int) and value > _MOST_BLOCKS:
             yield Fault(("network_g", key), f"expected at most {_MOST_BLOCKS}", value)
@@ -56,27 +58,24 @@ def _network(options: Options) -> Iterator[Fault]:
     if size > free:
         expected = f"{name} would take {size / 1e9:,.1f} GB, but {free / 1e9:,.1f} GB are free"
         yield Fault(("network_g",), expected)
-    if network.upscale != options.scale:
+    if network.upscale != scale:
         default = "" if "upscale" in arguments else " (the default)"
-        expected = f"expected {options.scale} as in 'scale', found {network.upscale}{default}"
+        expected = f"expected {scale} as in 'scale', found {network.upscale}{default}"
         yield Fault(("network_g", "upscale"), expected)
         return
-    dataset = options.datasets.get("train")
     smallest = getattr(network, "min_size", 1)
-    sizes: dict[tuple[str | int, ...], int | None] = {}
-    if dataset:
+    sizes: dict[KeyPath, int | None] = {}
+    if dataset := options.datasets.get("train"):
         sizes["datasets", "train", "gt_size"] = dataset.gt_size
     if isinstance(options, TrainOptions):
         sizes |= {("train", "patch_sizes", i): n for i, n in enumerate(options.train.patch_sizes)}
-    for key, size in sizes.items():
-        if size and size // options.scale < smallest:
-            yield Fault(
-                key,
-                f"{name} trains on LR patches of {smallest} pixels or more, so at scale "
-                f"{options.scale} expected at least {smallest * options.scale} (smaller ones would "
-                "be padded, and the padding learned)",
-                size,
-            )
+    expected = (
+        f"{name} trains on LR patches of {smallest} pixels or more, so at scale {scale} expected "
+        f"at least {smallest * scale} (smaller ones would be padded, and the padding learned)"
+    )
+    for key, side in sizes.items():
+        if side and side // scale < smallest:
+            yield Fault(key, expected, side)
 
 
 def _validation(options: Options) -> Iterator[Fault]:
@@ -86,9 +85,9 @@ def _validation(options: Options) -> Iterator[Fault]:
         yield Fault(("path", "param_key_g"), "expected params or params_ema", path.param_key_g)
     if val is None:
         return
-    if val.best_metric is not None and val.best_metric not in (val.metrics or {}):
-        expected = unknown(val.best_metric, val.metrics or {}, "metric")
-        yield Fault(("val", "best_metric"), expected)
+    metrics = val.metrics or {}
+    if val.best_metric is not None and val.best_metric not in metrics:
+        yield Fault(("val", "best_metric"), unknown(val.best_metric, metrics, "metric"))
     if val.tile_size and val.tile_overlap >= val.tile_size:
         expected = f"expected less than tile_size, {val.tile_size}"
         yield Fault(("val", "tile_overlap"), expected, val.tile_overlap)
@@ -120,15 +119,13 @@ def _train_set(options: TrainOptions) -> Iterator[Fault]:
     if dataset.gt_size is None:
         yield Fault((*key, "gt_size"), "needed, the side of the HR patches in pixels")
         return
+    expected = f"expected a multiple of scale {options.scale}"
     if dataset.gt_size % options.scale:
-        expected = f"expected a multiple of scale {options.scale}"
         yield Fault((*key, "gt_size"), expected, dataset.gt_size)
     for number, size in enumerate(options.train.patch_sizes):
         if size % options.scale or size > dataset.gt_size:
-            expected = (
-                f"expected a multiple of scale {options.scale}, up to gt_size, {dataset.gt_size}"
-            )
-            yield Fault(("train", "patch_sizes", number), expected, size)
+            up_to = f"{expected}, up to gt_size, {dataset.gt_size}"
+            yield Fault(("train", "patch_sizes", number), up_to, size)
 
 
 def _validation_sets(options: TrainOptions) -> Iterator[Fault]:
@@ -136,10 +133,11 @@ def _validation_sets(options: TrainOptions) -> Iterator[Fault]:
     phases: dict[str, str] = {}
     for phase in options.phases("val"):
         name = options.datasets[phase].name
-        if name in phases:
-            expected = f"expected another name than {phases[name]} has"
-            yield Fault(("datasets", phase, "name"), expected, name)
-        phases.setdefault(name, phase)
+        first = phases.setdefault(name, phase)
+        if first != phase:
+            yield Fault(
+                ("datasets", phase, "name"), f"expected another name than {first} has", name
+            )
     known_model = options.model_type in KNOWN_MODELS  # another may not support validation
     if known_model and options.val and options.val.val_freq and not phases:
         yield Fault(("datasets", "val"), "needed, since val:val_freq asks for validation")
@@ -151,12 +149,11 @@ def _validation_sets(options: TrainOptions) -> Iterator[Fault]:
 def _schedule(options: TrainOptions) -> Iterator[Fault]:
     train, curve, key = options.train, options.train.scheduler, ("train", "scheduler")
     total, rate, used = train.total_iter, train.optim_g.lr, _CURVE_KEYS[curve.type]
+    restarting, warmup = curve.type == "CosineAnnealingRestartLR", ("train", "warmup_iter")
     if train.warmup_iter >= total:
-        expected = f"expected less than total_iter, {total}"
-        yield Fault(("train", "warmup_iter"), expected, train.warmup_iter)
+        yield Fault(warmup, f"expected less than total_iter, {total}", train.warmup_iter)
     if curve.type == "OneCycleLR" and train.warmup_iter > 0:
-        expected = "OneCycleLR has a warm-up of its own; expected -1"
-        yield Fault(("train", "warmup_iter"), expected, train.warmup_iter)
+        yield Fault(warmup, "OneCycleLR has a warm-up of its own; expected -1", train.warmup_iter)
     if curve.eta_min >= rate:
         yield Fault((*key, "eta_min"), f"expected less than optim_g:lr, {rate}", curve.eta_min)
     reads = f"it reads {', '.join(sorted(used))}" if used else "it reads no other key"
@@ -164,12 +161,12 @@ def _schedule(options: TrainOptions) -> Iterator[Fault]:
         yield Fault((*key, name), f"{curve.type} does not read this; {reads}")
     if curve.type.startswith("MultiStep") and not curve.milestones:
         yield Fault((*key, "milestones"), "needed, e.g. [200000, 400000]")
-    pieces = "periods" if curve.type == "CosineAnnealingRestartLR" else "restarts"
+    pieces = "periods" if restarting else "restarts"
     count = len(getattr(curve, pieces))
     if "restart_weights" in used and len(curve.restart_weights) != count:
         expected = f"expected as many as there are {pieces}, {count}"
         yield Fault((*key, "restart_weights"), expected, list(curve.restart_weights))
-    if curve.type == "CosineAnnealingRestartLR" and sum(curve.periods) < total:
+    if restarting and sum(curve.periods) < total:
         expected = f"expected periods that add up to total_iter, {total}, or more"
         yield Fault((*key, "periods"), expected, list(curve.periods))
 
@@ -181,13 +178,10 @@ def _losses(options: TrainOptions) -> Iterator[Fault]:
     for key, loss in terms.items():
         if loss and loss.arguments().get("reduction") == "none":
             yield Fault(("train", *key, "reduction"), "expected mean or sum", "none")
-    teacher = options.path.pretrain_network_teacher
     taught = any(term.target == "teacher" for term in train.losses)
-    if taught != (teacher is not None):
-        expected = (
-            "needed, since a loss has target: teacher" if taught else "no loss has target: teacher"
-        )
-        yield Fault(("path", "pretrain_network_teacher"), expected)
+    if taught != (options.path.pretrain_network_teacher is not None):
+        has = "needed, since a loss has" if taught else "no loss has"
+        yield Fault(("path", "pretrain_network_teacher"), f"{has} target: teacher")
     if train.ema_decay == 0 and weights in ("ema", "both"):
         expected = "asks for the EMA weights while train:ema_decay is 0; expected raw, or an EMA"
         yield Fault(("val", "weights"), expected, weights)
@@ -216,8 +210,3 @@ def _foreign_model(options: TrainOptions) -> Iterator[Fault]:
     }
     expected = f"{options.model_type} does not support this; expected model_type: LRFDNModel"
     yield from (Fault(key, expected) for key, is_set in ours.items() if is_set)
-
-
-def _test_phases(options: TestOptions) -> Iterator[Fault]:
-    if not options.phases("test") and not options.phases("val"):
-        yield Fault(("datasets",), "expected at least one phase test, test_1, ... to test on")

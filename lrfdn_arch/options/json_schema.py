@@ -7,45 +7,41 @@ from pathlib import Path
 from typing import Any
 
 from lrfdn_arch import files
-from lrfdn_arch.options.root import (
-    KNOWN_DATASETS,
-    KNOWN_MODELS,
-    Options,
-    TestOptions,
-    TrainOptions,
-)
+from lrfdn_arch.options import root
 
-FILES: dict[str, type[Options]] = {"train.json": TrainOptions, "test.json": TestOptions}
+FILES: dict[str, type[root.Options]] = {
+    "train.json": root.TrainOptions,
+    "test.json": root.TestOptions,
+}
 _CLOSED = ("Logger", "Wandb", "DistParams", "IoBackend")
 _CLOSED_WITH_KNOWN_MODEL = {"path": "Paths", "train": "Train", "val": "Val"}
 
 
-def schema(kind: type[Options]) -> dict[str, Any]:
+def schema(kind: type[root.Options]) -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of ``kind``.
 
     Sections whose ``type`` is known take no further keys; others take any, as when loading.
     """
+
+    def only_properties_of(definition: dict[str, Any]) -> dict[str, Any]:
+        return {"propertyNames": {"enum": list(definition["properties"])}}
+
     result = kind.model_json_schema()
     result["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     definitions = result["$defs"]
     for name in _CLOSED:
         definitions[name]["additionalProperties"] = False
-    definitions["Dataset"] |= {
-        "if": {"properties": {"type": {"enum": list(KNOWN_DATASETS)}}, "required": ["type"]},
-        "then": _only_properties_of(definitions["Dataset"]),
-    }
+    known = {"properties": {"type": {"enum": list(root.KNOWN_DATASETS)}}, "required": ["type"]}
+    dataset = definitions["Dataset"]
+    dataset |= {"if": known, "then": only_properties_of(dataset)}
     sections = {
-        key: _only_properties_of(definitions[name])
+        key: only_properties_of(definitions[name])
         for key, name in _CLOSED_WITH_KNOWN_MODEL.items()
         if name in definitions
     }
-    result["if"] = {"properties": {"model_type": {"enum": list(KNOWN_MODELS)}}}
-    result["then"] = {**_only_properties_of(result), "properties": sections}
+    result["if"] = {"properties": {"model_type": {"enum": list(root.KNOWN_MODELS)}}}
+    result["then"] = {**only_properties_of(result), "properties": sections}
     return result
-
-
-def _only_properties_of(definition: dict[str, Any]) -> dict[str, Any]:
-    return {"propertyNames": {"enum": list(definition["properties"])}}
 
 
 def main(argv: Sequence[str]) -> int:

@@ -13,8 +13,6 @@ _PACKAGE = Path(__file__).parents[1]
 _INSTALLED, _CHECKOUT = _PACKAGE / "recipes", _PACKAGE.parent / "options"
 FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 
-Kind = Literal["train", "test"]
-
 
 def recipes() -> dict[str, Path]:
     """Return every recipe by its name, e.g. ``train_LRFDN_x4_DF2K``, in order of names."""
@@ -28,12 +26,10 @@ def summary(file: Path) -> str:
     return next((line for line in comments if "$schema=" not in line), "")
 
 
-def find_option_file(name: str, kind: Kind) -> Path:
-    """Return the option file that ``-opt name`` means.
+def find_option_file(name: str, kind: Literal["train", "test"]) -> Path:
+    """Return the option file that ``-opt name`` means: a path, or a recipe's name.
 
-    Args:
-        name: a path, or a recipe's name with or without its kind (``LRFDN_x4_DF2K``).
-        kind: what the file is for.
+    A recipe of this ``kind`` may be called without it (``LRFDN_x4_DF2K``).
     """
     known = recipes()
     if Path(name).is_file():
@@ -63,10 +59,10 @@ def copy_text(recipe: Path, target: Path | None) -> str:
 
     Its schema is given by an absolute path, and the command lines in its comments name ``target``.
     """
-    text = recipe.read_text(encoding="utf-8")
     text = re.sub(
-        r"(?<=\$schema=)\.\S+", lambda link: str((recipe.parent / link[0]).resolve()), text
+        r"(?<=\$schema=)\.\S+",
+        lambda link: str((recipe.parent / link[0]).resolve()),
+        recipe.read_text(encoding="utf-8"),
     )
-    if target is None:
-        return text
-    return re.sub(rf"-opt {recipe.stem}\b", lambda _: f"-opt {target}", text)
+    own = f"-opt {recipe.stem}"
+    return re.sub(rf"{own}\b", lambda _: f"-opt {target}" if target else own, text)

@@ -129,6 +129,7 @@ class Metric(Typed):
     """A metric of BasicSR's METRIC_REGISTRY; further keys are its arguments."""
 
     kind: ClassVar[str] = "metric"
+    only_written: ClassVar[bool] = True
     not_arguments: ClassVar[tuple[str, ...]] = ("type", "better")
     given: ClassVar[tuple[str, ...]] = ("img", "img2")
 

@@ -147,8 +147,7 @@ def _syntax_fault(error: yaml.YAMLError) -> str:
         return f"is not YAML: {error}"
     mark = error.problem_mark or error.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    tag = re.search(r"constructor for the tag '([^']+)'", str(error.problem))
-    if tag:
+    if tag := re.search(r"constructor for the tag '([^']+)'", str(error.problem)):
         found = tag.group(1).replace(_TAG, "!!")
         code = "cannot run code" if "python/" in found else "have no such tag"
         return f"{where}option files {code}: {found}"

@@ -6,7 +6,6 @@ contains BasicSR's keys (``epoch, iter, optimizers, schedulers``), the networks,
 that resuming takes, so one intact file is enough.
 """
 
-import pickle
 import time
 from collections.abc import Mapping
 from copy import copy
@@ -19,7 +18,7 @@ from torch import nn
 
 from lrfdn_arch.files import remove_unfinished, write_whole
 from lrfdn_arch.training.state_checks import FORMAT, check_contents, check_fits
-from lrfdn_arch.weights.reading import is_whole_zip
+from lrfdn_arch.weights.reading import EMA, RAW, read_state_dict, read_torch
 
 
 def networks_of(model: Any) -> dict[str, nn.Module]:
@@ -108,17 +107,7 @@ def load_state(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such training state (path: resume_state)")
-    if not is_whole_zip(path):
-        raise ValueError(f"{path} is damaged or not a training state: its checksums do not agree")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} was refused: it contains more than tensors and plain values and would run "
-            "code when read. Use a state that BasicSR or this package saved"
-        ) from error
-    except Exception as error:  # anything, where bytes outside the checksums were changed
-        raise ValueError(f"{path} is damaged or not a training state: {error}") from error
+    state = read_torch(path, "Use a state that BasicSR or this package saved")
     check_contents(state, path)
     return state
 
@@ -140,13 +129,9 @@ def restore_model(model: Any, state: Mapping[str, Any], path: Path) -> None:
 
 
 def _networks_beside(path: Path, iteration: int) -> dict[str, Any]:
-    from lrfdn_arch.weights import read_state_dict
-    from lrfdn_arch.weights.reading import EMA, RAW
-
     file = path.parent.parent / "models" / f"net_g_{iteration}.pth"
     networks = {"net_g": read_state_dict(file, RAW)}
-    content = torch.load(file, map_location="cpu", weights_only=True)
-    if EMA in content:
+    if EMA in read_torch(file):
         networks["net_g_ema"] = read_state_dict(file, EMA)
     return networks
 

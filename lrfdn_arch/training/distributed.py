@@ -60,10 +60,10 @@ def joined(
         raise ValueError("dist_params:backend is nccl, which needs GPUs; expected gloo, or none")
     facts = {"version": __version__, "backend": backend, "--auto_resume": auto_resume}
     facts |= _flat(options.model_dump(mode="json"))
-    timeout, stuck_timeout = options.dist_params.timeout, options.dist_params.stuck_timeout
+    limits, timeout = options.dist_params, options.dist_params.timeout
     launcher_hosts = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     store = _connect(timeout, is_host=rank == 0 and not launcher_hosts)
-    peers = Peers(_connect(timeout), rank, world_size, timeout, stuck_timeout)
+    peers = Peers(_connect(timeout), rank, world_size, limits)
     try:
         _meet(store, rank, world_size, timeout, facts)
         group = PrefixStore("group", store)
@@ -86,21 +86,22 @@ def joined(
             dist.destroy_process_group()
 
 
-def gather(value: T, placement: Placement) -> list[T]:
+def gather(value: T) -> list[T]:
     """Return the ``value`` of every process, by rank; all of them must call this."""
-    if not placement.distributed:
+    if not dist.is_initialized():
         return [value]
-    values: list[Any] = [None] * placement.world_size
+    values: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
 
 
-def from_first(function: Callable[[], T], placement: Placement) -> T:
+def from_first(function: Callable[[], T]) -> T:
     """Return what ``function`` returns in the first process; all processes must call this."""
-    box = [function() if placement.rank == 0 else None]
-    if placement.distributed:
-        dist.broadcast_object_list(box, src=0)
-    return box[0]  # type: ignore[return-value]
+    if not dist.is_initialized():
+        return function()
+    box: list[Any] = [function() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
 
 
 def check_equal(facts: Sequence[Mapping[str, Any]]) -> None:

@@ -58,15 +58,8 @@ def tensorboard(folder: Path, start: int) -> MetricWriter:
     return MetricWriter(write, writer.close)
 
 
-def weights_and_biases(
-    name: str, section: Mapping[str, Any], config: Mapping[str, Any]
-) -> MetricWriter:
-    """Report to Weights & Biases.
-
-    Args:
-        name: name of the run.
-        section: ``logger: wandb``, with ``project`` and, where given, ``entity`` and ``resume_id``.
-        config: the options, shown beside the curves.
+def weights_and_biases(opt: Mapping[str, Any]) -> MetricWriter:
+    """Report to Weights & Biases what ``logger: wandb`` of BasicSR's dict asks for.
 
     Raises:
         ValueError: the package is missing.
@@ -78,14 +71,15 @@ def weights_and_biases(
             "logger:wandb:project needs the package wandb: pip install wandb, or "
             "--force_yml logger:wandb=~"
         ) from error
+    section = opt["logger"]["wandb"]
     resume_id = section.get("resume_id")
     run: Any = wandb.init(
         project=section["project"],
         entity=section.get("entity"),
-        name=name,
+        name=opt["name"],
         id=resume_id,
         resume="allow" if resume_id else None,
-        config=dict(config),
+        config=dict(opt),
     )
     return MetricWriter(
         lambda kind, iteration, values: run.log(curves(kind, values), step=iteration), run.finish
@@ -96,10 +90,8 @@ def curves(kind: str, values: Mapping[str, Any]) -> dict[str, float]:
     """Return the numbers in ``values`` under BasicSR's names of curves."""
     if kind == "validation":
         ending = "_raw" if values["weights"] == "raw" and values.get("also_ema") else ""
-        return {
-            f"metrics/{values['dataset']}/{name}{ending}": value
-            for name, value in values["metrics"].items()
-        }
+        prefix = f"metrics/{values['dataset']}/"
+        return {f"{prefix}{name}{ending}": value for name, value in values["metrics"].items()}
     return {
         f"losses/{name}" if name.startswith("l_") else name: value
         for name, value in values.items()

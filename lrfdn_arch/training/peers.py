@@ -52,29 +52,20 @@ class Peers:
     Args:
         store: a ``torch.distributed`` store on a connection of its own; None for a single process.
         rank: of this process.
-        world_size: number of processes.
-        timeout: seconds without a sign of life after which a process counts as lost; seconds
-            without progress after which it is named.
-        stuck_timeout: seconds without progress in any process after which all end.
+        size: number of processes.
+        limits: the option file's ``dist_params``, with ``timeout`` and ``stuck_timeout``.
 
     Attributes:
         activity: what this process does, in messages of the others.
     """
 
-    def __init__(
-        self,
-        store: Any = None,
-        rank: int = 0,
-        world_size: int = 1,
-        timeout: float = 0,
-        stuck_timeout: float = 0,
-    ) -> None:
+    def __init__(self, store: Any = None, rank: int = 0, size: int = 1, limits: Any = None) -> None:
         self.activity = "starting"
         self._store, self._rank = store, rank
-        self._timeout, self._stuck_timeout = timeout, stuck_timeout
+        self._limits = limits
         self._beat = 0
         self._name = f"process {rank} (pid {os.getpid()} on {platform.node()})"
-        self._processes = {number: _Process(f"process {number}") for number in range(world_size)}
+        self._processes = {number: _Process(f"process {number}") for number in range(size)}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         if store is not None:
@@ -125,9 +116,9 @@ class Peers:
             except RuntimeError:  # of the store: process 0, or its launcher, is lost
                 for number, process in self._processes.items():
                     process.beat_at = process.beat_at if number == 0 else now
-            failure = self._failure(self._timeout) or self._stuck(self._stuck_timeout)
+            failure = self._failure(self._limits.timeout) or self._stuck(self._limits.stuck_timeout)
             if failure is None:
-                failing_since, stuck = None, self._stuck(self._timeout)
+                failing_since, stuck = None, self._stuck(self._limits.timeout)
                 if stuck and self._rank == 0 and not warned:
                     logging.getLogger("basicsr").error(stuck)
                 warned = stuck is not None

@@ -68,7 +68,7 @@ def run_training(
             if stop.requested and stage is not stages[-1]:
                 code = stop.exit_code
             # A next stage begins when process 0 has written the weights it starts from.
-            if code := max(gather(code, placement)):
+            if code := max(gather(code)):
                 return code
         return 0
 
@@ -113,11 +113,7 @@ def _conclude(trainer: Trainer, seconds: float) -> None:
 
 
 def build_trainer(
-    options: TrainOptions,
-    placement: Placement,
-    root: Path,
-    auto_resume: bool,
-    peers: Peers | None = None,
+    options: TrainOptions, placement: Placement, root: Path, auto_resume: bool, peers: Peers
 ) -> Trainer:
     """Build the run of ``options``, resumed where it is asked to; see :func:`run_training`.
 
@@ -126,13 +122,13 @@ def build_trainer(
     checks.check_device(options, placement)
     opt = to_basicsr(options, root=root, placement=placement, auto_resume=auto_resume)
     folder = RunFolder(opt, options.logger.keep_last)
-    path, notes = from_first(folder.state_to_resume, placement)
+    path, notes = from_first(folder.state_to_resume)
     check_files(opt, ignore=("pretrain_network_g",) if path else ())  # the state has its weights
     train_set, validations = _datasets(options, opt, placement)
     checks.check_dataset(train_set, options, placement)
     state = load_state(path) if path else {}
     start = state.get("iter", 0)
-    check_equal(gather({"iteration": start, "images": len(train_set)}, placement))
+    check_equal(gather({"iteration": start, "images": len(train_set)}))
     if path:
         checks.check_length(state, path, options)
     sampler = EndlessSampler(
@@ -147,13 +143,13 @@ def build_trainer(
     loader = training_loader(train_set, sampler, options, placement)
     sample = first_sample(loader)
     checks.check_shared_memory(sample, loader)
-    model = _model(options, opt, state, path, sample)
-    notes += from_first(lambda: folder.prepare(path), placement)
+    model = _model(opt, state, path, sample)
+    notes += from_first(lambda: folder.prepare(path))
     log = _logger(options, opt, folder, start)
     for text in (*notes, start_summary(options, placement, model, train_set, start)):
         log.note(text)
     trainer = Trainer(
-        options, opt, placement, model, loader, validations, folder, log, peers or Peers(), state
+        options, opt, placement, model, loader, validations, folder, log, peers, state
     )
     # With another number of processes than before no saved state fits.
     saved = state.get("random", [])
@@ -192,26 +188,23 @@ def _datasets(
 
 
 def _model(
-    options: TrainOptions,
-    opt: dict[str, Any],
-    state: dict[str, Any],
-    path: Path | None,
-    sample: Mapping[str, Any],
+    opt: dict[str, Any], state: dict[str, Any], path: Path | None, sample: Mapping[str, Any]
 ) -> Any:
+    """Build the model, with the weights of ``state``, which was read from ``path``, if any."""
     from basicsr.models import build_model
 
-    seed_everything(options.manual_seed)
+    seed_everything(opt["manual_seed"])
     if path is not None:  # the state has the weights
         opt = {**opt, "path": {**opt["path"], "pretrain_network_g": None}}
     try:
         model = build_model(opt)
     except NotImplementedError as error:
-        raise ValueError(f"{options.model_type}: {error}") from error
-    network = model.get_bare_model(model.net_g)
-    checks.check_patch(network, sample, options.network_g.type)
+        raise ValueError(f"{opt['model_type']}: {error}") from error
+    network, name = model.get_bare_model(model.net_g), opt["network_g"]["type"]
+    checks.check_patch(network, sample, name)
     if path is not None:
         restore_model(model, state, path)
-    checks.check_start(network, options.network_g.type)
+    checks.check_start(network, name)
     return model
 
 
@@ -227,5 +220,5 @@ def _logger(options: TrainOptions, opt: dict[str, Any], folder: RunFolder, start
         if logger.use_tb_logger:
             writers.append(tensorboard(folder.tensorboard, start))
         if logger.wandb is not None and logger.wandb.project:
-            writers.append(weights_and_biases(options.name, logger.wandb.model_dump(), opt))
+            writers.append(weights_and_biases(opt))
     return RunLogger(start, options.train.total_iter, writers, active)

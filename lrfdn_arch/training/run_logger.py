@@ -15,7 +15,7 @@ from tqdm import tqdm
 from lrfdn_arch.files import writing
 from lrfdn_arch.progress import progress_bar
 from lrfdn_arch.training.metric_writers import MetricWriter
-from lrfdn_arch.training.validation import BestMetrics
+from lrfdn_arch.training.validation import Averages, Records
 
 FIRST_ESTIMATE = 50  # iterations after which the duration of the run is known well enough
 _EXPLODED = 10  # times the lowest loss; batches and schedules change it two- or threefold
@@ -108,14 +108,8 @@ class RunLogger:
             self._print(text)
         self._warn_of_explosion(iteration, sum(losses.values()))
 
-    def validation(
-        self,
-        iteration: int,
-        dataset: str,
-        averages: Mapping[str, Mapping[str, float]],
-        best: BestMetrics,
-    ) -> None:
-        """Print and write results of a validation: kind of weights (ema, raw) -> metric -> mean."""
+    def validation(self, iteration: int, dataset: str, averages: Averages, best: Records) -> None:
+        """Print and write the results of a validation, beside the ``best`` so far."""
         both = {"also_ema": True} if len(averages) > 1 else {}
         for weights, metrics in averages.items():
             values = {"dataset": dataset, "weights": weights, "metrics": dict(metrics), **both}
@@ -124,7 +118,7 @@ class RunLogger:
         parts = []
         for name, value in first[1].items():
             more = "".join(f" ({weights} {m[name]:.4f})" for weights, m in others)
-            record = best.get(dataset, {}).get(name)
+            record = best.get(name)
             top = f", best {record['val']:.4f} @ {record['iter']:,}" if record else ""
             parts.append(f"{name} {value:.4f}{more}{top}")
         self._metric = parts[0] if parts else ""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from lrfdn_arch.options.faults import pydantic_faults
 from lrfdn_arch.text import first_few
 from lrfdn_arch.training.random_state import check_random_state
+from lrfdn_arch.weights.loading import check_weights
 
 FORMAT = 1  # of the keys in a state that BasicSR does not have
 _NEEDED = {"lr", "betas", "eps", "weight_decay"}  # of BasicSR's Adam; ours are the option file's
@@ -79,13 +80,9 @@ def check_contents(state: Any, path: Path) -> None:
 def check_fits(
     state: Mapping[str, Any], networks: Mapping[str, nn.Module], model: Any, path: Path
 ) -> None:
-    """Check that a state fits the networks, optimizers and schedulers of this run.
+    """Check that ``state``, read from ``path``, fits the networks and the rest of a BasicSR model.
 
-    Args:
-        state: with ``networks``; :func:`check_contents` has checked the rest.
-        networks: those of ``model`` by name.
-        model: a BasicSR model.
-        path: of the state, for messages.
+    It has ``networks``; :func:`check_contents` has checked what does not depend on the model.
 
     Raises:
         ValueError: it does not fit.
@@ -93,7 +90,13 @@ def check_fits(
     for name, network in networks.items():
         if name not in state["networks"]:
             raise ValueError(f"{path} has no {name}; was it saved with other options (EMA)?")
-        _check_network(network, state["networks"][name], name, path)
+        saved = state["networks"][name]
+        if not all(map(_is_plain_tensor, saved.values())):
+            raise ValueError(
+                f"{path} is damaged: its {name} is not a mapping from names to weights"
+            )
+        check_weights(network, saved, f"{path}: its {name}")
+        _refuse([*differences(saved, network.state_dict(), name)], path)
     here = [type(optimizer).__name__ for optimizer in model.optimizers]
     if state.get("optimizer_types", here) != here:
         raise ValueError(
@@ -115,25 +118,6 @@ def check_fits(
         for one, other in zip(saved, ours, strict=False):
             faults += faults_of(one, other)
     _refuse(faults, path)
-
-
-def _check_network(network: nn.Module, found: Mapping[str, Any], name: str, path: Path) -> None:
-    from lrfdn_arch.archs import recognize
-
-    own = network.state_dict()
-    if not all(map(_is_plain_tensor, found.values())):
-        raise ValueError(f"{path} is damaged: its {name} is not a mapping from names to weights")
-    differing = [k for k in own if k not in found or own[k].shape != found[k].shape]
-    differing += [k for k in found if k not in own]
-    if differing:
-        known = recognize(found)
-        raise ValueError(
-            f"{path}: its {name} is not the network of the option file ({len(differing)} weights "
-            f"differ, the first is {differing[0]})"
-            + (f"; it seems to be {known[0].describe(known[1])}" if known else "")
-            + ". Give the option file this state was saved with, or start a run of another name"
-        )
-    _refuse([*differences(found, own, name)], path)
 
 
 def optimizer_faults(found: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> Iterator[str]:

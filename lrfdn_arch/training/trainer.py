@@ -24,7 +24,7 @@ from lrfdn_arch.training.peers import Peers
 from lrfdn_arch.training.random_state import random_state
 from lrfdn_arch.training.run_logger import RunLogger
 from lrfdn_arch.training.stop_signal import StopSignal
-from lrfdn_arch.training.validation import BestMetrics, update_best, validate_model
+from lrfdn_arch.training.validation import Records, update_best, validate_model
 from lrfdn_arch.training.workers import WorkerDiedError
 
 _AGREE_EVERY = 10  # iterations
@@ -70,7 +70,7 @@ class Trainer:
         self.sampler: Any = self.loader.sampler
         self.total = self.options.train.total_iter
         self.iteration = self.start = self._saved = self.state.get("iter", 0)
-        self.best: BestMetrics = self.state.get("best", {})
+        self.best: dict[str, Records] = self.state.get("best", {})
         # A validation that is due, before which the run was stopped.
         self.owes_validation: bool = self.state.get("owes_validation", False)
         self._samples_at_start = self.sampler.state_dict()["position"]
@@ -200,28 +200,27 @@ class Trainer:
         check_finite(self.model, self.iteration)
         try:
             with self.log.paused():
-                self._validate(self.iteration)
+                self._validate()
         except Exception:
             if not self.placement.distributed:
                 self.save()
             raise
         self.owes_validation = False
 
-    def _validate(self, iteration: int) -> None:
-        val = self.options.val
+    def _validate(self) -> None:
+        def show(text: str) -> None:
+            self.peers.activity = text
+            self.log.progress(text)
+
+        val, iteration = self.options.val, self.iteration
         assert val is not None, "there are validation sets, so there is a section"
         for number, (name, loader) in enumerate(self.validations.items()):
-            averages = validate_model(
-                self.model, loader, self.opt, val, str(iteration), self._show_progress
-            )
-            improved = update_best(self.best, name, next(iter(averages.values())), val, iteration)
-            self.log.validation(iteration, name, averages, self.best)
+            averages = validate_model(self.model, loader, self.opt, iteration, show)
+            records = self.best.setdefault(name, {})
+            improved = update_best(records, next(iter(averages.values())), val, iteration)
+            self.log.validation(iteration, name, averages, records)
             if number == 0 and improved and self.placement.rank == 0:
                 save_weights(self.model, self.folder.models, "best")
-
-    def _show_progress(self, text: str) -> None:
-        self.peers.activity = text
-        self.log.progress(text)
 
     def save(self) -> None:
         """Write the checkpoint of this iteration; all processes must call this."""
@@ -233,7 +232,7 @@ class Trainer:
         with self.log.paused():
             more = {
                 "sampler": self.sampler.state_dict(self.samples),
-                "random": gather(random_state(), self.placement),
+                "random": gather(random_state()),
                 "best": self.best,
                 "owes_validation": self.owes_validation,
             }

@@ -24,14 +24,14 @@ from lrfdn_arch.evaluation.upscaling import Upscale, has_own_test, through_model
 from lrfdn_arch.options.root import Val
 from lrfdn_arch.training.checkpoint import networks_of
 
-BestMetrics = dict[str, dict[str, dict[str, Any]]]  # dataset -> metric -> {"val": 31.2, "iter": 5}
+Show = Callable[[str], None]
+Averages = dict[str, dict[str, float]]  # kind of weights (ema, raw) -> metric -> mean
+Records = dict[str, dict[str, Any]]  # metric -> {"val": 31.2, "iter": 5}, its best so far
 
 
-def update_best(
-    best: BestMetrics, dataset: str, averages: Mapping[str, float], val: Val, iteration: int
-) -> bool:
+def update_best(records: Records, averages: Mapping[str, float], val: Val, iteration: int) -> bool:
     """Record averages that are the best so far, and return whether the deciding one is."""
-    metrics, records, improved = val.metrics or {}, best.setdefault(dataset, {}), set()
+    metrics, improved = val.metrics or {}, set()
     for metric, value in averages.items():
         sign = 1 if metrics[metric].better == "higher" else -1
         before = records[metric]["val"] if metric in records else -sign * math.inf
@@ -42,21 +42,15 @@ def update_best(
 
 
 def validate_model(
-    model: Any,
-    loader: DataLoader,
-    opt: Mapping[str, Any],
-    val: Val,
-    ending: str,
-    show: Callable[[str], None],
-) -> dict[str, dict[str, float]]:
+    model: Any, loader: DataLoader, opt: Mapping[str, Any], iteration: int, show: Show
+) -> Averages:
     """Measure a model's networks on the images of ``loader``, in full float32 unless asked.
 
     Args:
         model: a BasicSR model with ``net_g`` and maybe ``net_g_ema``.
         loader: one image at a time, this process's part.
-        opt: the options as BasicSR's dict.
-        val: its ``val`` section.
-        ending: appended to the names of saved images.
+        opt: the options as BasicSR's dict, with ``val``.
+        iteration: the end of the names of saved images.
         show: takes a line of progress.
 
     Returns:
@@ -65,19 +59,20 @@ def validate_model(
     Raises:
         ValueError: memory ran out, or the images do not fit each other.
     """
-    results: dict[str, dict[str, float]] = {}
-    images = Path(opt["path"]["visualization"]) / "{name}"
-    metrics = basicsr_metrics(opt["val"].get("metrics") or {})
-    for kind, upscale in _functions(model, opt["scale"], val):
+    results: Averages = {}
+    metrics, save = basicsr_metrics(opt["val"].get("metrics") or {}), None
+    if opt["val"]["save_img"]:
+        save = save_under(Path(opt["path"]["visualization"]) / "{name}", str(iteration))
+    for kind, upscale in _functions(model, opt["scale"], opt["val"]):
         lines = map(f"validating {kind}: {{}}/{len(loader)} images".format, count(1))
         try:
             with memory_errors():
-                measured = measure(
+                images = measure(
                     upscale,
                     samples_of(loader),
                     metrics,
                     device=model.device,
-                    save=save_under(images, ending) if val.save_img and not results else None,
+                    save=None if results else save,
                     on_image=lambda _, lines=lines: show(next(lines)),
                 )
         except MemoryError as error:
@@ -85,11 +80,11 @@ def validate_model(
                 f"memory ran out in validation ({error}); cut the images into tiles with "
                 "--force_yml val:tile_size=256"
             ) from error
-        results[kind] = averages(from_all_processes(measured))
+        results[kind] = averages(from_all_processes(images))
     return results
 
 
-def _functions(model: Any, scale: int, val: Val) -> Iterator[tuple[str, Upscale]]:
+def _functions(model: Any, scale: int, val: Mapping[str, Any]) -> Iterator[tuple[str, Upscale]]:
     """Yield what is measured: the networks' weights, or a model's own ``test()``."""
     if has_own_test(type(model)):
         yield ("ema" if hasattr(model, "net_g_ema") else "raw"), through_model(model)
@@ -100,17 +95,12 @@ def _functions(model: Any, scale: int, val: Val) -> Iterator[tuple[str, Upscale]
             f"{type(model).__name__} has no net_g, so this loop cannot validate it; leave out the "
             "val section, or use BasicSR's own train_pipeline"
         )
+    settings: dict[str, Any] = {key: val[key] for key in ("tile_size", "tile_overlap")}
+    settings["autocast"] = model.precision.autocast if val["use_amp"] else None
     for kind, name in (("ema", "net_g_ema"), ("raw", "net_g")):
-        if name in networks and val.weights in (kind, "both", None):
+        if name in networks and val.get("weights") in (kind, "both", None):
             with _evaluating(networks[name]):
-                upscale = through_network(
-                    networks[name],
-                    scale=scale,
-                    autocast=model.precision.autocast if val.use_amp else None,
-                    tile_size=val.tile_size,
-                    tile_overlap=val.tile_overlap,
-                )
-                yield kind, upscale
+                yield kind, through_network(networks[name], scale=scale, **settings)
 
 
 @contextmanager

@@ -100,8 +100,18 @@ def load_strictly(network: nn.Module, state: State, source: str | Path) -> None:
     """Load ``state``, read from ``source``, every name and shape equal.
 
     Raises:
-        ValueError: the weights do not fit; the message lists the differences and the network that
-            the file seems to contain. ``network`` is then unchanged.
+        ValueError: as :func:`check_weights`; ``network`` is then unchanged.
+    """
+    check_weights(network, state, source)
+    network.load_state_dict(dict(state))
+
+
+def check_weights(network: nn.Module, state: State, source: str | Path) -> None:
+    """Check that ``state``, read from ``source``, has every name and shape of ``network``.
+
+    Raises:
+        ValueError: it has others; the message lists the differences and the network that the file
+            seems to contain.
     """
     if differences := _differences(network.state_dict(), state):
         if found := recognize(state):
@@ -113,7 +123,6 @@ def load_strictly(network: nn.Module, state: State, source: str | Path) -> None:
             "upscale) to the file's",
         ]
         raise ValueError("\n  ".join(lines))
-    network.load_state_dict(dict(state))
 
 
 def _named(name: str, source: str) -> Architecture:

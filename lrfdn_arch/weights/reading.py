@@ -18,6 +18,10 @@ from torch import Tensor
 RAW, EMA = "params", "params_ema"
 CHECKSUM = "sha256"  # of the tensors, in the metadata of this package's safetensors
 NETWORK = "network_g"  # in this package's checkpoints: the option file's section of that name
+_PLAIN = (
+    "Save a plain state dict, torch.save(network.state_dict(), path), in an environment where you "
+    "trust the file, and use that"
+)
 
 
 def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
@@ -129,9 +133,10 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise ValueError(
             f"{path} is not a weights file: it is neither a torch.save file nor a .safetensors"
         )
-    if start == b"P":
-        _check_zip(path)
-    return _read_torch(path)
+    content = read_torch(path)
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path} holds a {type(content).__name__}, expected a state dict")
+    return content
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
@@ -163,13 +168,6 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
     return {RAW: state, NETWORK: network}
 
 
-def is_whole_zip(path: Path) -> bool:
-    """Return whether a zip archive, as ``torch.save`` writes it, is complete and undamaged."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except Exception:  # damaged bytes can raise any exception
-        return False
 
 
 def _check_zip(path: Path) -> None:
@@ -197,22 +195,27 @@ def _zip_fault(path: Path) -> str | None:
     return None if damaged is None else f"is damaged: the checksum of {damaged} does not match"
 
 
-def _read_torch(path: Path) -> Mapping[str, Any]:
+def read_torch(path: Path, advice: str = _PLAIN) -> Any:
+    """Return the content of a ``torch.save`` file, on the CPU, without running code in it.
+
+    Raises:
+        ValueError: it is damaged, or would run code; the message ends in ``advice``.
+    """
+    with path.open("rb") as file:
+        is_archive = file.read(1) != b"\x80"  # before torch 1.6 a pickle
+    if is_archive:
+        _check_zip(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # unreadable files raise as well
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} was refused: it is not a torch file, or it holds more than tensors and "
-            "would run code when read. Save a plain state dict, torch.save(network.state_dict(), "
-            "path), in an environment where you trust the file, and use that"
+            f"would run code when read. {advice}"
         ) from error
     except Exception as error:  # damaged bytes can raise any exception
         raise _damaged(path, error) from error
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{path} holds a {type(content).__name__}, expected a state dict")
-    return content
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:

@@ -426,3 +426,20 @@ def test_no_validation_set_is_fine(data, tmp_path, plain_runs, capsys):
     assert run(opt, tmp_path) == 0
     assert "path:pretrain_network_g=WEIGHTS" in capsys.readouterr().out
     assert not (tmp_path / "experiments/run/test.yml").exists()
+
+
+def test_a_metric_of_the_users_own_gets_only_the_arguments_that_were_written(
+    data, tmp_path, plain_runs
+):
+    (tmp_path / "my_metric.py").write_text(
+        "from basicsr.utils.registry import METRIC_REGISTRY\n"
+        "@METRIC_REGISTRY.register()\n"
+        "def my_brightest(img, img2, factor=1.0):\n"
+        "    return float(img.max()) * factor\n"
+    )
+    metric = {"type": "my_brightest", "factor": 2, "better": "lower"}
+    opt = options(data, val__metrics={"brightest": metric}) | {"imports": ["my_metric.py"]}
+    assert run(opt, tmp_path) == 0
+    lines = (tmp_path / "experiments/run/metrics.jsonl").read_text().splitlines()
+    values = [line["metrics"] for line in map(json.loads, lines) if line["kind"] == "validation"]
+    assert all(0 < value["brightest"] <= 510 for value in values) and values

@@ -6,7 +6,7 @@ branches side by side, at the image's borders too, for a fraction of their cost 
 Branches have no biases: the convolution's bias is that of the sum.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
 from operator import attrgetter
 from typing import Any
@@ -24,7 +24,7 @@ _AVERAGE = torch.full((3, 3), 1 / 9)
 
 
 class _Chain(nn.Module):
-    """Convolutions one after the other, at most one of them larger than 1x1."""
+    """Convolutions one after the other, at most one of them larger than 1x1, as one kernel."""
 
     def __init__(self, channels: list[int], sizes: list[int]) -> None:
         super().__init__()
@@ -33,8 +33,7 @@ class _Chain(nn.Module):
             for before, after, size in zip(channels, channels[1:], sizes, strict=False)
         )
 
-    def forward(self) -> Tensor:
-        """Return the kernel of the whole chain, (out, in, k, k)."""
+    def forward(self) -> Tensor:  # (out, in, k, k)
         chain = self.kernels[0]
         for kernel in list(self.kernels)[1:]:
             if kernel.shape[-1] == 1:
@@ -54,8 +53,7 @@ class _Filtered(nn.Module):
         self.taps: Tensor
         self.register_buffer("taps", taps, persistent=False)
 
-    def forward(self) -> Tensor:
-        """Return the kernel, (out, in, 3, 3)."""
+    def forward(self) -> Tensor:  # (out, in, 3, 3)
         return self.factor.view(-1, 1, 1, 1) * self.kernel * self.taps
 
 
@@ -66,8 +64,7 @@ class _Identity(nn.Module):
         super().__init__()
         self.factor = nn.Parameter(torch.ones(channels))
 
-    def forward(self) -> Tensor:
-        """Return the kernel, (channels, channels, 1, 1)."""
+    def forward(self) -> Tensor:  # (channels, channels, 1, 1)
         return torch.diag(self.factor)[..., None, None]
 
 
@@ -97,13 +94,6 @@ def _dbb(inputs: int, outputs: int, size: int, wide: int) -> Iterator[nn.Module]
         yield _Filtered(inputs, outputs, _AVERAGE)
 
 
-_KINDS: dict[str, Callable[[int, int, int, int], Iterator[nn.Module]]] = {
-    "rep": _rep,
-    "ecb": _ecb,
-    "dbb": _dbb,
-}
-
-
 class Branches(nn.Module):
     """The parametrization of a kernel as itself plus the kernels of its branches."""
 
@@ -111,7 +101,8 @@ class Branches(nn.Module):
         super().__init__()
         inputs, outputs = convolution.in_channels, convolution.out_channels
         self.size = convolution.kernel_size[0]
-        self.branches = nn.ModuleList(_KINDS[kind](inputs, outputs, self.size, expansion * inputs))
+        make = {"rep": _rep, "ecb": _ecb, "dbb": _dbb}[kind]
+        self.branches = nn.ModuleList(make(inputs, outputs, self.size, expansion * inputs))
         self.branches.to(convolution.weight.device, convolution.weight.dtype)
 
     def added(self) -> Tensor:
@@ -156,8 +147,11 @@ def reparameterize(network: nn.Module, section: Reparameterize) -> None:
             state[prefix + name] = attrgetter(name)(module).detach() if value is None else value
 
     def split(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-        for name, branches in _parametrizations(module):
-            own, at = f"{prefix}{name}.weight", f"{prefix}{name}.parametrizations.weight"
+        for name, branches in module.named_modules():
+            if not isinstance(branches, Branches):
+                continue
+            at = prefix + name.removesuffix(".0")  # ...parametrizations.weight
+            own = at.replace(".parametrizations.weight", ".weight")
             if own in state:
                 merged = state.pop(own).to(next(branches.parameters()).device)
                 state[f"{at}.original"] = branches.right_inverse(merged).detach()
@@ -178,12 +172,6 @@ def load_branch_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Set the weights of :func:`branch_state`, which have its names and shapes."""
     for name, weight in branch_state(network).items():
         weight.copy_(state[name])
-
-
-def _parametrizations(network: nn.Module) -> Iterator[tuple[str, Branches]]:
-    for name, module in network.named_modules():
-        if isinstance(module, Branches):
-            yield name.removesuffix(".parametrizations.weight.0"), module
 
 
 def _chosen(network: nn.Module, section: Reparameterize) -> list[tuple[str, nn.Conv2d]]:
