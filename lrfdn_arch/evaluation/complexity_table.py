@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from lrfdn_arch.archs import ARCHITECTURES, Architecture, find_architecture
 from lrfdn_arch.evaluation.complexity import Complexity, count
+from lrfdn_arch.text import first_line
 
 TABLE_FORMATS = ("github", "simple", "latex", "csv")
 _HEADERS = (
@@ -86,5 +87,5 @@ def _count_by_name(
         return count(network, input_size)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         size = "x".join(map(str, input_size))
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ValueError(f"{name} does not run on an input of {size}: {reason}") from error

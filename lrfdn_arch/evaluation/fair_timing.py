@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lrfdn_arch.device import device_name, float32_arithmetic
 from lrfdn_arch.evaluation.results import FairTiming
 from lrfdn_arch.evaluation.timing import PeakMemory, timed
+from lrfdn_arch.text import first_line
 
 Precision = Literal["fp32", "fp16", "bf16"]
 DTYPES: dict[Precision, torch.dtype] = {
@@ -130,7 +131,7 @@ def _prepare(
             runner.memory = peak.mib(), peak.kind
     except Exception as error:  # torch.compile raises many exception types
         mode = "compiled" if compiled else "eager"
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ValueError(
             f"{label} cannot be timed in {precision}, {mode} on {device}: {reason}"
         ) from error

@@ -10,6 +10,7 @@ from lrfdn_arch.device import cpu_threads
 from lrfdn_arch.extras import is_installed, require
 from lrfdn_arch.inference.runtimes import Floats
 from lrfdn_arch.inference.windowed_graph import window_inputs, with_windows
+from lrfdn_arch.text import first_line
 from lrfdn_arch.window import Window
 
 _CUDA = "CUDAExecutionProvider"
@@ -124,7 +125,7 @@ def _run(session: Any, inputs: dict[str, Any], options: Any = None) -> Floats:
     try:
         (sr,) = session.run(None, inputs, options)
     except Exception as error:  # its exceptions share no public base class
-        raise ValueError(f"ONNX Runtime fails on the image ({_first_line(error)})") from error
+        raise ValueError(f"ONNX Runtime fails on the image ({first_line(error)})") from error
     return np.asarray(sr)
 
 
@@ -165,7 +166,7 @@ def _open(model: Path | bytes, device: str) -> Any:
         session = onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # its exceptions share no public base class
         what = model if isinstance(model, Path) else "the model"
-        raise ValueError(f"ONNX Runtime cannot read {what} ({_first_line(error)})") from error
+        raise ValueError(f"ONNX Runtime cannot read {what} ({first_line(error)})") from error
     if device != "cpu" and _CUDA not in session.get_providers():
         raise ValueError(  # it continues on the CPU without an error
             "ONNX Runtime cannot use the GPU: its CUDA libraries do not load. Install the "
@@ -182,7 +183,3 @@ def _content(path: Path) -> bytes:
     import onnx
 
     return onnx.load(path).SerializeToString()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -114,10 +114,8 @@ class Typed(Section):
 def wrong_name(key: str, name: Any, kind: str) -> dict[str, Fault]:
     """Return the fault of ``name``, the value of ``key``, if no ``kind`` of that name exists.
 
-    Args:
-        key: of the section to judge.
-        name: what the file has there; anything but text is left to the field.
-        kind: network, model, dataset, loss, metric or optimizer.
+    A kind is network, model, dataset, loss, metric or optimizer. Values other than text are left
+    to the field.
     """
     if not isinstance(name, str) or name in _registered(kind):
         return {}
@@ -140,12 +138,9 @@ def _registered(kind: str) -> Mapping[str, Any]:
 def wrong_arguments(
     callee: Callable[..., Any], arguments: Mapping[str, Any], given: Collection[str]
 ) -> dict[str, Fault]:
-    """Return what is wrong with calling ``callee`` with ``arguments``, by argument.
+    """Return what is wrong with an option file's ``arguments`` of ``callee``, by argument.
 
-    Args:
-        callee: a class or function.
-        arguments: keyword arguments as an option file has them.
-        given: parameters that are neither required nor allowed in the file.
+    Parameters that are ``given`` are neither required nor allowed in the file.
     """
     parameters = inspect.signature(callee).parameters.values()
     name = callee.__name__

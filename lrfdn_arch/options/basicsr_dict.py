@@ -90,9 +90,7 @@ def to_basicsr(
 def check_files(opt: Mapping[str, Any], ignore: Collection[str] = ()) -> None:
     """Check that every folder and file that the datasets and ``path`` name exists.
 
-    Args:
-        opt: what :func:`to_basicsr` returned.
-        ignore: keys of ``path`` whose weights are not needed.
+    The weights of the keys of ``path`` in ``ignore`` are not needed.
 
     Raises:
         FileNotFoundError: naming all that do not.

@@ -28,19 +28,14 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong at one key.
+    """What is wrong at one key, e.g. ``("train", "optim_g", "lr")``.
 
     In the data that pydantic validates a fault stands for the value at fault, so that pydantic
     reports it together with its own.
-
-    Args:
-        key: the path to it, e.g. ``("train", "optim_g", "lr")``.
-        expected: what was expected there, or what to do.
-        found: what was there; left out where there was nothing.
     """
 
     key: KeyPath
-    expected: str
+    expected: str  # there, or what to do
     found: Any = _NOTHING
 
     def describe(self, place: int | str = "") -> str:
@@ -54,10 +49,7 @@ class Fault:
 class OptionsError(ValueError):
     """All faults of an option file, in the file's order.
 
-    Args:
-        file: the file as the user named it.
-        faults: at least one.
-        lines: line number of each key path, or the name of what set it, as far as known.
+    ``lines`` has the line number of each key path, or the name of what set it, as far as known.
     """
 
     def __init__(

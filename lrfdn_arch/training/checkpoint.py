@@ -139,29 +139,24 @@ def _networks_beside(path: Path, iteration: int) -> dict[str, Any]:
 class RunFolder:
     """Writes, finds and removes the files of a run; earlier runs are renamed, never deleted.
 
-    The state of a checkpoint is written last, so where it exists the weights do.
-
-    Args:
-        opt: the options as BasicSR's dict.
-        keep_last: how many checkpoints are kept besides the best and the latest weights; None for
-            all.
+    The state of a checkpoint is written last, so where it exists the weights do. ``opt`` are the
+    options as BasicSR's dict.
     """
 
-    def __init__(self, opt: Mapping[str, Any], keep_last: int | None = None) -> None:
+    def __init__(self, opt: Mapping[str, Any]) -> None:
         self.path = Path(opt["path"]["experiments_root"])
         self.models = Path(opt["path"]["models"])
         self.states = Path(opt["path"]["training_states"])
         self.tensorboard = Path(opt["root_path"]) / "tb_logger" / opt["name"]
-        self.keep_last = keep_last
+        self.keep_last: int | None = opt["logger"].get("keep_last")
         self.auto_resume: bool = opt["auto_resume"]
         named = opt["path"]["resume_state"]
         self.named_state = Path(named) if named else None
 
     def state_to_resume(self) -> tuple[Path | None, list[str]]:
-        """Return the newest intact state with ``--auto_resume``, else that of the option file.
+        """Return the newest intact state with ``--auto_resume``, else the option file's, if any.
 
-        Returns:
-            The state, None for a new run; a warning of each damaged state that was skipped.
+        Beside it there is a warning of each damaged state that was skipped.
         """
         warnings = []
         for _, path in reversed(self._numbered_states() if self.auto_resume else ()):
@@ -172,8 +167,7 @@ class RunFolder:
             else:
                 return path, warnings
         if self.auto_resume and self.named_state is None:
-            nothing = "there is no checkpoint to resume from: starting a new run"
-            warnings.append(f"warning: {nothing}")
+            warnings.append("warning: there is no checkpoint to resume from: starting a new run")
         return self.named_state, warnings
 
     def prepare(self, state: Path | None) -> list[str]:
@@ -183,10 +177,11 @@ class RunFolder:
         ``--auto_resume``, it had not saved anything. If an earlier state of this run is resumed,
         the later ones are moved away: the next ``--auto_resume`` would take them.
 
-        Returns:
-            Lines that say what was renamed.
+        Returns lines that say what was renamed.
         """
-        notes = []
+        notes, folders = [], (self.path, self.models, self.states)
+        for folder in folders:
+            remove_unfinished(folder)
         resumes_itself = state is not None and state.resolve().parent == self.states.resolve()
         if state is not None and resumes_itself and not self.auto_resume:
             notes += self._move_later_states(state)
@@ -194,9 +189,8 @@ class RunFolder:
         if not resumes_itself and (saved or not self.auto_resume):
             archived = [_archive(folder) for folder in (self.path, self.tensorboard)]
             notes += [f"renamed an earlier run to {folder}" for folder in archived if folder]
-        for folder in (self.path, self.models, self.states):
+        for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-            remove_unfinished(folder)
         return notes
 
     def save(self, model: Any, epoch: int, iteration: int, more: Mapping[str, Any]) -> None:

@@ -76,10 +76,7 @@ def check_start(network: torch.nn.Module, name: str) -> None:
 def check_patch(network: torch.nn.Module, sample: Mapping[str, Any], name: str) -> None:
     """Check, by trying it, that the network maps a training sample to its ground truth's shape.
 
-    Args:
-        network: on the device it will be trained on.
-        sample: of the training set; without ``lq`` and ``gt`` nothing is checked.
-        name: of the network, for the message.
+    Of samples without ``lq`` and ``gt`` nothing is checked.
 
     Raises:
         ValueError: it does not accept the sample, or returns another shape.

@@ -16,7 +16,7 @@ from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined
 
 from lrfdn_arch import __version__
 from lrfdn_arch.options import Options, Placement
-from lrfdn_arch.text import first_few
+from lrfdn_arch.text import first_few, first_line
 from lrfdn_arch.training.peers import Peers
 
 Launcher = Literal["none", "pytorch", "slurm"]
@@ -75,10 +75,10 @@ def joined(
         if cause := peers.cause():
             peers.close(cause, in_another=True)
             raise ValueError(f"{cause}. Resume with --auto_resume") from error
-        peers.close(f"{type(error).__name__}: {_first_line(error)}")
+        peers.close(f"{type(error).__name__}: {first_line(error)}")
         raise
     except BaseException as error:
-        peers.close(_first_line(error) if isinstance(error, Exception) else "it was interrupted")
+        peers.close(first_line(error) if isinstance(error, Exception) else "it was interrupted")
         raise
     finally:
         peers.close()
@@ -160,10 +160,6 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         return {path.removeprefix(":"): value}
     return {p: v for key, part in value.items() for p, v in _flat(part, f"{path}:{key}").items()}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _wants_gpu(options: Options, launcher: Launcher) -> bool:

@@ -67,13 +67,7 @@ def basicsr_epoch(options: TrainOptions, length: int, world_size: int, iteration
     BasicSR trains for a number of epochs that it computes from ``total_iter``, so a state with too
     high an epoch makes it train nothing. It rounds the iterations of an epoch up to compute that
     number, but its loader drops the last incomplete batch; the epoch is lowered where the
-    difference would end the run before ``total_iter``.
-
-    Args:
-        options: those of the run.
-        length: images in the training set.
-        world_size: number of processes.
-        iteration: the last one trained.
+    difference would end the run before ``total_iter``. The training set has ``length`` images.
     """
     train, total = options.train_set, options.train.total_iter
     assert train.batch_size_per_gpu is not None, "checked with the options"
@@ -126,13 +120,6 @@ def without_workers(loader: DataLoader) -> DataLoader:
         collate_fn=loader.collate_fn,
         generator=torch.Generator(),
     )
-
-
-def first_sample(loader: DataLoader) -> Mapping[str, Any]:
-    """Return a sample of the training set, and close its files: workers must open their own."""
-    sample = loader.dataset[SampleKey(0, 0)]
-    getattr(loader.dataset, "close", lambda: None)()
-    return sample
 
 
 def batches_on_device(

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,7 @@ from lrfdn_arch.files import replacing, write_whole, writing
 
 @dataclass(frozen=True)
 class MetricWriter:
-    """Keeps the numbers of iterations and validations.
-
-    Attributes:
-        write: takes ``train`` or ``validation``, the iteration, and values by name.
-        close: finishes writing.
-    """
+    """Keeps numbers: of ``train`` or ``validation``, the iteration, and values by name."""
 
     write: Callable[[str, int, Mapping[str, Any]], None]
     close: Callable[[], None] = lambda: None
@@ -42,13 +37,8 @@ def tensorboard(folder: Path, start: int) -> MetricWriter:
     Raises:
         ValueError: the package is missing.
     """
-    try:
+    with _package("tensorboard", "logger:use_tb_logger", "logger:use_tb_logger=false"):
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ValueError(
-            "logger:use_tb_logger needs the package tensorboard: pip install tensorboard, or "
-            "--force_yml logger:use_tb_logger=false"
-        ) from error
     writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
 
     def write(kind: str, iteration: int, values: Mapping[str, Any]) -> None:
@@ -64,13 +54,8 @@ def weights_and_biases(opt: Mapping[str, Any]) -> MetricWriter:
     Raises:
         ValueError: the package is missing.
     """
-    try:
+    with _package("wandb", "logger:wandb:project", "logger:wandb=~"):
         import wandb  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise ValueError(
-            "logger:wandb:project needs the package wandb: pip install wandb, or "
-            "--force_yml logger:wandb=~"
-        ) from error
     section = opt["logger"]["wandb"]
     resume_id = section.get("resume_id")
     run: Any = wandb.init(
@@ -84,6 +69,16 @@ def weights_and_biases(opt: Mapping[str, Any]) -> MetricWriter:
     return MetricWriter(
         lambda kind, iteration, values: run.log(curves(kind, values), step=iteration), run.finish
     )
+
+
+@contextlib.contextmanager
+def _package(name: str, option: str, without: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ValueError(
+            f"{option} needs the package {name}: pip install {name}, or --force_yml {without}"
+        ) from error
 
 
 def curves(kind: str, values: Mapping[str, Any]) -> dict[str, float]:
@@ -111,11 +106,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def draw_curves(metrics: Path, png: Path, title: str) -> bool:
-    """Plot the contents of ``metrics`` (a metrics.jsonl) into ``png``.
-
-    Returns:
-        Whether there was anything to plot.
-    """
+    """Plot ``metrics`` (a metrics.jsonl) into ``png``; return False if there is nothing to plot."""
     lines = read_lines(metrics)
     training = [line for line in lines if line["kind"] == "train"]
     if not training:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from lrfdn_arch.data.sampler import EndlessSampler
+from lrfdn_arch.data.sampler import EndlessSampler, SampleKey
 from lrfdn_arch.device import compiler_errors, deterministic_algorithms, memory_errors
 from lrfdn_arch.evaluation.measure import validation_loader
 from lrfdn_arch.locks import locked
@@ -17,7 +17,7 @@ from lrfdn_arch.options import Placement, TrainOptions, check_files, stage_optio
 from lrfdn_arch.training import checks
 from lrfdn_arch.training.checkpoint import RunFolder, load_state, restore_model
 from lrfdn_arch.training.distributed import Launcher, check_equal, from_first, gather, joined
-from lrfdn_arch.training.loader import first_sample, global_batch, training_loader
+from lrfdn_arch.training.loader import global_batch, training_loader
 from lrfdn_arch.training.metric_writers import (
     draw_curves,
     json_lines,
@@ -38,13 +38,7 @@ def run_training(
     """Train as ``options`` specify, one stage after the other.
 
     With ``auto_resume`` complete stages are left as they are, and the first that is not resumes
-    from its newest checkpoint, if there is one.
-
-    Args:
-        options: the checked options.
-        launcher: what started this process.
-        root: folder of ``experiments/`` and ``tb_logger/``.
-        auto_resume: whether to resume.
+    from its newest checkpoint, if there is one. ``root`` gets ``experiments/`` and ``tb_logger/``.
 
     Returns:
         0 when the run is complete, 130 or 143 when it was asked to stop and saved.
@@ -121,7 +115,7 @@ def build_trainer(
     """
     checks.check_device(options, placement)
     opt = to_basicsr(options, root=root, placement=placement, auto_resume=auto_resume)
-    folder = RunFolder(opt, options.logger.keep_last)
+    folder = RunFolder(opt)
     path, notes = from_first(folder.state_to_resume)
     check_files(opt, ignore=("pretrain_network_g",) if path else ())  # the state has its weights
     train_set, validations = _datasets(options, opt, placement)
@@ -141,7 +135,8 @@ def build_trainer(
         samples = start * global_batch(options, placement)
         sampler.load_state_dict(state.get("sampler") or sampler.state_dict(samples))
     loader = training_loader(train_set, sampler, options, placement)
-    sample = first_sample(loader)
+    sample = loader.dataset[SampleKey(0, 0)]
+    getattr(loader.dataset, "close", lambda: None)()  # workers must open their own files
     checks.check_shared_memory(sample, loader)
     model = _model(opt, state, path, sample)
     notes += from_first(lambda: folder.prepare(path))

@@ -24,14 +24,8 @@ _EXPLODED = 10  # times the lowest loss; batches and schedules change it two- or
 class RunLogger:
     """Standard output, the log file and the metric writers of a run.
 
-    Args:
-        start: the iteration the run starts after.
-        total: the last iteration.
-        writers: where numbers are kept.
-        active: whether this is the first process; others print nothing.
-
-    Attributes:
-        waited: seconds spent waiting for data since the last line, added up by the caller.
+    The run starts after iteration ``start``. Only the first process is ``active``: others print
+    nothing. The loop adds to ``waited`` the seconds it waits for data.
     """
 
     def __init__(
@@ -180,11 +174,8 @@ def duration(seconds: float) -> str:
 def log_to_file(path: Path, active: bool) -> None:
     """Write what BasicSR's logger receives to ``path``, and warnings to the screen.
 
-    BasicSR's own set-up prints every message and a network's whole structure.
-
-    Args:
-        path: the log file.
-        active: whether this is the first process; others log errors only, to the screen.
+    BasicSR's own set-up prints every message and a network's whole structure. Processes that are
+    not ``active``, all but the first, log errors only, to the screen.
     """
     from basicsr.utils import get_root_logger
 

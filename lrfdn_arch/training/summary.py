@@ -66,8 +66,7 @@ def write_options(options: TrainOptions, path: Path) -> None:
 def write_test_file(options: TrainOptions, weights: Path, path: Path) -> bool:
     """Write an option file for ``lrfdn test``: ``weights`` on the validation sets of ``options``.
 
-    Returns:
-        Whether there are validation sets; without any no file is written.
+    Returns False if there are none, and no file is written.
     """
     content = options.model_dump(mode="json", include=_OPTIONS)
     content["datasets"] = {

@@ -42,29 +42,20 @@ def step(trainer: "Trainer", batch: Mapping[str, Any], iteration: int) -> None:
 class Trainer:
     """A run, ready to train.
 
-    Attributes:
-        options: the checked option file; ``opt`` is the same as BasicSR's dict.
-        placement: where this process runs.
-        model: any model of BasicSR's MODEL_REGISTRY.
-        loader: yields this process's batches in the order of its ``EndlessSampler``, which is at
-            the position where the run starts.
-        validations: a loader for each validation set, by its name.
-        folder: writes checkpoints.
-        log: prints and writes numbers.
-        peers: the other processes, if there are any.
-        state: what the run resumes from; empty for a new one.
+    The loader yields this process's batches in the order of its ``EndlessSampler``, which is at the
+    position where the run starts.
     """
 
     options: TrainOptions
-    opt: Mapping[str, Any]
+    opt: Mapping[str, Any]  # the same as BasicSR's dict
     placement: Placement
-    model: Any
+    model: Any  # of BasicSR's MODEL_REGISTRY
     loader: DataLoader
-    validations: Mapping[str, DataLoader]
+    validations: Mapping[str, DataLoader]  # by the name of the set
     folder: RunFolder
     log: RunLogger
     peers: Peers
-    state: Mapping[str, Any]
+    state: Mapping[str, Any]  # what the run resumes from; empty for a new one
 
     def __post_init__(self) -> None:
         self.sampler: Any = self.loader.sampler

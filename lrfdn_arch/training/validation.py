@@ -44,17 +44,14 @@ def update_best(records: Records, averages: Mapping[str, float], val: Val, itera
 def validate_model(
     model: Any, loader: DataLoader, opt: Mapping[str, Any], iteration: int, show: Show
 ) -> Averages:
-    """Measure a model's networks on the images of ``loader``, in full float32 unless asked.
+    """Measure ``net_g_ema``, where there is one, and ``net_g`` of any model of BasicSR.
 
     Args:
-        model: a BasicSR model with ``net_g`` and maybe ``net_g_ema``.
+        model: computes in full float32 unless ``val: use_amp`` asks for less.
         loader: one image at a time, this process's part.
         opt: the options as BasicSR's dict, with ``val``.
         iteration: the end of the names of saved images.
         show: takes a line of progress.
-
-    Returns:
-        Averages by metric, for ``ema`` (first, where there is one) and ``raw``.
 
     Raises:
         ValueError: memory ran out, or the images do not fit each other.

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lrfdn_arch.text import first_line
+
 # The weights in a training checkpoint: raw, and their exponential moving average.
 RAW, EMA = "params", "params_ema"
 CHECKSUM = "sha256"  # of the tensors, in the metadata of this package's safetensors
@@ -168,8 +170,6 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
     return {RAW: state, NETWORK: network}
 
 
-
-
 def _check_zip(path: Path) -> None:
     """Check sizes and checksums of an archive, which ``torch.load`` does not compare."""
     try:
@@ -219,5 +219,4 @@ def read_torch(path: Path, advice: str = _PLAIN) -> Any:
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return ValueError(f"{path} is damaged or not a torch file ({reason})")
+    return ValueError(f"{path} is damaged or not a torch file ({first_line(error)})")

@@ -180,11 +180,24 @@ def test_tensors_move_to_the_cpu_and_containers_keep_their_kind():
     assert moved["d"] == (1, "x", None)
 
 
+def auto_resumed(root: Path) -> RunFolder:
+    paths = dict.fromkeys(("experiments_root", "models", "training_states"), str(root / "run"))
+    opt = {"path": paths | {"resume_state": None}, "root_path": str(root), "name": "run"}
+    return RunFolder(opt | {"logger": {}, "auto_resume": True})
+
+
+def test_a_save_that_was_killed_is_no_earlier_run(tmp_path):
+    folder = auto_resumed(tmp_path)
+    folder.states.mkdir()
+    (folder.states / ".d1711d1e.unfinished.state").touch()
+    assert folder.prepare(None) == []
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
 def test_a_changed_bit_is_noticed_wherever_it_is(tmp_path):
-    file = tmp_path / "1.state"
-    paths = dict.fromkeys(("experiments_root", "models", "training_states"), str(tmp_path))
-    opt = {"path": paths | {"resume_state": None}, "root_path": str(tmp_path), "name": "run"}
-    folder = RunFolder(opt | {"auto_resume": True})
+    folder = auto_resumed(tmp_path)
+    folder.states.mkdir()
+    file = folder.states / "1.state"
     saved = {"iter": 1, "optimizers": [], "w": torch.rand(1000)}
     save_torch(file, saved)
     content = file.read_bytes()

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -84,11 +84,8 @@ class LRFDNModel(SRModel):
             load_initial(self.net_g_ema, opt["path"], average=True)
             self.precision.place(self.net_g_ema).eval().requires_grad_(False)
             self.average = WeightAverage(self.net_g_ema, self.bare)
-        self.guard = FiniteGuard(
-            self.device,
-            deferred=self.device.type == "cuda",
-            overflow_is_normal=self.scaler.is_enabled(),
-        )
+        scaled, on_gpu = self.scaler.is_enabled(), self.device.type == "cuda"
+        self.guard = FiniteGuard(self.device, deferred=on_gpu, overflow_is_normal=scaled)
         self._sums: dict[str, Tensor] = {}
         self._summed = 0
 
@@ -113,10 +110,11 @@ class LRFDNModel(SRModel):
         parts = list(zip(lq.split(self.micro_batch), gt.split(self.micro_batch), strict=True))
         self._clear_gradients(parts=len(parts))
         total = torch.zeros((), device=self.device)
-        for number, (lq, gt) in enumerate(parts, start=1):
-            with self._gradients_stay_local(unless=number == len(parts)):
-                loss = self._backward(lq, gt, share=len(lq) / len(self.lq))
-            total += loss
+        for left, (lq, gt) in zip(reversed(range(len(parts))), parts, strict=True):
+            # Only the last part exchanges gradients between processes.
+            group = self.net_g if isinstance(self.net_g, DistributedDataParallel) else None
+            with group.no_sync() if left and group is not None else nullcontext():
+                total += self._backward(lq, gt, share=len(lq) / len(self.lq))
         norm = self._gradient_norm()
         self.guard.observe(current_iter, total, norm, self.images)
         if self.scaler.is_enabled():  # it skips updates of infinite gradients
@@ -124,8 +122,7 @@ class LRFDNModel(SRModel):
         self._note("grad_norm", norm)
         self._update()
         if self.ema_decay > 0:
-            decay = decay_at(current_iter, self.ema_decay, self.ema_warmup)
-            self.average.update(decay)
+            self.average.update(decay_at(current_iter, self.ema_decay, self.ema_warmup))
         self._summed += 1
 
     def _patches(self, iteration: int) -> tuple[Tensor, Tensor]:
@@ -159,12 +156,6 @@ class LRFDNModel(SRModel):
         for name, value in losses.items():
             self._note(name, value.detach())
         return loss.detach()
-
-    def _gradients_stay_local(self, unless: bool) -> AbstractContextManager[Any]:
-        """Only the last part of a batch needs to exchange gradients between processes."""
-        if unless or not isinstance(self.net_g, DistributedDataParallel):
-            return nullcontext()
-        return self.net_g.no_sync()
 
     def _gradient_norm(self) -> Tensor:
         """Return the norm of the gradient, after which it is clipped if the options say so."""

@@ -15,13 +15,10 @@ _PERCEPTUAL = ("l_percep", "l_style")  # BasicSR's perceptual loss returns both,
 
 
 class Objective:
-    """The losses of a batch.
+    """The losses of a batch: ``pixel_opt``, ``perceptual_opt`` and ``losses`` of ``train``.
 
-    Args:
-        train: the section with ``pixel_opt``, ``perceptual_opt`` and ``losses``.
-        opt: BasicSR's dict; ``path: pretrain_network_teacher`` maps ``lq`` to the target of losses
-            with ``target: teacher``.
-        precision: where and in which precision the teacher computes.
+    ``path: pretrain_network_teacher`` of BasicSR's dict ``opt``, in the ``precision`` of training,
+    maps ``lq`` to the target of losses with ``target: teacher``.
     """
 
     def __init__(self, train: Train, opt: Mapping[str, Any], precision: Precision) -> None:

@@ -72,12 +72,7 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]
 
 
 def learning_rate(train: Train, iteration: int) -> float:
-    """Return the rate of update ``iteration``, counted from 1.
-
-    Args:
-        train: the ``train`` section: its optimizer's ``lr``, its scheduler, its warm-up.
-        iteration: 1 to ``total_iter``; beyond it the last value stays.
-    """
+    """Return the rate of update ``iteration``, from 1; beyond ``total_iter`` the last one stays."""
     base, warmup, curve = train.optim_g.lr, train.warmup_iter, train.scheduler
     if iteration < warmup:
         return base / warmup * iteration

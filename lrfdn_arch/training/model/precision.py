@@ -12,19 +12,12 @@ from lrfdn_arch.device import can_compile, has_bfloat16, uses_tf32
 
 @dataclass(frozen=True)
 class Precision:
-    """Precision, memory layout and compilation, as the option file asks for them.
-
-    Args:
-        device: where the network is.
-        autocast: bfloat16 or float16 in mixed precision, else None.
-        memory_format: of images and weights.
-        compile_mode: mode of ``torch.compile``, or None for no compilation.
-    """
+    """Precision, memory layout and compilation, as the option file asks for them."""
 
     device: torch.device
-    autocast: torch.dtype | None = None
-    memory_format: torch.memory_format = torch.contiguous_format
-    compile_mode: str | None = None
+    autocast: torch.dtype | None = None  # bfloat16 or float16 in mixed precision
+    memory_format: torch.memory_format = torch.contiguous_format  # of images and weights
+    compile_mode: str | None = None  # of torch.compile; None for no compilation
 
     @classmethod
     def of(cls, opt: Mapping[str, Any], device: torch.device) -> "Precision":

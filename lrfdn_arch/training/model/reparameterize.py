@@ -133,7 +133,20 @@ def reparameterize(network: nn.Module, section: Reparameterize) -> None:
         ValueError: no convolution was chosen.
     """
     names = list(network.state_dict())
-    for name, convolution in _chosen(network, section):
+    chosen = [
+        (name, module)
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d)
+        and module.groups == 1
+        and module.kernel_size in [(size, size) for size in section.kernel_sizes]
+        and any(fnmatch(name, pattern) for pattern in section.layers)
+    ]
+    if not chosen:
+        raise ValueError(
+            "train:reparameterize: layers and kernel_sizes match none of the ungrouped "
+            f"convolutions of {type(network).__name__}"
+        )
+    for name, convolution in chosen:
         branches = Branches(section.kind, convolution, section.expansion)
         try:
             parametrize.register_parametrization(convolution, "weight", branches)
@@ -172,20 +185,3 @@ def load_branch_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Set the weights of :func:`branch_state`, which have its names and shapes."""
     for name, weight in branch_state(network).items():
         weight.copy_(state[name])
-
-
-def _chosen(network: nn.Module, section: Reparameterize) -> list[tuple[str, nn.Conv2d]]:
-    chosen = [
-        (name, module)
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d)
-        and module.groups == 1
-        and module.kernel_size in [(size, size) for size in section.kernel_sizes]
-        and any(fnmatch(name, pattern) for pattern in section.layers)
-    ]
-    if not chosen:
-        raise ValueError(
-            "train:reparameterize: layers and kernel_sizes match none of the ungrouped "
-            f"convolutions of {type(network).__name__}"
-        )
-    return chosen

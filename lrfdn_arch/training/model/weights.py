@@ -14,16 +14,10 @@ from lrfdn_arch.weights.reading import EMA
 
 
 def load_initial(network: nn.Module, path: Mapping[str, Any], average: bool = False) -> None:
-    """Set the weights ``network`` starts from, as the option file's ``path`` specifies.
+    """Set the weights ``network``, on the CPU, starts from, as the options' ``path`` specifies.
 
-    ``init: bilinear`` comes first, then the weights of ``pretrain_network_g``.
-
-    Args:
-        network: on the CPU.
-        path: the option file's section, with ``init``, ``pretrain_network_g``, ``param_key_g`` and
-            ``strict_load_g``.
-        average: ``network`` holds the EMA: it starts as a copy, and takes the file's own EMA where
-            there is one.
+    ``init: bilinear`` comes first, then the weights of ``pretrain_network_g``. With ``average`` the
+    network holds the EMA: it starts as a copy, and takes the file's own EMA where there is one.
 
     Raises:
         ValueError: the network cannot start so.
@@ -67,11 +61,8 @@ class WeightAverage:
 
     Parameters are looked up once: walking the modules of both networks took 2 ms an iteration, the
     update itself half a millisecond. Buffers may be replaced during training, and kernels composed
-    of branches are computed anew, so those are looked up each time.
-
-    Args:
-        average: the network to hold the average, where it stays.
-        network: of the same class, in training.
+    of branches are computed anew, so those are looked up each time. Both networks are of one class
+    and stay where they are.
     """
 
     def __init__(self, average: nn.Module, network: nn.Module) -> None:
