@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lrfdn_arch.data import ppm
-from lrfdn_arch.prepare.lmdb_writer import LmdbWriter
+from lrfdn_arch.prepare.writers import LmdbWriter
 
 Images = Mapping[str, np.ndarray]
 MakeLmdb = Callable[..., Path]

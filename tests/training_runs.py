@@ -11,7 +11,7 @@ import yaml
 
 from lrfdn_arch.commands.train import main
 from lrfdn_arch.data import ppm
-from lrfdn_arch.prepare.lmdb_writer import LmdbWriter
+from lrfdn_arch.prepare.writers import LmdbWriter
 
 COUNT = 6
 

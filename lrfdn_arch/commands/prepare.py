@@ -5,7 +5,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from math import lcm
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,10 +101,9 @@ def prepare_photos(arguments: argparse.Namespace) -> None:
     """Pack scikit-image's photographs for training and validation."""
     from lrfdn_arch.prepare.image_folders import find_photos
 
-    options, out = _options(arguments), Path(arguments.out)
     for split in ("train", "valid"):
-        _pack(find_photos(split), _targets(out, split, arguments), options, arguments, split)
-    _print_next(out, "train_LRFDN_x4_demo", arguments)
+        _pack_split(find_photos(split), Path(arguments.out), split, arguments)
+    _print_next(Path(arguments.out), "train_LRFDN_x4_demo", arguments)
 
 
 def prepare_folder(arguments: argparse.Namespace) -> None:
@@ -113,16 +111,15 @@ def prepare_folder(arguments: argparse.Namespace) -> None:
     from lrfdn_arch.prepare.image_folders import find_images, find_in_folders, hold_out
     from lrfdn_arch.prepare.option_file import recipe_for
 
-    options, out = _options(arguments), Path(arguments.out)
+    out, limits = Path(arguments.out), {"grey": arguments.grey, "min_size": arguments.min_size}
     train, valid = find_in_folders([Path(folder) for folder in arguments.images], _note), {}
     if arguments.valid is not None:
         valid = find_images(Path(arguments.valid), _note)
     elif arguments.hold_out is not None:
         train, valid = hold_out(train, arguments.hold_out)
-    with_copies = replace(options, copies=tuple(arguments.copies))
-    _pack(train, _targets(out, "train", arguments), with_copies, arguments, "train")
+    _pack_split(train, out, "train", arguments, copies=tuple(arguments.copies), **limits)
     if valid:
-        _pack(valid, _targets(out, "valid", arguments), options, arguments, "valid")
+        _pack_split(valid, out, "valid", arguments, **limits)
     if not arguments.folders:
         _print_next(out, recipe_for(out), arguments)
 
@@ -131,13 +128,13 @@ def prepare_df2k(arguments: argparse.Namespace) -> None:
     """Pack DIV2K and Flickr2K, unpacked and downloaded where needed."""
     from lrfdn_arch.prepare.published_sets import DF2K, obtain
 
-    root, options = Path(arguments.root), _options(arguments, multiple=_MULTIPLE, strict=True)
+    multiple = lcm(_MULTIPLE, *_scales(arguments))
+    root, download = Path(arguments.root), arguments.download
     for split, sources in DF2K.items():
         images: dict[str, Path] = {}
         for source in sources:
-            download = arguments.download
             images |= obtain(source, root, download=download, progress=_progress)[1]
-        _pack(images, _targets(root / "DF2K", split, arguments), options, arguments, split)
+        _pack_split(images, root / "DF2K", split, arguments, multiple=multiple, strict=True)
     scale = arguments.scale[-1] if arguments.scale[-1] in (2, 3) else 4
     _print_next(root / "DF2K", f"train_LRFDN_x{scale}_DF2K", arguments)
 
@@ -148,14 +145,13 @@ def prepare_benchmarks(arguments: argparse.Namespace) -> None:
     from lrfdn_arch.prepare.published_sets import BENCHMARKS, obtain
     from lrfdn_arch.text import unknown
 
-    root = Path(arguments.root)
+    root, download, scales = Path(arguments.root), arguments.download, _scales(arguments)
     for name in arguments.sets:
         if name not in BENCHMARKS:
             raise ValueError(f"{name}: {unknown(name, BENCHMARKS, 'test set')}")
     for name in arguments.sets:
-        source, download = BENCHMARKS[name], arguments.download
-        hr, images = obtain(source, root, download=download, progress=_progress)
-        for scale in _scales(arguments):
+        hr, images = obtain(BENCHMARKS[name], root, download=download, progress=_progress)
+        for scale in scales:
             target = Target(hr.parent / f"LR_bicubic/X{scale}", scale, suffix=f"x{scale}")
             job = target.writer.made_from(target.path)
             if job is None and target.path.is_dir() and not arguments.overwrite:
@@ -165,34 +161,30 @@ def prepare_benchmarks(arguments: argparse.Namespace) -> None:
             _pack(images, [target], options, arguments, f"{name} x{scale}")
 
 
-def _targets(out: Path, split: str, arguments: argparse.Namespace) -> "list[Target]":
-    """Return the sets of ``split`` (``train`` or ``valid``) under ``out``, HR first."""
-    from lrfdn_arch.prepare.packing import Target
-
-    ending = "" if getattr(arguments, "folders", False) else ".lmdb"
-    lr = [
-        Target(out / f"{split}_LR_x{scale}{ending}", scale, "" if ending else f"x{scale}")
-        for scale in _scales(arguments)
-    ]
-    return [Target(out / f"{split}_HR{ending}"), *lr]
-
-
 def _scales(arguments: argparse.Namespace) -> list[int]:
     if min(arguments.scale) < 2:
         raise ValueError(f"--scale: expected whole numbers from 2, found {arguments.scale}.")
     return sorted(set(arguments.scale))
 
 
-def _options(arguments: argparse.Namespace, *, multiple: int = 1, **more: Any) -> "PackOptions":
-    from lrfdn_arch.prepare.packing import PackOptions
+def _pack_split(
+    images: Mapping[str, Path],
+    out: Path,
+    split: str,
+    arguments: argparse.Namespace,
+    **options: Any,
+) -> None:
+    """Pack the HR and LR images of ``split`` (``train`` or ``valid``) into sets in ``out``."""
+    from lrfdn_arch.prepare.packing import PackOptions, Target
 
-    return PackOptions(
-        codec=arguments.codec,
-        multiple=lcm(multiple, *_scales(arguments)),
-        grey=getattr(arguments, "grey", False),
-        min_size=getattr(arguments, "min_size", 1),
-        **more,
-    )
+    scales = _scales(arguments)
+    options = {"codec": arguments.codec, "multiple": lcm(*scales), **options}
+    end = "" if getattr(arguments, "folders", False) else ".lmdb"
+    targets = [Target(out / f"{split}_HR{end}")]
+    for scale in scales:
+        suffix = "" if end else f"x{scale}"
+        targets.append(Target(out / f"{split}_LR_x{scale}{end}", scale, suffix))
+    _pack(images, targets, PackOptions(**options), arguments, split)
 
 
 def _pack(
@@ -205,17 +197,10 @@ def _pack(
     from lrfdn_arch.prepare.packing import pack
 
     total = len(images) * (1 + len(options.copies))
+    run = {"overwrite": arguments.overwrite, "workers": arguments.workers, "note": _note}
     with _progress(what, total) as advance, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about damage that is reported anyway
-        packed = pack(
-            images,
-            targets,
-            options,
-            overwrite=arguments.overwrite,
-            workers=arguments.workers,
-            advance=advance,
-            note=_note,
-        )
+        packed = pack(images, targets, options, advance=advance, **run)
     _report(packed, len(images), arguments.list)
 
 

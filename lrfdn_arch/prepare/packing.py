@@ -15,9 +15,8 @@ from lrfdn_arch.data.lmdb_reader import key_for
 from lrfdn_arch.device import usable_cores
 from lrfdn_arch.locks import locked
 from lrfdn_arch.prepare import source_image
-from lrfdn_arch.prepare.image_writer import FolderWriter, ImageWriter, explained
-from lrfdn_arch.prepare.lmdb_writer import LmdbWriter
 from lrfdn_arch.prepare.source_image import SourceImage
+from lrfdn_arch.prepare.writers import FolderWriter, ImageWriter, LmdbWriter, explained
 
 _AHEAD = 8  # images prepared while a commit waits for the disk: about what a commit contains
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from lrfdn_arch.cli import main
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.evaluation.image_set import open_image_set
 from lrfdn_arch.prepare import published_sets
-from lrfdn_arch.prepare.image_writer import FolderWriter
+from lrfdn_arch.prepare.writers import FolderWriter
 
 SETS = {
     "Set5": [(63, 62), (64, 64), (70, 81), (49, 50), (48, 57)],

@@ -14,10 +14,9 @@ from small_lmdbs import photograph
 from lrfdn_arch.data import ppm
 from lrfdn_arch.data.lmdb_reader import open_reader, read_meta_info
 from lrfdn_arch.locks import locked
-from lrfdn_arch.prepare import image_writer, lmdb_writer
-from lrfdn_arch.prepare.image_writer import recover
-from lrfdn_arch.prepare.lmdb_writer import LmdbWriter
+from lrfdn_arch.prepare import writers
 from lrfdn_arch.prepare.packing import PackOptions, Target, pack
+from lrfdn_arch.prepare.writers import LmdbWriter, recover
 
 JOB = {"test": 1}
 IMAGES = {f"im{i:02d}": photograph(40, 50, seed=i) for i in range(12)}
@@ -58,7 +57,7 @@ def test_nothing_stands_under_the_final_name_before_publish(tmp_path):
 
 
 def test_the_map_grows_as_far_as_needed(tmp_path, monkeypatch):
-    monkeypatch.setattr(lmdb_writer, "_FIRST_MAP_SIZE", 1 << 14)
+    monkeypatch.setattr(writers, "_FIRST_MAP_SIZE", 1 << 14)
     with LmdbWriter(tmp_path / "a.lmdb", JOB) as writer:
         put_all(writer)
         writer.publish()
@@ -67,7 +66,7 @@ def test_the_map_grows_as_far_as_needed(tmp_path, monkeypatch):
 
 
 def test_memory_is_bounded_by_committing(tmp_path, monkeypatch):
-    monkeypatch.setattr(lmdb_writer, "_COMMIT_BYTES", 13_000)  # two images
+    monkeypatch.setattr(writers, "_COMMIT_BYTES", 13_000)  # two images
     with LmdbWriter(tmp_path / "a.lmdb", JOB) as writer:
         put_all(writer, commit_each=False)
         assert len(writer.done) == 10 or len(writer.done) == 12
@@ -170,8 +169,8 @@ def test_a_publish_stopped_between_any_two_steps_loses_nothing(tmp_path, monkeyp
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
             patched.setattr(Path, "rename", stop_at(Path.rename))
             patched.setattr(Path, "unlink", stop_at(Path.unlink))
-            patched.setattr(lmdb_writer, "write_whole", stop_at(lmdb_writer.write_whole))
-            patched.setattr(image_writer, "sync", stop_at(image_writer.sync))
+            patched.setattr(writers, "write_whole", stop_at(writers.write_whole))
+            patched.setattr(writers, "sync", stop_at(writers.sync))
             writer.publish()
             raise KeyboardInterrupt
     if path.exists():
@@ -203,7 +202,7 @@ sys.path[:0] = [{tests!r}, {repository!r}]
 from pathlib import Path
 from prepare.test_lmdb_writer import JOB, put_all
 from lrfdn_arch import entry
-from lrfdn_arch.prepare.lmdb_writer import LmdbWriter
+from lrfdn_arch.prepare.writers import LmdbWriter
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 def command(arguments):
     with LmdbWriter(Path({path!r}), JOB) as writer:

@@ -336,7 +336,7 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_kept(tmp_path, monkeyp
         prepared.append(original.path.stem)
         return really(original, *arguments)
 
-    monkeypatch.setattr("lrfdn_arch.prepare.lmdb_writer._COMMIT_BYTES", 1)
+    monkeypatch.setattr("lrfdn_arch.prepare.writers._COMMIT_BYTES", 1)
     with monkeypatch.context() as patched:
         patched.setattr(packing, "_prepare", interrupted)
         code, text, err = run(capsys, *command)
