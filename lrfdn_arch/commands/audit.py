@@ -35,8 +35,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
     from lrfdn_arch.evaluation.audit import audit
-    from lrfdn_arch.evaluation.entries import read_entries
-    from lrfdn_arch.evaluation.kit_text import kit_text
+    from lrfdn_arch.evaluation.entries import kit_text, read_entries
     from lrfdn_arch.evaluation.protocols import YEARS
     from lrfdn_arch.files import write_whole
     from lrfdn_arch.report.audit import audit_json, audit_plot, audit_text

@@ -54,9 +54,8 @@ def run(arguments: argparse.Namespace) -> None:
     from lrfdn_arch.device import choose_device
     from lrfdn_arch.evaluation.audit import audit
     from lrfdn_arch.evaluation.competitor import load_competitors
-    from lrfdn_arch.evaluation.entries import read_entries
+    from lrfdn_arch.evaluation.entries import kit_text, read_entries
     from lrfdn_arch.evaluation.evaluate import Settings, check_free, evaluate, remove_evaluation
-    from lrfdn_arch.evaluation.kit_text import kit_text
     from lrfdn_arch.evaluation.kits.client import KIT_SCALE, load_kits
     from lrfdn_arch.evaluation.protocols import YEARS
     from lrfdn_arch.files import write_whole

@@ -20,6 +20,7 @@ DRAWS = 10_000
 _MEDIANS = 2_000  # draws for medians, which take a sort each
 _LEVELS = (0.025, 0.975)
 _COLD = 3  # a first image that takes as many medians was run cold
+_COSTS = ("flops", "params")
 _LEAST_FLOPS = 0.25  # per parameter and pixel, see `_impossible_flops`
 
 
@@ -121,7 +122,11 @@ def audit(
     base = find_baseline(entries, year, baseline)
     sample = _Sample(entries, draws, seed)
     runtime = np.mean([sample.means(role, "runtime_ms") for role in entries[0].sets], axis=0)
-    scores = _scores(entries, runtime, base, year)
+    scores = None
+    if base and year.weights:
+        flops, params = (np.array([getattr(e, part) for e in entries]) for part in _COSTS)
+        own = runtime / runtime[:, [entries.index(base)]]
+        scores = year.score(own, flops / base.flops, params / base.params)
     judged = runtime if scores is None else scores
     sets = [{role: sample.set_audit(e, role, year, base) for role in e.sets} for e in entries]
     ranked = [
@@ -192,8 +197,8 @@ class _Sample:
             if base is None or scores.psnr is None
             else estimate(weights @ (scores.psnr - base), count),
             margin=None if psnr is None or gate is None else _minus(psnr, gate),
-            strict=passes(psnr.value, gate, printed=False) if psnr and gate else None,
-            printed=passes(psnr.value, gate, printed=True) if psnr and gate else None,
+            strict=passes(psnr and psnr.value, gate, printed=False),
+            printed=passes(psnr and psnr.value, gate, printed=True),
             mean_ms=estimate(weights @ scores.runtime_ms, count),
             median_ms=estimate(_medians(scores.runtime_ms, weights[: 1 + _MEDIANS]), count),
             without_first_ms=estimate(_without_first(scores.runtime_ms, weights), count),
@@ -216,24 +221,6 @@ def _without_first(values: Values, weights: Values) -> Values:
         weights[:, :1] > 1 - 1e-9, weights, np.hstack([0 * weights[:, :1], weights[:, 1:]])
     )
     return rest @ values / rest.sum(axis=1)
-
-
-def _scores(
-    entries: Sequence[Entry], runtime: Values, baseline: Entry | None, year: Year
-) -> Values | None:
-    if baseline is None or not year.weights:
-        return None
-    at = entries.index(baseline)
-    costs = {
-        "runtime": runtime / runtime[:, [at]],
-        "flops": np.array([entry.flops / baseline.flops for entry in entries]),
-        "params": np.array([entry.params / baseline.params for entry in entries]),
-    }
-    with np.errstate(over="ignore"):
-        return sum(
-            (weight * np.exp(2 * costs[part]) for part, weight in year.weights.items()),
-            np.zeros_like(runtime),
-        )
 
 
 def estimate(values: Values, count: int) -> Estimate:

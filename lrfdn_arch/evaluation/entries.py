@@ -1,4 +1,7 @@
-"""Entries of a challenge with their per-image results, from the organisers' files or our own."""
+"""Entries of a challenge with their per-image results, and the kits' table of them.
+
+Entries are read from the organisers' files or our own.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lrfdn_arch.evaluation.protocols import TEST, VALID, YEARS, Year, year_of
+from lrfdn_arch.evaluation.protocols import TEST, VALID, YEARS, Values, Year, year_of
 from lrfdn_arch.evaluation.results import RESULTS_FILE, NetworkResult, Results, mean, read_results
 
-Values = NDArray[np.float64]
+_NAMES = {VALID: "Val", TEST: "Test"}  # of the sets, in the kits' table
+_WIDTHS = {"Model": 20, "Acts [M]": 8, "Mem [M]": 8, "Conv": 8}  # PSNR and others 10, times 14
+_DECIMALS = {"Params [M]": 3, "Val SSIM": 4}  # others 2
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,49 @@ def result_folders(folder: Path) -> list[Path]:
     if (folder / RESULTS_FILE).is_file():
         return [folder]
     return sorted((f.parent for f in folder.glob(f"*/{RESULTS_FILE}")), reverse=True) or [folder]
+
+
+def kit_row(entry: Entry, ssim: bool = False) -> dict[str, Any]:
+    """Return an entry's figures by the headings of the kits' table; None where one is unknown.
+
+    ``ssim`` adds the mean RGB SSIM of the first set, which the kits compute on request but only
+    log.
+    """
+    first, sets = next(iter(entry.sets.values())), entry.sets.items()
+    psnr = {role: None if s.psnr is None else float(s.psnr.mean()) for role, s in sets}
+    return {
+        "Model": entry.label,
+        **{f"{_NAMES[role]} PSNR": value for role, value in psnr.items()},
+        **{f"{_NAMES[role]} Time [ms]": float(s.runtime_ms.mean()) for role, s in sets},
+        **({"Ave Time [ms]": entry.runtime_ms} if len(sets) > 1 else {}),
+        "Params [M]": entry.params / 1e6,
+        "FLOPs [G]": entry.flops / 1e9,
+        "Acts [M]": entry.activations / 1e6,
+        "Mem [M]": first.memory_mib,
+        "Conv": entry.convolutions,
+        **({"Val SSIM": first.ssim} if ssim else {}),
+    }
+
+
+def kit_text(entries: Sequence[Entry], ssim: bool = False) -> str:
+    """Return ``results.txt``: the table that the kits write, with the same columns and precision.
+
+    The entries were evaluated on the same sets; ``ssim`` as for :func:`kit_row`.
+    """
+
+    def show(heading: str, value: Any) -> str:
+        if value is None or heading in ("Model", "Conv"):
+            return "-" if value is None else f"{value:4}"
+        return f"{value:.{_DECIMALS.get(heading, 2)}f}"
+
+    rows = [kit_row(entry, ssim) for entry in entries]
+    widths = {name: _WIDTHS.get(name, 14 if "Time" in name else 10) for name in rows[0]}
+    lines = [list(widths), *([show(*cell) for cell in row.items()] for row in rows)]
+    return "".join(
+        "\t".join(f"{cell:<{width}}" for cell, width in zip(line, widths.values(), strict=True))
+        + "\n"
+        for line in lines
+    )
 
 
 def find_baseline(entries: Sequence[Entry], year: Year, label: str | None = None) -> Entry | None:

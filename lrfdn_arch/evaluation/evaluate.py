@@ -10,12 +10,11 @@ import torch
 
 from lrfdn_arch.evaluation.challenge import identity_of, judge, judge_bicubic
 from lrfdn_arch.evaluation.competitor import Competitor
-from lrfdn_arch.evaluation.entries import entries_of
+from lrfdn_arch.evaluation.entries import entries_of, kit_text
 from lrfdn_arch.evaluation.environment import describe_environment
 from lrfdn_arch.evaluation.fair_timing import TimingPlan, time_in_turn
 from lrfdn_arch.evaluation.image_set import ImageSet
 from lrfdn_arch.evaluation.inspection import inspect
-from lrfdn_arch.evaluation.kit_text import kit_text
 from lrfdn_arch.evaluation.kits.client import KitError, KitNetwork
 from lrfdn_arch.evaluation.progress import Progress
 from lrfdn_arch.evaluation.protocols import YEARS, Year, year_of

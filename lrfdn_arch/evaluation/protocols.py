@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
 VALID, TEST = "valid", "test"  # the roles of the two image sets, as the kits' result files say
 PIXELS = 256 * 256  # of the image that complexity is counted at
 
@@ -74,6 +78,16 @@ class Year:
     def baseline(self) -> str:
         """The name of the baseline network."""
         return self.published[0].label
+
+    def score(self, runtime: Values, flops: Values | float, params: Values | float) -> Values:
+        """Return the score, lower is better, from ratios to those of the baseline.
+
+        Each part is exp(2 * ratio), so that the baseline scores exp(2) = 7.389.
+        """
+        ratios = {"runtime": runtime, "flops": flops, "params": params}
+        with np.errstate(over="ignore"):
+            parts = (weight * np.exp(2 * ratios[part]) for part, weight in self.weights.items())
+            return np.asarray(sum(parts))
 
     def role_of(self, set_name: str) -> str:
         """Return the role of a set; sets other than the challenge's are validated on."""
@@ -148,6 +162,11 @@ def year_of(protocol_name: str) -> Year:
     return next((year for year in YEARS.values() if year.name == protocol_name), YEARS[2023])
 
 
-def passes(psnr: float, gate: float, *, printed: bool) -> bool:
-    """Return whether a mean PSNR passes a gate, strictly or by its two printed decimals."""
+def passes(psnr: float | None, gate: float | None, *, printed: bool) -> bool | None:
+    """Return whether a mean PSNR passes a gate, strictly or by its two printed decimals.
+
+    None stands for an unknown PSNR, for no gate, and for no answer then.
+    """
+    if psnr is None or gate is None:
+        return None
     return float(f"{psnr:.2f}") >= gate if printed else psnr >= gate

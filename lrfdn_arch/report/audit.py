@@ -8,14 +8,18 @@ from matplotlib.figure import Figure
 
 from lrfdn_arch.evaluation.audit import Audit, SetAudit, Standing
 from lrfdn_arch.report.plots import COLOURS, STYLE, error_bar, standalone, svg_of
-from lrfdn_arch.report.tables import Cell, Column, Table, verdict, with_interval
+from lrfdn_arch.report.tables import Row, Table, verdict, with_interval
 
 _SHOWN = 100  # times the lowest value, in the plot
 
 
 def audit_text(audit: Audit) -> str:
     """Return the ranking, the sets and the warnings as Markdown."""
-    return "\n".join(table.markdown() for table in (_ranking(audit), *_set_tables(audit)))
+    tables = [_ranking(audit)]
+    for role in audit.standings[0].sets:
+        rows = [_set_row(standing.label, standing.sets[role]) for standing in audit.standings]
+        tables.append(Table(f"On the {role} set", rows))
+    return "\n".join(table.markdown() for table in tables)
 
 
 def audit_json(audit: Audit) -> str:
@@ -52,25 +56,16 @@ def audit_plot(audit: Audit) -> str:
 
 
 def _ranking(audit: Audit) -> Table:
-    columns = (
-        Column("Place"),
-        Column("95 %"),
-        Column("Model"),
-        Column("Score"),
-        Column("Runtime (ms)"),
-        Column("Ahead of next"),
-        Column("Tied with"),
-    )
-    rows: list[list[Cell]] = [
-        [
-            _place(standing, audit),
-            "{}-{}".format(*standing.places) if standing.places else None,
-            standing.label.strip(),
-            standing.score and with_interval(standing.score, 2),
-            with_interval(standing.runtime_ms, 2),
-            None if standing.ahead is None else f"{100 * standing.ahead:.1f} %",
-            ", ".join(label.strip() for label in standing.tied_with) or None,
-        ]
+    rows: list[Row] = [
+        {
+            "Place": _place(standing, audit),
+            "95 %": "{}-{}".format(*standing.places) if standing.places else None,
+            "Model": standing.label.strip(),
+            "Score": with_interval(standing.score, 2),
+            "Runtime (ms)": with_interval(standing.runtime_ms, 2),
+            "Ahead of next": None if standing.ahead is None else f"{100 * standing.ahead:.1f} %",
+            "Tied with": ", ".join(label.strip() for label in standing.tied_with) or None,
+        }
         for standing in audit.standings
     ]
     notes = [
@@ -84,43 +79,21 @@ def _ranking(audit: Audit) -> Table:
         "Entries have a place if their PSNR, as printed with two decimals, passes every gate.",
     ]
     notes += [f"{s.label.strip()}: {warning}." for s in audit.standings for warning in s.warnings]
-    return Table(f"Ranking of {audit.year}", columns, rows, notes)
+    return Table(f"Ranking of {audit.year}", rows, notes)
 
 
-def _set_tables(audit: Audit) -> list[Table]:
-    columns = (
-        Column("Model"),
-        Column("PSNR (dB)"),
-        Column("minus gate"),
-        Column("minus baseline"),
-        Column("Gate, strict"),
-        Column("as printed"),
-        Column("Mean (ms)"),
-        Column("Median (ms)"),
-        Column("Without the first image (ms)"),
-    )
-    return [
-        Table(
-            f"On the {role} set",
-            columns,
-            [_set_row(standing.label, standing.sets[role]) for standing in audit.standings],
-        )
-        for role in audit.standings[0].sets
-    ]
-
-
-def _set_row(label: str, found: SetAudit) -> list[Cell]:
-    return [
-        label.strip(),
-        found.psnr and with_interval(found.psnr, 2),
-        found.margin and with_interval(found.margin, 4),
-        found.minus_baseline and with_interval(found.minus_baseline, 4),
-        verdict(found.strict),
-        verdict(found.printed),
-        with_interval(found.mean_ms, 2),
-        with_interval(found.median_ms, 2),
-        with_interval(found.without_first_ms, 2),
-    ]
+def _set_row(label: str, found: SetAudit) -> Row:
+    return {
+        "Model": label.strip(),
+        "PSNR (dB)": with_interval(found.psnr, 2),
+        "minus gate": with_interval(found.margin, 4),
+        "minus baseline": with_interval(found.minus_baseline, 4),
+        "Gate, strict": verdict(found.strict),
+        "as printed": verdict(found.printed),
+        "Mean (ms)": with_interval(found.mean_ms, 2),
+        "Median (ms)": with_interval(found.median_ms, 2),
+        "Without the first image (ms)": with_interval(found.without_first_ms, 2),
+    }
 
 
 def _place(standing: Standing, audit: Audit) -> str:

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 from tabulate import tabulate
@@ -11,53 +12,58 @@ from lrfdn_arch.evaluation.audit import Estimate
 from lrfdn_arch.evaluation.protocols import Published, Year
 from lrfdn_arch.evaluation.results import mean
 from lrfdn_arch.evaluation.scores import median_interval
-from lrfdn_arch.report.comparison import Comparison, Entry, intervals
+from lrfdn_arch.report.comparison import Comparison, intervals
 
 Cell = str | float | int | None
+Row = dict[str, Cell]
 UNKNOWN = "\N{EN DASH}"
 FLOP_COUNTERS = {"flops_2023": "2023 kit", "flops_fvcore": "fvcore"}
 _LARGE = 1e4  # values from here on are shown with an exponent
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column heading, and the number of decimals its numbers are shown with."""
-
-    heading: str
-    digits: int | None = None
-
-    def show(self, cell: Cell) -> str:
-        """Return ``cell`` formatted for display."""
-        if cell is None:
-            return UNKNOWN
-        if isinstance(cell, str) or self.digits is None:
-            return str(cell)
-        return f"{cell:.{self.digits}f}"
+_DECIMALS = {  # of columns that are not shown with their table's
+    "Params (M)": 3,
+    "SSIM": 4,
+    "SSIM (Y)": 4,
+    "Score FLOPs": 3,
+    "Score params": 3,
+    "Peak memory (MiB)": 1,
+}
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of raw cells; ``notes`` are shown below."""
+    """Rows of unrounded cells by heading.
+
+    The first row has all headings in order; what a row lacks is unknown. ``notes`` are shown below,
+    numbers with ``decimals``.
+    """
 
     title: str
-    columns: tuple[Column, ...]
-    rows: list[list[Cell]]
-    notes: list[str] = field(default_factory=list)
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
+    decimals: int = 2
 
-    def shown(self) -> list[list[str]]:
-        """Return the rows formatted for display."""
-        return [
-            [column.show(cell) for column, cell in zip(self.columns, row, strict=True)]
-            for row in self.rows
-        ]
+    @property
+    def headings(self) -> list[str]:
+        """The columns' headings."""
+        return list(self.rows[0])
+
+    @property
+    def numbers(self) -> set[str]:
+        """The headings of columns without text."""
+        texts = {name for row in self.rows for name, cell in row.items() if isinstance(cell, str)}
+        return set(self.headings) - texts
+
+    def show(self, row: Row, heading: str) -> str:
+        """Return a cell formatted for display."""
+        cell = row.get(heading)
+        if isinstance(cell, float):
+            return f"{cell:.{_DECIMALS.get(heading, self.decimals)}f}"
+        return UNKNOWN if cell is None else str(cell)
 
     def markdown(self) -> str:
         """Return title, table and notes as Markdown."""
-        headings = [column.heading for column in self.columns]
-        cells = [
-            [escape(cell, quote=False).replace("|", "\\|") for cell in row] for row in self.shown()
-        ]
-        table = tabulate(cells, headings, tablefmt="github", disable_numparse=True)
+        cells = [[_escaped(self.show(row, name)) for name in self.headings] for row in self.rows]
+        table = tabulate(cells, self.headings, tablefmt="github", disable_numparse=True)
         notes = "".join(f"- {note}\n" for note in self.notes)
         return f"## {_escaped(self.title)}\n\n{table}\n" + (f"\n{notes}" if notes else "")
 
@@ -65,8 +71,8 @@ class Table:
         """Return headings and unrounded cells; unknown ones are empty."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([column.heading for column in self.columns])
-        writer.writerows([_plain(cell) for cell in row] for row in self.rows)
+        writer.writerow(self.headings)
+        writer.writerows([_plain(row.get(name)) for name in self.headings] for row in self.rows)
         return text.getvalue()
 
 
@@ -80,6 +86,21 @@ def _plain(cell: Cell) -> Cell:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
 
 
+def verdict(passed: bool | None) -> str | None:
+    """Return ``passed``, ``missed``, or None where there is no gate."""
+    return None if passed is None else "passed" if passed else "missed"
+
+
+def with_interval(estimate: Estimate | None, digits: int) -> str | None:
+    """Return ``value [low, high]``; None for None."""
+    if estimate is None:
+        return None
+    style = f".{digits}f" if abs(estimate.value) < _LARGE else ".2e"
+    if estimate.low is None:
+        return f"{estimate.value:{style}}"
+    return f"{estimate.value:{style}} [{estimate.low:{style}}, {estimate.high:{style}}]"
+
+
 def published_rows(comparison: Comparison) -> list[Published]:
     """Return the year's published results of networks that are compared here, or in no package."""
     released = {e.network.network for e in comparison.entries if e.network.weights.released}
@@ -90,178 +111,120 @@ def published_rows(comparison: Comparison) -> list[Published]:
     ]
 
 
+def published_label(row: Published, year: Year) -> str:
+    """Return the name of a published row, as its marking on the page expects it."""
+    return f"{row.label}, published {year.year}"
+
+
 def main_table(comparison: Comparison) -> Table:
     """Return the kits' columns and more, with the year's published rows beside."""
     audited, baseline, year = intervals(comparison), comparison.baseline, comparison.year
     published = {row.label: row for row in published_rows(comparison)}
-    rows = []
+    rows: list[Row] = []
     for entry in comparison.entries:
-        found = audited[entry.label]
-        rows.append(_measured(entry, found.minus_baseline, found.mean_ms))
-        own = published.get(entry.network.network)
-        if own and entry.network.weights.released:
-            rows.append(_published(published.pop(own.label), comparison))
+        network, counts, found = entry.network, entry.network.counts, audited[entry.label]
+        weights = "released weights" if network.weights.released else network.weights.file
+        rows.append(
+            {
+                "Model": entry.label,
+                "PSNR (dB)": entry.mean("psnr_rgb"),
+                f"minus {baseline.label} (dB)": with_interval(found.minus_baseline, 3),
+                "Kit time (ms)": with_interval(found.mean_ms, 2),
+                "Params (M)": counts.params / 1e6,
+                "FLOPs, 2023 kit (G)": counts.flops_2023 / 1e9,
+                "Acts (M)": counts.activations / 1e6,
+                "Mem (M)": network.kit_timing.memory_mib,
+                "Conv": counts.convolutions,
+                "FLOPs, fvcore (G)": counts.flops_fvcore / 1e9,
+                "SSIM": entry.mean("ssim_rgb"),
+                "PSNR (Y) (dB)": entry.mean("psnr_y"),
+                "SSIM (Y)": entry.mean("ssim_y"),
+                "Source": f"measured on {entry.environment.device}; {weights}",
+            }
+        )
+        if network.weights.released and network.network in published:
+            rows.append(_published(published.pop(network.network), comparison))
     rows += [_published(row, comparison) for row in published.values()]
     if comparison.bicubic and comparison.dataset.has_ground_truth:
-        rows.append(_bicubic(comparison))
+        metrics = {"PSNR (dB)": "psnr_rgb", "SSIM": "ssim_rgb"}
+        metrics |= {"PSNR (Y) (dB)": "psnr_y", "SSIM (Y)": "ssim_y"}
+        values: Row = {name: mean(comparison.bicubic, metric) for name, metric in metrics.items()}
+        rows.append({"Model": "Bicubic", **values, "Source": "measured; MATLAB's imresize"})
+    elsewhere = " They were measured on other images, so only complexity is shown."
     notes = [
         "PSNR and SSIM are on RGB, those marked (Y) on luma, "
         f"excluding {comparison.protocol.crop_border} pixels on each side.",
         "In brackets: 95 % interval of a bootstrap over images, paired for differences.",
         "Kit time is the mean over all images as in the kits, each run once without warm-up. "
         "See the fair timing for comparable runtimes.",
-        f"Published rows: {year.source}."
-        + (
-            ""
-            if comparison.is_challenge_set
-            else " They were measured on other images, so only complexity is shown."
-        ),
+        f"Published rows: {year.source}." + ("" if comparison.is_challenge_set else elsewhere),
     ]
     if any(entry.network.kit_timing.memory_mib is None for entry in comparison.entries):
         notes.append("Memory is the peak allocated on the GPU; it is not available on the CPU.")
     if not comparison.is_one_machine:
         notes.append("Runtimes of different machines (see Source) cannot be compared.")
     notes += [f"Not evaluated: {failure}." for failure in comparison.failures]
-    columns = (
-        Column("Model"),
-        Column("PSNR (dB)", 2),
-        Column(f"minus {baseline.label} (dB)"),
-        Column("Kit time (ms)"),
-        Column("Params (M)", 3),
-        Column("FLOPs, 2023 kit (G)", 2),
-        Column("Acts (M)", 2),
-        Column("Mem (M)", 2),
-        Column("Conv", 0),
-        Column("FLOPs, fvcore (G)", 2),
-        Column("SSIM", 4),
-        Column("PSNR (Y) (dB)", 2),
-        Column("SSIM (Y)", 4),
-        Column("Source"),
-    )
     title = f"{comparison.dataset.name} x{comparison.protocol.scale}"
-    return Table(f"Results on {title}, {year.name}", columns, rows, notes)
+    return Table(f"Results on {title}, {year.name}", rows, notes)
+
+
+def _published(row: Published, comparison: Comparison) -> Row:
+    year = comparison.year
+    measured: Row = {}
+    if comparison.is_challenge_set:
+        measured = {
+            "PSNR (dB)": row.psnr(comparison.role),
+            "Kit time (ms)": f"{row.time_ms:.2f}",
+            "Mem (M)": row.memory_m,
+        }
+    return {
+        "Model": published_label(row, year),
+        **measured,
+        "Params (M)": row.params_m,
+        f"FLOPs, {FLOP_COUNTERS[year.counter]} (G)": row.flops_g,
+        "Acts (M)": row.acts_m,
+        "Conv": row.convolutions,
+        "Source": year.source,
+    }
 
 
 def timing_table(comparison: Comparison) -> Table:
     """Return the fair timings, one row per network and variant."""
-    rows: list[list[Cell]] = [
-        [
-            entry.label,
-            timing.variant,
-            "x".join(map(str, timing.input_size)),
-            with_interval(median_interval(timing), 2),
-            timing.p25_ms,
-            timing.p75_ms,
-            timing.min_ms,
-            timing.memory_mib,
-            timing.repeats,
-            timing.device,
-        ]
+    rows: list[Row] = [
+        {
+            "Model": entry.label,
+            "Variant": timing.variant,
+            "Input": "x".join(map(str, timing.input_size)),
+            "Median (ms)": with_interval(median_interval(timing), 2),
+            "25 % (ms)": timing.p25_ms,
+            "75 % (ms)": timing.p75_ms,
+            "Fastest (ms)": timing.min_ms,
+            "Peak memory (MiB)": timing.memory_mib,
+            "Repeats": timing.repeats,
+            "Device": timing.device,
+        }
         for entry in comparison.entries
         for timing in entry.network.fair_timings
     ]
-    columns = (
-        Column("Model"),
-        Column("Variant"),
-        Column("Input"),
-        Column("Median (ms)"),
-        Column("25 % (ms)", 2),
-        Column("75 % (ms)", 2),
-        Column("Fastest (ms)", 2),
-        Column("Peak memory (MiB)", 1),
-        Column("Repeats", 0),
-        Column("Device"),
-    )
     notes = [
         "Measured after warm-up with networks interleaved, so that drift affects all equally.",
         "Half of the passes lie between 25 % and 75 %. In brackets: 95 % interval of the median.",
     ]
-    return Table("Fair timing", columns, rows, notes)
-
-
-def verdict(passed: bool | None) -> str | None:
-    """Return ``passed``, ``missed``, or None where there is no gate."""
-    return None if passed is None else "passed" if passed else "missed"
-
-
-def with_interval(estimate: Estimate, digits: int) -> str:
-    """Return ``value [low, high]``."""
-    style = f".{digits}f" if abs(estimate.value) < _LARGE else ".2e"
-    if estimate.low is None:
-        return f"{estimate.value:{style}}"
-    return f"{estimate.value:{style}} [{estimate.low:{style}}, {estimate.high:{style}}]"
+    return Table("Fair timing", rows, notes)
 
 
 def image_table(comparison: Comparison) -> Table:
     """Return the PSNR of every image, and each network's difference from the baseline."""
     baseline = comparison.baseline
-    others = comparison.others
-    columns = [Column("Image"), *(Column(f"{e.label} (dB)", 4) for e in comparison.entries)]
-    columns += [Column(f"{e.label} - {baseline.label} (dB)", 4) for e in others]
     by_label = {entry.label: entry.psnr_by_image for entry in comparison.entries}
-    rows: list[list[Cell]] = []
+    rows: list[Row] = []
     for name in (image.name for image in baseline.network.images):
         psnr = {label: values.get(name) for label, values in by_label.items()}
+        row: Row = {"Image": name} | {f"{label} (dB)": value for label, value in psnr.items()}
         base = psnr[baseline.label]
-        minus = [_minus(psnr[entry.label], base) for entry in others]
-        rows.append([name, *psnr.values(), *minus])
-    return Table("PSNR of every image (RGB)", tuple(columns), rows)
-
-
-def _minus(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None else a - b
-
-
-def _measured(entry: Entry, difference: Estimate | None, kit_ms: Estimate) -> list[Cell]:
-    n = entry.network
-    weights = "released weights" if n.weights.released else n.weights.file
-    return [
-        entry.label,
-        entry.mean("psnr_rgb"),
-        difference and with_interval(difference, 3),
-        with_interval(kit_ms, 2),
-        n.counts.params / 1e6,
-        n.counts.flops_2023 / 1e9,
-        n.counts.activations / 1e6,
-        n.kit_timing.memory_mib,
-        n.counts.convolutions,
-        n.counts.flops_fvcore / 1e9,
-        entry.mean("ssim_rgb"),
-        entry.mean("psnr_y"),
-        entry.mean("ssim_y"),
-        f"measured on {entry.environment.device}; {weights}",
-    ]
-
-
-def _bicubic(comparison: Comparison) -> list[Cell]:
-    psnr, ssim, psnr_y, ssim_y = (
-        mean(comparison.bicubic, metric) for metric in ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")
-    )
-    costs: list[Cell] = [None] * 8
-    return ["Bicubic", psnr, *costs, ssim, psnr_y, ssim_y, "measured; MATLAB's imresize"]
-
-
-def _published(row: Published, comparison: Comparison) -> list[Cell]:
-    same, year = comparison.is_challenge_set, comparison.year
-    flops = {year.counter: row.flops_g}
-    return [
-        published_label(row, year),
-        row.psnr(comparison.role) if same else None,
-        None,
-        f"{row.time_ms:.2f}" if same else None,
-        row.params_m,
-        flops.get("flops_2023"),
-        row.acts_m,
-        row.memory_m if same else None,
-        row.convolutions,
-        flops.get("flops_fvcore"),
-        None,
-        None,
-        None,
-        year.source,
-    ]
-
-
-def published_label(row: Published, year: Year) -> str:
-    """Return the name of a published row, as its marking on the page expects it."""
-    return f"{row.label}, published {year.year}"
+        for label in (entry.label for entry in comparison.others):
+            value = psnr[label]
+            difference = None if value is None or base is None else value - base
+            row[f"{label} - {baseline.label} (dB)"] = difference
+        rows.append(row)
+    return Table("PSNR of every image (RGB)", rows, decimals=4)

@@ -10,8 +10,7 @@ from report.stored_results import store
 from lrfdn_arch.cli import main
 from lrfdn_arch.entry import run
 from lrfdn_arch.evaluation.audit import Audit, audit
-from lrfdn_arch.evaluation.entries import Entry, SetScores, read_entries
-from lrfdn_arch.evaluation.kit_text import kit_text
+from lrfdn_arch.evaluation.entries import Entry, SetScores, kit_text, read_entries
 from lrfdn_arch.evaluation.protocols import TEST, VALID, YEARS
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"

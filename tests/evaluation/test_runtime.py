@@ -20,13 +20,7 @@ from lrfdn_arch.evaluation.results import (
     NetworkResult,
     Weights,
 )
-from lrfdn_arch.evaluation.scores import (
-    Baseline,
-    measured_baseline,
-    median_interval,
-    published_baseline,
-    score_against,
-)
+from lrfdn_arch.evaluation.scores import median_interval, score
 from lrfdn_arch.evaluation.timing import PeakMemory, timed
 
 CPU = torch.device("cpu")
@@ -196,10 +190,6 @@ def result(label: str, params: float, flops: float, runtime: float, psnr: float)
     )
 
 
-def baseline(network: NetworkResult) -> Baseline:
-    return measured_baseline(network, "a CPU", same_run=True)
-
-
 def value(estimate: Estimate | None) -> float | None:
     return estimate and estimate.value
 
@@ -207,17 +197,17 @@ def value(estimate: Estimate | None) -> float | None:
 def test_the_baseline_itself_scores_e_squared() -> None:
     rfdn = result("RFDN", 433e3, 27.1e9, 20.91, 29.04)
     for year in (2024, 2025, 2026):
-        score = score_against(rfdn, baseline(rfdn), YEARS[year].weights)
-        assert value(score.total) == pytest.approx(e**2)
+        assert value(score(rfdn, rfdn, YEARS[year]).total) == pytest.approx(e**2)
 
 
 def test_a_score_is_the_weighted_sum_of_its_parts() -> None:
     rfdn, half = result("RFDN", 400e3, 20e9, 20, 29), result("H", 200e3, 5e9, 10, 29)
-    score = score_against(half, baseline(rfdn), YEARS[2024].weights)
-    assert (value(score.runtime), score.params) == (pytest.approx(e), pytest.approx(e))
-    assert value(score.total) == pytest.approx(0.7 * e + 0.15 * e**0.5 + 0.15 * e)
-    score = score_against(half, baseline(rfdn), YEARS[2026].weights)
-    assert value(score.total) == pytest.approx(0.8 * e + 0.1 * e**0.5 + 0.1 * e)
+    found = score(half, rfdn, YEARS[2024])
+    assert (value(found.runtime), found.params) == (pytest.approx(e), pytest.approx(e))
+    assert value(found.total) == pytest.approx(0.7 * e + 0.15 * e**0.5 + 0.15 * e)
+    assert value(score(half, rfdn, YEARS[2026]).total) == pytest.approx(
+        0.8 * e + 0.1 * e**0.5 + 0.1 * e
+    )
 
 
 def test_a_load_spike_that_hits_all_networks_leaves_the_score_s_interval_narrow() -> None:
@@ -229,8 +219,7 @@ def test_a_load_spike_that_hits_all_networks_leaves_the_score_s_interval_narrow(
         return network.model_copy(update={"fair_timings": (timing,)})
 
     base, half = timed_in_rounds("RFDN", 20), timed_in_rounds("H", 10)
-    score = score_against(half, baseline(base), YEARS[2026].weights)
-    assert score.runtime == Estimate(*[pytest.approx(e)] * 3)
+    assert score(half, base, YEARS[2026]).runtime == Estimate(*[pytest.approx(e)] * 3)
     alone = median_interval(half.fair_timings[0])
     assert alone.low is not None
     assert alone.high is not None
@@ -245,21 +234,19 @@ def test_a_load_spike_that_hits_all_networks_leaves_the_score_s_interval_narrow(
 def test_runtimes_that_were_not_taken_warm_and_alike_give_no_score(changes: dict) -> None:
     rfdn, other = result("RFDN", 400e3, 20e9, 20, 29), result("H", 200e3, 5e9, 10, 29)
     other = other.model_copy(update={"fair_timings": (warm(10, **changes),)})
-    weights = YEARS[2026].weights
-    score = score_against(other, baseline(rfdn), weights)
-    assert (score.runtime, score.total) == (None, None)
-    assert score.params == pytest.approx(e)
-    elsewhere = measured_baseline(rfdn, "a CPU", same_run=False)
-    assert score_against(rfdn, elsewhere, weights).runtime is None
+    found = score(other, rfdn, YEARS[2026])
+    assert (found.runtime, found.total) == (None, None)
+    assert found.params == pytest.approx(e)
+    assert score(rfdn, rfdn, YEARS[2026], same_run=False).runtime is None
 
 
 def test_published_baselines_give_no_runtime_score() -> None:
     for year in (YEARS[2024], YEARS[2025], YEARS[2026]):
-        published = published_baseline(year)
-        network = result("A", published.params, published.flops, 1, 29)
-        score = score_against(network, published, year.weights)
-        assert (score.params, score.flops) == (pytest.approx(e**2), pytest.approx(e**2))
-        assert score.total is None
+        published = year.published[0]
+        network = result("A", published.params_m * 1e6, published.flops_g * 1e9, 1, 29)
+        found = score(network, None, year)
+        assert (found.params, found.flops) == (pytest.approx(e**2), pytest.approx(e**2))
+        assert found.total is None
 
 
 @pytest.mark.parametrize(

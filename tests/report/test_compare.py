@@ -20,7 +20,6 @@ from lrfdn_arch.report.comparison import load_comparison
 from lrfdn_arch.report.pictures import LARGEST, pictures
 from lrfdn_arch.report.plots import plots
 from lrfdn_arch.report.tables import (
-    Column,
     Table,
     image_table,
     main_table,
@@ -76,9 +75,11 @@ def test_networks_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) ->
 def test_the_main_table_has_the_factsheet_s_columns_and_rows(tmp_path: Path) -> None:
     store(tmp_path / "a", name="DIV2K_valid", count=100, psnr=29.0)
     table = main_table(load_comparison([tmp_path / "a"]))
-    headings = [column.heading for column in table.columns]
-    assert headings[:2] + headings[3:9] == FACTSHEET_COLUMNS
-    rows = {row[0]: [row[1], *row[3:9]] for row in table.shown()}
+    assert table.headings[:2] + table.headings[3:9] == FACTSHEET_COLUMNS
+    rows = {
+        row["Model"]: [table.show(row, heading) for heading in FACTSHEET_COLUMNS[1:]]
+        for row in table.rows
+    }
     assert rows["RFDN, published 2023"] == [
         "29.04",
         "20.91",
@@ -103,32 +104,34 @@ def test_the_main_table_has_the_factsheet_s_columns_and_rows(tmp_path: Path) -> 
 
 def test_the_factsheet_s_psnr_never_stands_beside_another_set_s(tmp_path: Path) -> None:
     table = main_table(load_comparison([store(tmp_path / "a")]))
-    rows = {row[0]: row for row in table.rows}
-    assert rows["RFDN, published 2023"][1] is None
-    assert rows["RFDN, published 2023"][3] is None
+    (row,) = (row for row in table.rows if row["Model"] == "RFDN, published 2023")
+    assert row.get("PSNR (dB)") is None
+    assert row.get("Kit time (ms)") is None
     assert any("measured on other images" in note for note in table.notes)
 
 
 def test_own_weights_get_no_factsheet_row(tmp_path: Path) -> None:
     table = main_table(load_comparison([store(tmp_path / "a", released=False)]))
-    assert [row[0] for row in table.rows] == ["LRFDN", "RFDN", "Bicubic"]
-    assert str(table.rows[0][-1]).endswith("; LRFDN.pth")
+    assert [row["Model"] for row in table.rows] == ["LRFDN", "RFDN", "Bicubic"]
+    assert str(table.rows[0]["Source"]).endswith("; LRFDN.pth")
 
 
 def test_bicubic_is_what_every_table_of_the_field_starts_from(tmp_path: Path) -> None:
     comparison = load_comparison([store(tmp_path / "a")])
     row = main_table(comparison).rows[-1]
-    assert row[0] == "Bicubic"
-    assert row[1] == pytest.approx(sum(i.psnr_rgb or 0 for i in comparison.bicubic) / 3)
-    assert row[2:10] == [None] * 8, "it has no weights and no kit time"
+    assert row["Model"] == "Bicubic"
+    assert row["PSNR (dB)"] == pytest.approx(sum(i.psnr_rgb or 0 for i in comparison.bicubic) / 3)
+    known = {"Model", "PSNR (dB)", "SSIM", "PSNR (Y) (dB)", "SSIM (Y)", "Source"}
+    assert set(row) == known, "it has no weights and no kit time"
 
 
 def test_kit_time_and_fair_time_have_tables_of_their_own(tmp_path: Path) -> None:
     comparison = load_comparison([store(tmp_path / "a")])
-    main_headings = [column.heading for column in main_table(comparison).columns]
-    assert [heading for heading in main_headings if "(ms)" in heading] == ["Kit time (ms)"]
+    assert [heading for heading in main_table(comparison).headings if "(ms)" in heading] == [
+        "Kit time (ms)"
+    ]
     timing = timing_table(comparison)
-    assert [row[:6] for row in timing.rows] == [
+    assert [list(row.values())[:6] for row in timing.rows] == [
         ["LRFDN", "fp32, eager", "1x3x256x256", "20.00", 19.0, 22.0],
         ["RFDN", "fp32, eager", "1x3x256x256", "40.00", 39.0, 42.0],
     ]
@@ -139,17 +142,18 @@ def test_runtimes_of_different_machines_are_not_compared(tmp_path: Path) -> None
     comparison = load_comparison(folders)
     assert "psnr_runtime" not in plots(comparison)
     assert any("different machines" in note for note in main_table(comparison).notes)
-    scores = [row[3:7] for row in score_table(comparison).rows if row[0] == "slim"]
-    assert [(runtime, total) for runtime, _, _, total in scores] == [(None, None)] * 3
+    scores = [row for row in score_table(comparison).rows if row["Model"] == "slim"]
+    assert [(row["Score runtime"], row["Score"]) for row in scores] == [(None, None)] * 3
 
 
 def test_scores_say_against_what_and_from_where(tmp_path: Path) -> None:
     table = score_table(load_comparison([store(tmp_path / "a")]))
-    rows = {(row[0], row[1]): row[2:] for row in table.rows}
+    rows = {(row["Model"], row["Year"]): row for row in table.rows}
     assert set(rows) == {(label, y) for label in ("LRFDN", "RFDN") for y in (2024, 2025, 2026)}
     rlfn = rows["LRFDN", 2024]
-    assert (rlfn[0], rlfn[1], rlfn[-1]) == ("RLFN", None, YEARS[2024].source)
-    assert rows["LRFDN", 2025][5] is None, "the gate is for its own set"
+    assert (rlfn["Baseline"], rlfn["Score runtime"]) == ("RLFN", None)
+    assert rlfn["Source of the baseline"] == YEARS[2024].source
+    assert rows["LRFDN", 2025]["Gate, strict"] is None, "the gate is for its own set"
 
 
 def test_a_baseline_timed_in_the_same_run_gives_a_score_with_its_interval(tmp_path: Path) -> None:
@@ -163,21 +167,23 @@ def test_a_baseline_timed_in_the_same_run_gives_a_score_with_its_interval(tmp_pa
     results = results.model_copy(update={"networks": tuple(networks), "has_images": False})
     (tmp_path / "a/results.json").write_text(results.model_dump_json())
     rows = {
-        (row[0], row[1]): row
+        (row["Model"], row["Year"]): row
         for row in score_table(load_comparison([tmp_path / "a"]), [YEARS[2026]]).rows
     }
-    assert rows["00_SPAN", 2026][3] == "7.389 [7.389, 7.389]"
-    flops, params = (float(cell or 0) for cell in rows["LRFDN", 2026][4:6])
+    assert rows["00_SPAN", 2026]["Score runtime"] == "7.389 [7.389, 7.389]"
+    row = rows["LRFDN", 2026]
+    flops, params = (float(row[heading] or 0) for heading in ("Score FLOPs", "Score params"))
     total = 0.8 * math.e + 0.1 * flops + 0.1 * params
-    assert str(rows["LRFDN", 2026][6]).startswith(f"{total:.3f} [")
+    assert str(row["Score"]).startswith(f"{total:.3f} [")
 
 
 def test_both_gates_of_a_challenge_s_set_are_shown(tmp_path: Path) -> None:
     store(tmp_path / "a", name="DIV2K_LSDIR_valid", count=200, psnr=26.8964)
     comparison = load_comparison([tmp_path / "a"], YEARS[2026])
     rows = score_table(comparison, [YEARS[2026]]).rows
-    assert [row[7:9] for row in rows] == [["missed", "passed"]] * 2
-    published = [str(row[0]) for row in main_table(comparison).rows if "published" in str(row[0])]
+    assert [(row["Gate, strict"], row["as printed"]) for row in rows] == [("missed", "passed")] * 2
+    labels = [str(row["Model"]) for row in main_table(comparison).rows]
+    published = [label for label in labels if "published" in label]
     assert published == [f"{name}, published 2026" for name in ("SPANV2_ESR", "PDS", "PKDSR")]
 
 
@@ -194,9 +200,9 @@ def test_both_sets_of_a_year_are_reported_in_the_organisers_columns(tmp_path: Pa
 def test_the_image_table_has_differences_to_the_baseline(tmp_path: Path) -> None:
     table = image_table(load_comparison([store(tmp_path / "a")]))
     for row in table.rows:
-        lrfdn, rfdn, difference = (float(cell or 0) for cell in row[1:])
+        lrfdn, rfdn, difference = (float(cell or 0) for cell in list(row.values())[1:])
         assert difference == pytest.approx(lrfdn - rfdn)
-    assert min(table.rows, key=lambda row: float(row[3] or 0))[0] == "c"
+    assert min(table.rows, key=lambda row: float(row["LRFDN - RFDN (dB)"] or 0))["Image"] == "c"
 
 
 def test_the_command_writes_tables_plots_and_page(
@@ -336,7 +342,7 @@ def test_names_that_lead_elsewhere_and_zeros_are_refused_in_results_of_others(
 
 
 def test_cells_are_neither_html_nor_formulas() -> None:
-    table = Table("a <b>", (Column("x"),), [["=1+1"], ["<script>"], ["a|b"], [-1.5]])
+    table = Table("a <b>", [{"x": "=1+1"}, {"x": "<script>"}, {"x": "a|b"}, {"x": -1.5}])
     assert list(csv.reader(table.csv().splitlines()))[1:] == [
         ["'=1+1"],
         ["<script>"],
