@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from lrfdn_arch.archs import ARCHITECTURES
-    from lrfdn_arch.evaluation.complexity_table import complexity_report
+    from lrfdn_arch.evaluation.complexity import complexity_report
     from lrfdn_arch.extensions import import_extensions
 
     import_extensions(arguments.imports)

@@ -95,10 +95,7 @@ def judge(
 
 def counts_of(network: nn.Module) -> Counts:
     """Return the complexity of a network as it is stored."""
-    if isinstance(network, KitNetwork):
-        return network.counts
-    counts = count(network, multi_adds=False)
-    return Counts(**{name: getattr(counts, name) for name in Counts.model_fields})
+    return network.counts if isinstance(network, KitNetwork) else count(network)
 
 
 def kit_timing(

@@ -4,77 +4,87 @@ The 2023 counter is that of the NTIRE 2023 Efficient SR kit and of the factsheet
 2024 the challenge has used fvcore. The two give different numbers and are reported separately.
 """
 
+import inspect
+import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import torch
+from tabulate import tabulate
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from lrfdn_arch.archs import ARCHITECTURES, Architecture, find_architecture
+from lrfdn_arch.evaluation.results import Counts
+from lrfdn_arch.text import first_line
+
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-_PAPERS_OUTPUT = (720, 1280)  # height and width, from CARN (Ahn et al., ECCV 2018) on
 _ACTIVATIONS = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6)
+_COUNTED = (*_CONVOLUTIONS, *_ACTIVATIONS, nn.Linear, nn.BatchNorm2d)
+_PAPERS_OUTPUT = (720, 1280)  # height and width, from CARN (Ahn et al., ECCV 2018) on
+_HEADERS = (
+    "Network",
+    "Input",
+    "Params (M)",
+    "FLOPs, 2023 kit (G)",
+    "FLOPs, fvcore (G)",
+    "Acts (M)",
+    "Conv",
+    "Multi-Adds, 1280x720 (G)",
+)
 
 
-@dataclass(frozen=True)
-class Complexity:
-    """Complexity of one network for one image of a given size.
-
-    Attributes:
-        network: name of the network's class.
-        input_size: (channels, height, width).
-        params: number of parameters.
-        flops_2023: the 2023 kit's counter, see :func:`flops_2023`.
-        flops_fvcore: fvcore's ``FlopCountAnalysis``, the counter of 2024 and later.
-        activations: elements of the outputs of all Conv2d and ConvTranspose2d calls.
-        convolutions: number of those calls.
-        multi_adds: multiply-accumulates of convolutions and linear layers for an output of
-            1280x720, as papers report them; None where the network does not run at that size.
-    """
-
-    network: str
-    input_size: tuple[int, int, int]
-    params: int
-    flops_2023: int
-    flops_fvcore: int
-    activations: int
-    convolutions: int
-    multi_adds: int | None
-
-
-def count(
-    network: nn.Module, input_size: Sequence[int] = (3, 256, 256), *, multi_adds: bool = True
-) -> Complexity:
+def count(network: nn.Module, input_size: Sequence[int] = (3, 256, 256)) -> Counts:
     """Count the complexity of ``network`` for one image of ``input_size`` (C, H, W).
-
-    Without ``multi_adds`` those at the papers' size, which take another run, are None.
 
     The network is run in evaluation mode, on the meta device if its operators support it and
     otherwise on zeros of its device and dtype; its mode is restored afterwards.
     """
-    channels, height, width = input_size
-    parameter = next(network.parameters())
-    lq = torch.zeros(1, channels, height, width, device=parameter.device, dtype=parameter.dtype)
-    was_training = network.training
-    network.eval()
-    try:
-        counter, output = _run_with_counters(network, lq)
-        return Complexity(
-            network=type(network).__name__,
-            input_size=(channels, height, width),
+    with _evaluating(network):
+        lq = _zeros(network, input_size)
+        counter = _Counter(network, lq)
+        return Counts(
             params=sum(p.numel() for p in network.parameters()),
             flops_2023=counter.flops,
             flops_fvcore=_flops_fvcore(network, lq),
             activations=counter.activations,
             convolutions=counter.convolutions,
-            multi_adds=_multi_adds(network, lq, output[-1] // width) if multi_adds else None,
         )
+
+
+def multi_adds(network: nn.Module, input_size: Sequence[int] = (3, 16, 16)) -> int | None:
+    """Count multiply-accumulates for an output of 1280x720, as papers report them.
+
+    They are those of convolutions and linear layers. ``input_size`` (C, H, W) is one that the
+    network runs on, from which its scale is found; None where it does not run at the papers' size.
+    """
+    with _evaluating(network):
+        scale = _Counter(network, _zeros(network, input_size)).width // input_size[2]
+        try:
+            height, width = (round(side / scale) for side in _PAPERS_OUTPUT)
+            lq = _zeros(network, (input_size[0], height, width))
+            return _Counter(network, lq).multi_adds
+        except (RuntimeError, ValueError, IndexError, ZeroDivisionError):
+            return None  # e.g. it takes multiples of its window alone
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    was_training = network.training
+    network.eval()
+    try:
+        yield
     finally:
         network.train(was_training)
+
+
+def _zeros(network: nn.Module, size: Sequence[int]) -> Tensor:
+    parameter = next(network.parameters())
+    return torch.zeros(1, *size, device=parameter.device, dtype=parameter.dtype)
 
 
 def multiply_accumulates(module: nn.Module, inputs: Tensor, output: Tensor) -> int:
@@ -104,55 +114,34 @@ def flops_2023(module: nn.Module, inputs: Tensor, output: Tensor) -> int:
 
 
 class _Counter:
-    """A forward hook that accumulates the counts of all modules."""
+    """The counts of one run of a network, on the meta device where possible."""
 
-    def __init__(self) -> None:
-        self.flops = 0
-        self.multi_adds = 0
-        self.activations = 0
-        self.convolutions = 0
+    def __init__(self, network: nn.Module, lq: Tensor) -> None:
+        tensors = [*network.named_parameters(), *network.named_buffers()]
+        shapes = {name: tensor.to("meta") for name, tensor in tensors}
+        copied = deepcopy(network)  # EDSR, for one, stores the mean of its images on their device
+        try:
+            self._run(copied, lambda: functional_call(copied, shapes, (lq.to("meta"),)))
+        except (RuntimeError, NotImplementedError):  # an operator or a constant needs real data
+            self._run(network, lambda: network(lq))
 
-    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def _run(self, network: nn.Module, forward: Callable[[], Tensor]) -> None:
+        self.flops = self.multi_adds = self.activations = self.convolutions = 0
+        modules = (module for module in network.modules() if isinstance(module, _COUNTED))
+        hooks = [module.register_forward_hook(self._add) for module in modules]
+        try:
+            with torch.no_grad():
+                self.width = forward().shape[-1]
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _add(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         self.flops += flops_2023(module, inputs[0], output)
         self.multi_adds += multiply_accumulates(module, inputs[0], output)
         if isinstance(module, _CONVOLUTIONS):
             self.activations += output.numel()
             self.convolutions += 1
-
-
-def _run_with_counters(network: nn.Module, lq: Tensor) -> tuple[_Counter, torch.Size]:
-    """Return the counts of one run and its output's shape, on the meta device where possible."""
-    tensors = [*network.named_parameters(), *network.named_buffers()]
-    shapes = {name: tensor.to("meta") for name, tensor in tensors}
-    copied = deepcopy(network)  # EDSR, for one, stores the mean of its images on their device
-    try:
-        return _counted(copied, lambda: functional_call(copied, shapes, (lq.to("meta"),)))
-    except (RuntimeError, NotImplementedError):  # an operator or a constant needs real data
-        return _counted(network, lambda: network(lq))
-
-
-def _counted(network: nn.Module, run: Callable[[], Tensor]) -> tuple[_Counter, torch.Size]:
-    counter = _Counter()
-    counted = (*_CONVOLUTIONS, *_ACTIVATIONS, nn.Linear, nn.BatchNorm2d)
-    hooks = [m.register_forward_hook(counter) for m in network.modules() if isinstance(m, counted)]
-    try:
-        with torch.no_grad():
-            return counter, run().shape
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _multi_adds(network: nn.Module, lq: Tensor, scale: int) -> int | None:
-    if scale < 1:
-        return None
-    height, width = (round(side / scale) for side in _PAPERS_OUTPUT)
-    try:
-        return _run_with_counters(network, lq.new_zeros(1, lq.shape[1], height, width))[
-            0
-        ].multi_adds
-    except (RuntimeError, ValueError, IndexError):
-        return None  # e.g. it takes multiples of its window alone
 
 
 def _flops_fvcore(network: nn.Module, lq: Tensor) -> int:
@@ -165,3 +154,74 @@ def _flops_fvcore(network: nn.Module, lq: Tensor) -> int:
         analysis = FlopCountAnalysis(network, lq)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         return int(analysis.tracer_warnings("none").total())
+
+
+def complexity_report(
+    names: Sequence[str], input_size: tuple[int, int, int], arguments: dict[str, Any], style: str
+) -> tuple[str, list[str]]:
+    """Report the complexity of the networks called ``names``, for ``lrfdn complexity``.
+
+    Args:
+        names: names in the ARCH registry, or of blocks such as EFSA.
+        input_size: (channels, height, width) of one image or feature map.
+        arguments: constructor arguments for all of them, e.g. ``{"upscale": 2}``.
+        style: ``json``, ``csv`` or a format of tabulate.
+
+    Returns:
+        The report, and an error message for each network that is not registered or cannot be built
+        or run with these arguments.
+
+    Raises:
+        ValueError: every network failed.
+    """
+    results, faults = [], []
+    for name in names:
+        try:
+            results.append(_count_by_name(name, input_size, arguments))
+        except ValueError as error:
+            faults.append(str(error))
+    if not results:
+        raise ValueError("\n".join(faults))
+    if style == "json":
+        return json.dumps(results, indent=1), faults
+    rows = [
+        (
+            c["network"],
+            "x".join(map(str, input_size)),
+            f"{c['params'] / 1e6:.6f}",
+            f"{c['flops_2023'] / 1e9:.6f}",
+            f"{c['flops_fvcore'] / 1e9:.6f}",
+            f"{c['activations'] / 1e6:.5f}",
+            str(c["convolutions"]),
+            "-" if c["multi_adds"] is None else f"{c['multi_adds'] / 1e9:.2f}",
+        )
+        for c in results
+    ]
+    if style == "csv":
+        return "\n".join(",".join(row) for row in [_HEADERS, *rows]), faults
+    return tabulate(rows, headers=_HEADERS, tablefmt=style, disable_numparse=True), faults
+
+
+def _count_by_name(
+    name: str, input_size: tuple[int, int, int], arguments: dict[str, Any]
+) -> dict[str, Any]:
+    blocks = {block.__name__: block for a in ARCHITECTURES.values() for block in a.blocks}
+    architecture = Architecture(name, blocks[name]) if name in blocks else find_architecture(name)
+    parameters = architecture.parameters
+    arguments = dict(arguments)
+    for required in ("num_feat", "num_in_ch", "num_out_ch"):  # blocks, and networks like EDSR
+        if required in parameters and parameters[required].default is inspect.Parameter.empty:
+            arguments.setdefault(required, input_size[0])
+    network = architecture.build(arguments)
+    try:
+        counts = count(network, input_size).model_dump()
+        return {
+            "network": type(network).__name__,
+            "input_size": input_size,
+            **counts,
+            "multi_adds": multi_adds(network, input_size),
+        }
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        size = "x".join(map(str, input_size))
+        reason = first_line(error)
+        raise ValueError(f"{name} does not run on an input of {size}: {reason}") from error

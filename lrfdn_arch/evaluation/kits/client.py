@@ -76,7 +76,7 @@ class KitNetwork(nn.Module):
     @property
     def counts(self) -> Counts:
         """The network's complexity."""
-        return Counts(**{name: self.description["counts"][name] for name in Counts.model_fields})
+        return Counts(**self.description["counts"])
 
     def start(self) -> None:
         """Start the process and load the network."""

@@ -60,12 +60,10 @@ class _Kit:
 
     def description(self) -> dict[str, Any]:
         """Return what is known of the network after loading it."""
-        from dataclasses import asdict
-
         from lrfdn_arch.evaluation.complexity import count
 
         with self.mapping:
-            counts = asdict(count(self.network, multi_adds=False))
+            counts = count(self.network).model_dump()
         return {
             "name": self.name,
             "network": type(self.network).__name__,
