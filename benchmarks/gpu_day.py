@@ -28,8 +28,7 @@ from training_files import make_lmdbs, option_file
 from lrfdn_arch.archs import LRFDN
 from lrfdn_arch.commands.train import main as train
 from lrfdn_arch.device import device_name, float32_arithmetic
-from lrfdn_arch.evaluation.fair_timing import TimingPlan, time_in_turn
-from lrfdn_arch.evaluation.timing import PeakMemory, timed
+from lrfdn_arch.evaluation.timing import PeakMemory, TimingPlan, time_in_turn, timed
 from lrfdn_arch.files import write_whole
 from lrfdn_arch.inference.runtimes import RUNTIMES, open_runtime
 from lrfdn_arch.options import TrainOptions, load_options, to_basicsr

@@ -125,7 +125,7 @@ def _origin(weights: Any) -> str:
 
 
 def _timing_plan(arguments: argparse.Namespace) -> Any:
-    from lrfdn_arch.evaluation.fair_timing import TimingPlan
+    from lrfdn_arch.evaluation.timing import TimingPlan
 
     modes = (False, True) if arguments.compile else (False,)
     return TimingPlan(

@@ -6,12 +6,13 @@ the mean squared error over all three channels, excluding ``scale`` border pixel
 reported score is the mean over the images. Source: https://github.com/ofsoundof/NTIRE2023_ESR.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
 
+from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.device import float32_arithmetic
 from lrfdn_arch.evaluation.competitor import Competitor
 from lrfdn_arch.evaluation.complexity import count
@@ -20,18 +21,69 @@ from lrfdn_arch.evaluation.images import Image, crop_to_multiple, write_png
 from lrfdn_arch.evaluation.kits.client import KitNetwork
 from lrfdn_arch.evaluation.measure import Measured, Sample, apply_metrics, measure
 from lrfdn_arch.evaluation.metrics import Metric, challenge_metrics
-from lrfdn_arch.evaluation.progress import Progress
 from lrfdn_arch.evaluation.results import (
     BICUBIC,
     HR,
-    Counts,
-    Environment,
     ImageScore,
     KitTiming,
     NetworkResult,
     Protocol,
 )
 from lrfdn_arch.evaluation.timing import MIB
+from lrfdn_arch.files import write_whole, writing
+
+
+class Progress:
+    """The finished images of one network, stored in a file until the evaluation is complete.
+
+    The first line identifies the evaluation; resuming with any other identity raises an error.
+
+    Args:
+        file: JSON Lines file; created if missing.
+        identity: everything that the scores depend on, as strings by name.
+
+    Raises:
+        ValueError: the file is damaged or belongs to another evaluation.
+    """
+
+    def __init__(self, file: Path, identity: Mapping[str, str]) -> None:
+        self._file = file
+        stored = file.read_bytes().splitlines(keepends=True) if file.is_file() else []
+        # An incomplete last line is left when the process is interrupted.
+        stored = [line for line in stored if line.endswith(b"\n")]
+        try:
+            first, *rest = [json.loads(line) for line in stored] or [{"identity": dict(identity)}]
+            found = first["identity"]
+            scores = [ImageScore.model_validate(line["score"]) for line in rest if "score" in line]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{file} is damaged; use --overwrite to start from scratch") from error
+        different = [key for key in identity if found.get(key) != identity[key]]
+        if different:
+            differences = (f"{k} was {found.get(k)}, is now {identity[k]}" for k in different)
+            raise ValueError(
+                f"{file.parent.parent} contains a different unfinished evaluation: "
+                f"{'; '.join(differences)}. Choose another --out, or use --overwrite to start from "
+                "scratch"
+            )
+        self.scores = {score.name: score for score in scores}
+        self.memory_mib = max((line.get("memory_mib") or 0 for line in rest), default=0.0)
+        self.interruptions = sum("continued" in line for line in rest)
+        self._is_resumed = bool(scores)
+        write_whole(file, b"".join(stored) or json.dumps(first).encode() + b"\n")
+
+    def add(self, score: ImageScore, memory_mib: float | None) -> None:
+        """Record the score of a finished image and the peak memory so far in MiB."""
+        if self._is_resumed:
+            self._is_resumed = False
+            self.interruptions += 1
+            self._append({"continued": True})
+        self.scores[score.name] = score
+        self.memory_mib = max(self.memory_mib, memory_mib or 0)
+        self._append({"score": score.model_dump(mode="json"), "memory_mib": memory_mib})
+
+    def _append(self, line: Mapping[str, object]) -> None:
+        with writing(self._file), self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def judge(
@@ -41,7 +93,7 @@ def judge(
     device: torch.device,
     progress: Progress,
     images: Path | None,
-    on_image: Callable[[ImageScore], None],
+    on_image: Callable[[str], None],
 ) -> NetworkResult:
     """Evaluate one network on the set, skipping images that ``progress`` already contains.
 
@@ -52,23 +104,26 @@ def judge(
         device: device to run the network on; it is moved back to the CPU afterwards.
         progress: record of the finished images, to which new scores are added.
         images: folder that outputs are written to as ``NAME.png``, or None to discard them.
-        on_image: called after each image.
+        on_image: called with the name of each image after it.
     """
     network = competitor.network.to(device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
-    def keep(measured: Measured) -> None:
-        score = ImageScore(name=measured.name, runtime_ms=measured.runtime_ms, **measured.metrics)
-        progress.add(score, kit_memory_mib(network, device))
-        on_image(score)
+    def save_in(folder: Path) -> Callable[[Sample, Image], None]:
+        return lambda sample, image: write_png(folder / f"{sample.name}.png", image)
 
-    left = []
-    for pair in image_set.pairs:
-        if pair.name in progress.scores:
-            on_image(progress.scores[pair.name])
-        else:
-            left.append(pair)
+    def keep(image: Measured) -> None:
+        memory = torch.cuda.max_memory_allocated(device) / MIB if device.type == "cuda" else None
+        if isinstance(network, KitNetwork):
+            memory = network.memory_mib
+        score = ImageScore(name=image.name, runtime_ms=image.runtime_ms, **image.metrics)
+        progress.add(score, memory)
+        on_image(image.name)
+
+    for name in progress.scores:
+        on_image(name)
+    left = [pair for pair in image_set.pairs if pair.name not in progress.scores]
     with float32_arithmetic(protocol.tf32):
         measure(
             network,
@@ -76,7 +131,7 @@ def judge(
             _metrics(image_set, protocol),
             device=device,
             data_range=competitor.data_range,
-            save=_save_in(images),
+            save=save_in(images) if images else None,
             on_image=keep,
         )
     network.to("cpu")
@@ -87,15 +142,10 @@ def judge(
         arguments=dict(competitor.loaded.arguments),
         data_range=competitor.data_range,
         weights=competitor.weights,
-        counts=counts_of(network),
+        counts=network.counts if isinstance(network, KitNetwork) else count(network),
         images=tuple(scores),
         kit_timing=kit_timing(scores, device, progress.memory_mib, progress.interruptions),
     )
-
-
-def counts_of(network: nn.Module) -> Counts:
-    """Return the complexity of a network as it is stored."""
-    return network.counts if isinstance(network, KitNetwork) else count(network)
 
 
 def kit_timing(
@@ -119,8 +169,6 @@ def judge_bicubic(image_set: ImageSet, protocol: Protocol, images: Path) -> tupl
 
     Bicubic upscaling follows MATLAB's ``imresize``, the usual reference in super-resolution papers.
     """
-    from lrfdn_arch.data.bicubic import imresize
-
     scores, metrics = [], _metrics(image_set, protocol)
     for pair in image_set.pairs:
         bicubic = imresize(pair.read_lr(), protocol.scale)
@@ -133,34 +181,7 @@ def judge_bicubic(image_set: ImageSet, protocol: Protocol, images: Path) -> tupl
     return tuple(scores)
 
 
-def kit_memory_mib(network: nn.Module, device: torch.device) -> float | None:
-    """Return the peak memory that torch has allocated on the GPU in MiB, as the kit reports it."""
-    if isinstance(network, KitNetwork):
-        return network.memory_mib
-    return torch.cuda.max_memory_allocated(device) / MIB if device.type == "cuda" else None
-
-
-def identity_of(
-    competitor: Competitor, protocol: Protocol, set_sha256: str, environment: Environment
-) -> dict[str, str]:
-    """Return everything that the scores depend on, for :class:`Progress`."""
-    return {
-        "weights": competitor.weights.sha256,
-        "key": str(competitor.weights.key),
-        "images": set_sha256,
-        "protocol": protocol.model_dump_json(),
-        "device": environment.device,
-        "torch": environment.torch,
-    }
-
-
 def _metrics(image_set: ImageSet, protocol: Protocol) -> dict[str, Metric]:
     if not image_set.has_hr:
         return {}
     return challenge_metrics(protocol.crop_border, ssim=protocol.ssim)
-
-
-def _save_in(folder: Path | None) -> Callable[[Sample, Image], None] | None:
-    if folder is None:
-        return None
-    return lambda sample, image: write_png(folder / f"{sample.name}.png", image)

@@ -1,24 +1,36 @@
 """Evaluation of several networks on one image set, for ``lrfdn challenge``."""
 
+import os
+import platform
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 
+import cv2
+import numpy as np
 import torch
 
-from lrfdn_arch.evaluation.challenge import identity_of, judge, judge_bicubic
+from lrfdn_arch import __version__
+from lrfdn_arch.device import cpu_name, device_name
+from lrfdn_arch.evaluation.challenge import Progress, judge, judge_bicubic
 from lrfdn_arch.evaluation.competitor import Competitor
 from lrfdn_arch.evaluation.entries import entries_of, kit_text
-from lrfdn_arch.evaluation.environment import describe_environment
-from lrfdn_arch.evaluation.fair_timing import TimingPlan, time_in_turn
-from lrfdn_arch.evaluation.image_set import ImageSet
-from lrfdn_arch.evaluation.inspection import inspect
+from lrfdn_arch.evaluation.image_set import ImageSet, inspect
 from lrfdn_arch.evaluation.kits.client import KitError, KitNetwork
-from lrfdn_arch.evaluation.progress import Progress
-from lrfdn_arch.evaluation.protocols import YEARS, Year, year_of
-from lrfdn_arch.evaluation.results import IMAGES, RESULTS_FILE, Dataset, Protocol, Results
+from lrfdn_arch.evaluation.protocols import Year, year_of
+from lrfdn_arch.evaluation.results import (
+    IMAGES,
+    RESULTS_FILE,
+    Dataset,
+    Environment,
+    Protocol,
+    Results,
+)
+from lrfdn_arch.evaluation.timing import TimingPlan, time_in_turn
 from lrfdn_arch.files import write_whole
 from lrfdn_arch.text import first_few
 
@@ -40,11 +52,11 @@ class Settings:
     """
 
     device: torch.device
-    year: Year = YEARS[2023]
-    ssim: bool = True
-    tf32: bool = False
-    save_images: bool = True
-    timing: TimingPlan | None = None
+    year: Year
+    ssim: bool
+    tf32: bool
+    save_images: bool
+    timing: TimingPlan | None
 
 
 def evaluate(
@@ -52,8 +64,8 @@ def evaluate(
     image_set: ImageSet,
     out: Path,
     settings: Settings,
-    on_step: Callable[[str, str], None] = lambda stage, name: None,
-    failures: Mapping[str, str] = MappingProxyType({}),
+    on_step: Callable[[str, str], None],
+    failures: Mapping[str, str],
 ) -> Results:
     """Evaluate ``competitors`` on ``image_set``; write ``results.json`` and ``results.txt``.
 
@@ -62,7 +74,7 @@ def evaluate(
     Args:
         competitors: networks of the same scale.
         image_set: the images to evaluate on.
-        out: output folder; must be missing, empty, or contain an unfinished evaluation.
+        out: output folder that :func:`check_free` has checked.
         settings: the evaluation settings.
         on_step: called after each image with the stage ("checking images" or a network's label)
             and the image's name, and after each timed pass with "timing" and the label.
@@ -71,7 +83,6 @@ def evaluate(
     Raises:
         ValueError: the network of every competitor failed.
     """
-    check_free(out)
     if not competitors:
         raise _no_network(failures)
     scale = competitors[0].scale
@@ -88,7 +99,14 @@ def evaluate(
     progress = {
         competitor.label: Progress(
             out / _UNFINISHED / f"{competitor.label}.jsonl",
-            identity_of(competitor, protocol, sha256, environment),
+            {
+                "weights": competitor.weights.sha256,
+                "key": str(competitor.weights.key),
+                "images": sha256,
+                "protocol": protocol.model_dump_json(),
+                "device": environment.device,
+                "torch": environment.torch,
+            },
         )
         for competitor in competitors
     }
@@ -102,7 +120,7 @@ def evaluate(
                 settings.device,
                 progress[c.label],
                 images / c.label if images else None,
-                lambda score, label=c.label: on_step(label, score.name),
+                partial(on_step, c.label),
             )
             networks.append(network)
         except KitError as error:
@@ -183,3 +201,38 @@ def remove_evaluation(out: Path) -> None:
         shutil.rmtree(out / name, ignore_errors=True)
     for name in (RESULTS_FILE, RESULTS_TEXT):
         (out / name).unlink(missing_ok=True)
+
+
+def describe_environment(device: torch.device) -> Environment:
+    """Return the hardware, library versions and commit in use."""
+    return Environment(
+        device=device_name(device),
+        cpu=cpu_name(),
+        threads=torch.get_num_threads(),
+        os=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        torch=torch.__version__,
+        cuda=torch.version.cuda,
+        cudnn=str(torch.backends.cudnn.version()) if torch.cuda.is_available() else None,
+        numpy=np.__version__,
+        opencv=cv2.__version__,
+        lrfdn=__version__,
+        git_commit=_git_commit(Path(__file__).parent),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _git_commit(folder: Path) -> str | None:
+    """Return the commit of the checkout that contains ``folder``; None outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", os.fspath(folder), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        return done.stdout.strip()
+
+    try:
+        tracked = git("ls-files", "--", Path(__file__).name)
+        changed = "+" if git("status", "--porcelain", "--untracked-files=no") else ""
+        return git("rev-parse", "HEAD") + changed if tracked else None
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,10 +1,12 @@
 """Image sets to evaluate on: the kit's folders, other LR and HR folders, LMDBs, or LR only."""
 
+import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,24 +91,30 @@ def open_image_set(lr: Path, hr: Path | None, name: str | None = None) -> ImageS
     without_hr = [stem for stem in small if partner[stem] not in large]
     without_lr = sorted(large.keys() - partner.values())
     if without_hr or without_lr:
-        raise ValueError(_unpaired(lr, hr, small, large, without_hr, without_lr))
+        sides = (("LR without HR", without_hr), ("HR without LR", without_lr))
+        raise ValueError(
+            "\n  ".join(
+                (
+                    f"LR and HR do not match: {lr} has {len(small)} images, {hr} has {len(large)}",
+                    *(f"{len(names)} {what}: {first_few(names)}" for what, names in sides if names),
+                    "name LR images like their HR images, e.g. 0801x4.png or 0801.png for 0801.png",
+                )
+            )
+        )
     _check_unique(list(partner.values()), lr)
     pairs = [Pair(partner[stem], read, large[partner[stem]]) for stem, read in small.items()]
     return ImageSet(name or _common_name(lr, hr), tuple(sorted(pairs, key=lambda p: p.name)))
 
 
 def _readers(path: Path) -> dict[str, Reader]:
-    readers = _lmdb_readers(path) if (path / "data.mdb").is_file() else _file_readers(path)
-    if not readers:
+    if (path / "data.mdb").is_file():
+        return _lmdb_readers(path)
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: image folder or LMDB not found")
+    files = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+    if not files:
         raise ValueError(f"{path} contains no images ({', '.join(sorted(SUFFIXES))})")
-    return readers
-
-
-def _file_readers(folder: Path) -> dict[str, Reader]:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: image folder or LMDB not found")
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-    _check_unique([file.stem for file in files], folder)
+    _check_unique([file.stem for file in files], path)
     return {file.stem: partial(read_rgb, file) for file in files}
 
 
@@ -131,23 +139,60 @@ def _check_unique(names: list[str], where: Path) -> None:
         raise ValueError(f"{where} has more than one image called {first_few(twice)}")
 
 
-def _unpaired(
-    lr: Path,
-    hr: Path,
-    small: Mapping[str, Reader],
-    large: Mapping[str, Reader],
-    without_hr: list[str],
-    without_lr: list[str],
-) -> str:
-    lines = [f"LR and HR do not match: {lr} has {len(small)} images, {hr} has {len(large)}"]
-    if without_hr:
-        lines.append(f"{len(without_hr)} LR without HR: {first_few(without_hr)}")
-    if without_lr:
-        lines.append(f"{len(without_lr)} HR without LR: {first_few(without_lr)}")
-    lines.append("name LR images like their HR images, e.g. 0801x4.png or 0801.png for 0801.png")
-    return "\n  ".join(lines)
-
-
 def _common_name(lr: Path, hr: Path) -> str:
     common = [a for a, b in zip(lr.resolve().parts, hr.resolve().parts, strict=False) if a == b]
     return common[-1] if len(common) > 1 else hr.stem
+
+
+def inspect(
+    image_set: ImageSet, scale: int, on_image: Callable[[str], None] = lambda name: None
+) -> str:
+    """Read and check every image; return the sha256 of all names and pixels.
+
+    HR is cropped to a multiple of ``scale`` before hashing. The hash is independent of the storage
+    format: a folder and an LMDB of the same images have the same hash.
+
+    Args:
+        image_set: the images to check.
+        scale: ratio of HR to LR; HR may have up to ``scale - 1`` additional rows and columns.
+        on_image: called with the name of each image after it has been read.
+
+    Raises:
+        ValueError: images are damaged or their sizes do not match the scale.
+    """
+    digest, faults = hashlib.sha256(), []
+    for pair in image_set.pairs:
+        try:
+            images = [pair.read_lr()]
+            if pair.read_hr is not None:
+                hr = pair.read_hr()
+                _check_sizes(pair.name, images[0], hr, scale)
+                images.append(crop_to_multiple(hr, scale))
+            add_to_digest(digest, pair.name, images)
+        except (ValueError, OSError) as error:
+            faults.append(str(error))
+        on_image(pair.name)
+    if faults:
+        raise ValueError(
+            f"{len(faults)} of the {len(image_set.pairs)} images of {image_set.name} cannot be "
+            f"used at x{scale}:\n  " + first_few(faults, separator="\n  ")
+        )
+    return digest.hexdigest()
+
+
+def add_to_digest(digest: Any, name: str, images: Iterable[Image]) -> None:
+    """Add an image's LR and HR pixels, (H, W, 3) uint8 RGB, to a hashlib digest of a set."""
+    for image in images:
+        digest.update(f"{name} {image.shape}".encode())
+        digest.update(np.ascontiguousarray(image).tobytes())
+
+
+def _check_sizes(name: str, lr: Image, hr: Image, scale: int) -> None:
+    rest = [b - a * scale for a, b in zip(lr.shape[:2], hr.shape[:2], strict=True)]
+    if all(0 <= r < scale for r in rest):
+        return
+    ratio = hr.shape[0] / lr.shape[0]
+    raise ValueError(
+        f"{name}: LR {lr.shape[1]}x{lr.shape[0]} and HR {hr.shape[1]}x{hr.shape[0]} differ by a "
+        f"factor of {ratio:.3g}, expected {scale} (the scale of the weights)"
+    )

@@ -14,9 +14,8 @@ import torch
 
 from lrfdn_arch.device import float32_arithmetic
 from lrfdn_arch.evaluation.competitor import Competitor
-from lrfdn_arch.evaluation.image_set import ImageSet, Pair, samples
+from lrfdn_arch.evaluation.image_set import ImageSet, Pair, inspect, samples
 from lrfdn_arch.evaluation.images import Image, encode_png
-from lrfdn_arch.evaluation.inspection import inspect
 from lrfdn_arch.evaluation.measure import Sample, measure
 from lrfdn_arch.files import replacing
 from lrfdn_arch.text import first_few

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from challenge_fixtures import SCALE, smooth_image, write_set
 
-from lrfdn_arch.evaluation.image_set import ImageSet, kit_folders, open_image_set
+from lrfdn_arch.evaluation.image_set import ImageSet, inspect, kit_folders, open_image_set
 from lrfdn_arch.evaluation.images import read_rgb, write_png
-from lrfdn_arch.evaluation.inspection import inspect
 
 SIZES = {"0801": (40, 48), "0802": (33, 51), "0803": (24, 30)}
 

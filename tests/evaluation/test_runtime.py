@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from lrfdn_arch.evaluation.audit import Estimate
-from lrfdn_arch.evaluation.fair_timing import TimingPlan, time_in_turn
 from lrfdn_arch.evaluation.protocols import YEARS, passes
 from lrfdn_arch.evaluation.results import (
     Counts,
@@ -21,7 +20,7 @@ from lrfdn_arch.evaluation.results import (
     Weights,
 )
 from lrfdn_arch.evaluation.scores import median_interval, score
-from lrfdn_arch.evaluation.timing import PeakMemory, timed
+from lrfdn_arch.evaluation.timing import PeakMemory, TimingPlan, time_in_turn, timed
 
 CPU = torch.device("cpu")
 LOG: list[str] = []
