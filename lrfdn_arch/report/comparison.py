@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from lrfdn_arch.evaluation.audit import SetAudit, audit
@@ -85,6 +86,16 @@ class Comparison:
         """The year's baseline if present, else the last network."""
         return self.find_baseline(self.year) or self.entries[-1]
 
+    @cached_property
+    def intervals(self) -> dict[str, SetAudit]:
+        """The figures of each network with their intervals, by label."""
+        entries = [
+            replace(entry_of({self.role: entry.network}, self.year), label=entry.label)
+            for entry in self.entries
+        ]
+        found = audit(entries, self.year, self.baseline.label, _DRAWS)
+        return {standing.label: standing.sets[self.role] for standing in found.standings}
+
     @property
     def is_one_machine(self) -> bool:
         """Whether all runtimes were measured on the same device."""
@@ -94,17 +105,6 @@ class Comparison:
     def others(self) -> list[Entry]:
         """All entries except the baseline."""
         return [entry for entry in self.entries if entry is not self.baseline]
-
-
-def intervals(comparison: Comparison) -> dict[str, SetAudit]:
-    """Return the figures of each network with their intervals, by label."""
-    role, year = comparison.role, comparison.year
-    entries = [
-        replace(entry_of({role: entry.network}, year), label=entry.label)
-        for entry in comparison.entries
-    ]
-    found = audit(entries, year, comparison.baseline.label, _DRAWS)
-    return {standing.label: standing.sets[role] for standing in found.standings}
 
 
 def load_comparison(folders: Sequence[Path], year: Year | None = None) -> Comparison:
@@ -117,11 +117,7 @@ def load_comparison(folders: Sequence[Path], year: Year | None = None) -> Compar
         ValueError: protocols or image sets differ, or a folder is given twice.
     """
     loaded = [(folder, read_results(folder)) for folder in folders]
-    differences = [
-        line
-        for folder, results in loaded[1:]
-        for line in _differences(loaded[0][0], loaded[0][1], folder, results)
-    ]
+    differences = [line for other in loaded[1:] for line in _differences(loaded[0], other)]
     if differences:
         raise ValueError(
             "these results cannot be compared:\n  "
@@ -168,7 +164,8 @@ def _telling_names(folders: Sequence[Path]) -> dict[Path, str]:
     return {f: path.name if differ else str(f) for f, path in zip(folders, resolved, strict=True)}
 
 
-def _differences(a_folder: Path, a: Results, b_folder: Path, b: Results) -> list[str]:
+def _differences(first: tuple[Path, Results], other: tuple[Path, Results]) -> list[str]:
+    (a_folder, a), (b_folder, b) = first, other
     lines = [
         f"{name}: {getattr(a.protocol, name)} in {a_folder}, {getattr(b.protocol, name)} in "
         f"{b_folder}"

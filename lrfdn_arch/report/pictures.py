@@ -12,54 +12,23 @@ import numpy as np
 from lrfdn_arch.evaluation.images import Image, read_rgb
 from lrfdn_arch.evaluation.results import BICUBIC, HR, ImageScore
 from lrfdn_arch.report.comparison import Comparison
-from lrfdn_arch.report.side_by_side import where_they_differ_most
 
-LARGEST = (
-    640  # pixels; larger images are cropped to a square of this side, where networks differ most
-)
+# Larger images are cropped to a square of as many pixels, where networks differ most.
+LARGEST = 640
 _LOSSLESS = 101  # OpenCV's quality for lossless WebP
-CAPTIONS = {BICUBIC: "LR, bicubic", HR: "Ground truth"}
+_CAPTIONS = {BICUBIC: "LR, bicubic", HR: "Ground truth"}
 
 
 @dataclass(frozen=True)
-class Layer:
+class _Layer:
     """One version of every image: a network's output, bicubic or ground truth."""
 
     id: str
-    caption: str
     folder: Path
-    scores: dict[str, ImageScore]
+    scores: tuple[ImageScore, ...] = ()
 
-
-def layers(comparison: Comparison) -> list[Layer]:
-    """Return the available versions: bicubic, the networks, ground truth.
-
-    Raises:
-        ValueError: saved images are missing.
-    """
-    if comparison.references is None:
-        return []
-    bicubic = {score.name: score for score in comparison.bicubic}
-    result = [Layer(BICUBIC, CAPTIONS[BICUBIC], comparison.references / BICUBIC, bicubic)]
-    for entry in comparison.entries:
-        if entry.images is not None:
-            scores = {score.name: score for score in entry.network.images}
-            result.append(Layer(entry.label, entry.label, entry.images, scores))
-    if comparison.dataset.has_ground_truth:
-        result.append(Layer(HR, CAPTIONS[HR], comparison.references / HR, {}))
-    names = [image.name for image in comparison.baseline.network.images]
-    missing = [
-        str(layer.folder / f"{name}.png")
-        for layer in result
-        for name in names
-        if not (layer.folder / f"{name}.png").is_file()
-    ]
-    if missing:
-        raise ValueError(
-            f"{len(missing)} images of these results are missing, e.g. {missing[0]}; evaluate "
-            "again, or compare with --page-images 0"
-        )
-    return result
+    def read(self, name: str) -> Image:
+        return read_rgb(self.folder / f"{name}.png")
 
 
 def pictures(comparison: Comparison, at_most: int) -> dict[str, Any]:
@@ -71,55 +40,91 @@ def pictures(comparison: Comparison, at_most: int) -> dict[str, Any]:
     Args:
         comparison: the networks to compare.
         at_most: maximum number of images; those that differ most are kept.
+
+    Raises:
+        ValueError: saved images are missing.
     """
-    shown = layers(comparison) if at_most else []
-    networks = [layer for layer in shown if layer.id not in (BICUBIC, HR)]
+    shown = _layers(comparison) if at_most else []
+    networks = [layer for layer in shown if layer.id not in _CAPTIONS]
     names = [image.name for image in comparison.baseline.network.images] if shown else []
     difference = {name: _difference(networks, name) for name in names}
     ordered = sorted(names, key=lambda name: (-difference[name], name))[:at_most]
     return {
-        "layers": [{"id": layer.id, "caption": layer.caption} for layer in shown],
+        "layers": [
+            {"id": layer.id, "caption": _CAPTIONS.get(layer.id, layer.id)} for layer in shown
+        ],
         "baseline": comparison.baseline.label,
         "total": len(names),
-        "images": [_picture(shown, networks, name, difference[name]) for name in ordered],
+        "images": [_picture(shown, name, difference[name]) for name in ordered],
     }
 
 
-def _difference(networks: list[Layer], name: str) -> float:
-    outputs = [_read(layer, name).astype(np.float32) for layer in networks]
+def _layers(comparison: Comparison) -> list[_Layer]:
+    if comparison.references is None:
+        return []
+    layers = [_Layer(BICUBIC, comparison.references / BICUBIC, comparison.bicubic)]
+    layers += [
+        _Layer(entry.label, entry.images, entry.network.images)
+        for entry in comparison.entries
+        if entry.images is not None
+    ]
+    if comparison.dataset.has_ground_truth:
+        layers.append(_Layer(HR, comparison.references / HR))
+    files = [
+        layer.folder / f"{image.name}.png"
+        for layer in layers
+        for image in comparison.baseline.network.images
+    ]
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} images of these results are missing, e.g. {missing[0]}; evaluate "
+            "again, or compare with --page-images 0"
+        )
+    return layers
+
+
+def _difference(networks: list[_Layer], name: str) -> float:
+    outputs = [layer.read(name).astype(np.float32) for layer in networks]
     pairs = combinations(outputs, 2)
     return max((float(np.sqrt(np.mean((a - b) ** 2))) for a, b in pairs), default=0.0)
 
 
-def _picture(
-    shown: list[Layer], networks: list[Layer], name: str, difference: float
-) -> dict[str, Any]:
-    images = {layer.id: _read(layer, name) for layer in shown}
+def _picture(shown: list[_Layer], name: str, difference: float) -> dict[str, Any]:
+    images = {layer.id: layer.read(name) for layer in shown}
     height, width = next(iter(images.values())).shape[:2]
     crop = None
     if max(height, width) > LARGEST:
-        pair = [images[layer.id] for layer in (networks * 2)[:2]]
-        top, left, side = where_they_differ_most(pair[0], pair[1], LARGEST)
+        first, second, *_ = [images[key] for key in images if key not in _CAPTIONS] * 2
+        top, left, side = where_they_differ_most(first, second, LARGEST)
         crop = {"top": top, "left": left, "side": side}
-        images = {
-            layer: image[top : top + side, left : left + side] for layer, image in images.items()
-        }
+        images = {key: i[top : top + side, left : left + side] for key, i in images.items()}
     return {
         "name": name,
         "size": [width, height],
         "crop": crop,
         "difference": difference,
         "scores": {
-            layer.id: layer.scores[name].model_dump(mode="json", exclude={"name"})
+            layer.id: score.model_dump(mode="json", exclude={"name"})
             for layer in shown
-            if name in layer.scores
+            for score in layer.scores
+            if score.name == name
         },
-        "src": {layer: _data_uri(image) for layer, image in images.items()},
+        "src": {key: _data_uri(image) for key, image in images.items()},
     }
 
 
-def _read(layer: Layer, name: str) -> Image:
-    return read_rgb(layer.folder / f"{name}.png")
+def where_they_differ_most(a: Image, b: Image, side: int = 64) -> tuple[int, int, int]:
+    """Return (top, left, side) of the square in which two images (H, W, 3) differ most.
+
+    The square is smaller if the images are smaller.
+    """
+    difference = np.abs(a.astype(np.int64) - b.astype(np.int64)).sum(axis=2)
+    side = min(side, *difference.shape)
+    sums = np.pad(difference.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    windows = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    top, left = np.unravel_index(int(windows.argmax()), windows.shape)
+    return int(top), int(left), side
 
 
 def _data_uri(image: Image) -> str:

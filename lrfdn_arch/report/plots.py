@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lrfdn_arch.evaluation.audit import Estimate
 from lrfdn_arch.evaluation.scores import median_interval
-from lrfdn_arch.report.comparison import Comparison, Entry, intervals
+from lrfdn_arch.report.comparison import Comparison, Entry
 from lrfdn_arch.report.tables import FLOP_COUNTERS, published_rows
 
 # One colour per network, distinguishable with common types of colour blindness (Okabe & Ito).
@@ -48,24 +48,15 @@ def plots(comparison: Comparison) -> dict[str, str]:
     """
     if not comparison.dataset.has_ground_truth:
         return {}
-    entries, counter = comparison.entries, comparison.year.counter
+    counter, counts = comparison.year.counter, [e.network.counts for e in comparison.entries]
     result = {}
     if comparison.is_one_machine:
         result["psnr_runtime"] = _scatter(comparison, "runtime", *_runtimes(comparison))
-    result |= {
-        "psnr_flops": _scatter(
-            comparison,
-            "FLOPs",
-            f"FLOPs, {FLOP_COUNTERS[counter]} (G)",
-            [getattr(e.network.counts, counter) / 1e9 for e in entries],
-        ),
-        "psnr_params": _scatter(
-            comparison,
-            "parameters",
-            "Parameters (M)",
-            [e.network.counts.params / 1e6 for e in entries],
-        ),
-    }
+    label = f"FLOPs, {FLOP_COUNTERS[counter]} (G)"
+    flops = [getattr(c, counter) / 1e9 for c in counts]
+    result["psnr_flops"] = _scatter(comparison, "FLOPs", label, flops)
+    params = [c.params / 1e6 for c in counts]
+    result["psnr_params"] = _scatter(comparison, "parameters", "Parameters (M)", params)
     if comparison.others:
         result["psnr_per_image"] = _per_image(comparison)
     return result
@@ -80,7 +71,7 @@ def _runtimes(comparison: Comparison) -> tuple[str, list[Estimate]]:
         size = "x".join(map(str, first[0].input_size))
         label = f"Fair time (ms): median, {first[0].variant}, {size}"
         return label, [median_interval(timing) for timing in first]
-    audited = intervals(comparison)
+    audited = comparison.intervals
     return "Kit time (ms)", [audited[entry.label].mean_ms for entry in comparison.entries]
 
 
@@ -88,16 +79,14 @@ def _scatter(
     comparison: Comparison, what: str, x_label: str, values: Sequence[float | Estimate]
 ) -> str:
     """Plot PSNR against a cost; PSNR's bars are those of the difference to the baseline."""
-    audited = intervals(comparison)
     xs = [x.value if isinstance(x, Estimate) else x for x in values]
     with matplotlib.rc_context(STYLE):
         figure = Figure(_SIZE, layout="constrained")
         axes = figure.subplots()
         for entry, x, value in zip(comparison.entries, xs, values, strict=True):
             y, colour = entry.mean("psnr_rgb") or 0, colour_of(comparison, entry)
-            difference = audited[entry.label].minus_baseline
             x_bar = error_bar(value) if isinstance(value, Estimate) else None
-            y_bar = error_bar(difference) if difference else None
+            y_bar = error_bar(comparison.intervals[entry.label].minus_baseline)
             axes.errorbar(x, y, y_bar, x_bar, "o", c=colour, ms=7, capsize=3, elinewidth=1)
             _annotate(axes, entry.label, x, y)
         if what != "runtime":
@@ -157,12 +146,12 @@ def svg_of(figure: Figure, name: str, description: str) -> str:
     # Every plot has a figure_1 and defines its own glyphs; on one page ids must differ.
     element = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", element)
     element = element.replace(_INK, "currentColor")
-    return element.replace("<svg", f'<svg role="img" aria-label="{_attribute(description)}"', 1)
+    return element.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1)
 
 
-def error_bar(estimate: Estimate) -> list[list[float]] | None:
+def error_bar(estimate: Estimate | None) -> list[list[float]] | None:
     """Return the bar's lengths below and above the value, as matplotlib takes them."""
-    if estimate.low is None or estimate.high is None:
+    if estimate is None or estimate.low is None or estimate.high is None:
         return None
     return [[max(estimate.value - estimate.low, 0)], [max(estimate.high - estimate.value, 0)]]
 
@@ -171,7 +160,3 @@ def standalone(svg: str) -> str:
     """Return an SVG element as a standalone file with fixed text and background colours."""
     style = '<svg style="color: #1c2733; background: #ffffff"'
     return '<?xml version="1.0" encoding="utf-8"?>\n' + svg.replace("<svg", style, 1)
-
-
-def _attribute(text: str) -> str:
-    return escape(text, quote=True)

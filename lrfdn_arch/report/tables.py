@@ -12,7 +12,7 @@ from lrfdn_arch.evaluation.audit import Estimate
 from lrfdn_arch.evaluation.protocols import Published, Year
 from lrfdn_arch.evaluation.results import mean
 from lrfdn_arch.evaluation.scores import median_interval
-from lrfdn_arch.report.comparison import Comparison, intervals
+from lrfdn_arch.report.comparison import Comparison
 
 Cell = str | float | int | None
 Row = dict[str, Cell]
@@ -118,11 +118,12 @@ def published_label(row: Published, year: Year) -> str:
 
 def main_table(comparison: Comparison) -> Table:
     """Return the kits' columns and more, with the year's published rows beside."""
-    audited, baseline, year = intervals(comparison), comparison.baseline, comparison.year
+    baseline, year = comparison.baseline, comparison.year
     published = {row.label: row for row in published_rows(comparison)}
     rows: list[Row] = []
     for entry in comparison.entries:
-        network, counts, found = entry.network, entry.network.counts, audited[entry.label]
+        network, counts = entry.network, entry.network.counts
+        found = comparison.intervals[entry.label]
         weights = "released weights" if network.weights.released else network.weights.file
         rows.append(
             {

@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import torch
 from tabulate import tabulate
 
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset
 from lrfdn_arch.evaluation.competitor import Competitor
+from lrfdn_arch.evaluation.images import Image, read_rgb
 from lrfdn_arch.evaluation.measure import Sample, measure
 from lrfdn_arch.evaluation.metrics import psnr_rgb, psnr_y, ssim_rgb, ssim_y
 from lrfdn_arch.options import TestOptions, to_basicsr
-from lrfdn_arch.report.side_by_side import Image, Row, side_by_side, where_they_differ_most
+from lrfdn_arch.report.pictures import where_they_differ_most
 
 BICUBIC = "bicubic"
 METRICS = {"PSNR": psnr_rgb, "SSIM": ssim_rgb, "PSNR (Y)": psnr_y, "SSIM (Y)": ssim_y}
+_DPI = 100
+_PANEL_WIDTH = 3.6  # inches
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Compared:
         lq: (H, W, 3).
         gt: (H*scale, W*scale, 3).
         results: images of the size of ``gt`` by label: "bicubic", the tested network, others.
+        metrics: PSNR in dB and SSIM of each result, excluding ``scale`` border pixels.
     """
 
     name: str
@@ -39,15 +40,11 @@ class Compared:
     lq: Image
     gt: Image
     results: Mapping[str, Image]
-
-    def metrics(self, label: str) -> dict[str, float]:
-        """Return PSNR in dB and SSIM of a result, excluding ``scale`` border pixels."""
-        image = self.results[label]
-        return {name: metric(image, self.gt, self.scale) for name, metric in METRICS.items()}
+    metrics: Mapping[str, Mapping[str, float]]
 
     def is_better(self, label: str) -> bool:
         """Whether a result's PSNR on RGB is above bicubic's."""
-        return self.metrics(label)["PSNR"] > self.metrics(BICUBIC)["PSNR"]
+        return self.metrics[label]["PSNR"] > self.metrics[BICUBIC]["PSNR"]
 
 
 def tested_images(
@@ -80,62 +77,79 @@ def _of_one_set(
 ) -> Iterator[Compared]:
     if dataset["type"] != "PairedLMDBDataset":
         raise ValueError(f"{dataset['name']}: expected a PairedLMDBDataset, not {dataset['type']}")
-    suffix = opt["val"].get("suffix") or opt["name"]
-    folder = Path(opt["path"]["visualization"]) / dataset["name"]
+    suffix, scale = opt["val"].get("suffix") or opt["name"], opt["scale"]
     for pair in PairedLMDBDataset({**dataset, "output": "uint8"}):
         name = Path(pair["lq_path"]).stem
         lq, gt = (pair[key].permute(1, 2, 0).numpy() for key in ("lq", "gt"))
-        results = {
-            BICUBIC: imresize(lq, opt["scale"]),
-            opt["network_g"]["type"]: _read_rgb(folder / f"{name}_{suffix}.png"),
-        }
+        tested = Path(opt["path"]["visualization"]) / dataset["name"] / f"{name}_{suffix}.png"
+        if not tested.is_file():
+            raise FileNotFoundError(
+                f"no image at {tested}; run `lrfdn test` with this option file and save_img: true "
+                "first"
+            )
+        results = {BICUBIC: imresize(lq, scale), opt["network_g"]["type"]: read_rgb(tested)}
         for other in others:
-            results[other.label] = _upscaled(other, name, pair["lq"])
-        yield Compared(name, opt["scale"], lq, gt, results)
-
-
-def _upscaled(competitor: Competitor, name: str, lq: torch.Tensor) -> Image:
-    results: list[Image] = []
-    measure(
-        competitor.network,
-        [Sample(name, lq[None])],
-        data_range=competitor.data_range,
-        save=lambda _, image: results.append(image),
-    )
-    return results[0]
-
-
-def _read_rgb(path: Path) -> Image:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise FileNotFoundError(
-            f"no image at {path}; run `lrfdn test` with this option file and save_img: true first"
-        )
-    return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
+            measure(
+                other.network,
+                [Sample(other.label, pair["lq"][None])],
+                data_range=other.data_range,
+                save=lambda sample, image, results=results: results.update({sample.name: image}),
+            )
+        metrics = {
+            label: {metric: function(image, gt, scale) for metric, function in METRICS.items()}
+            for label, image in results.items()
+        }
+        yield Compared(name, scale, lq, gt, results, metrics)
 
 
 def comparison_table(images: list[Compared]) -> str:
     """Return a Markdown table, a row per image and result."""
     rows = [
-        [image.name, label, *image.metrics(label).values()]
+        [image.name, label, *metrics.values()]
         for image in images
-        for label in image.results
+        for label, metrics in image.metrics.items()
     ]
     formats = ["", "", *(".2f" if name.startswith("PSNR") else ".4f" for name in METRICS)]
     return tabulate(rows, headers=["image", "", *METRICS], tablefmt="github", floatfmt=formats)
 
 
 def comparison_picture(images: list[Compared], path: Path) -> None:
-    """Write ``path``: LR, all results and ground truth of each image side by side."""
-    side_by_side([_row(image) for image in images], path)
+    """Write ``path`` (PNG): LR, all results and ground truth of each image side by side.
 
+    Below each image is an enlarged crop of where bicubic and the tested network differ most.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
-def _row(image: Compared) -> Row:
-    nearest = image.lq.repeat(image.scale, axis=0).repeat(image.scale, axis=1)
-    results = {
-        f"{label}, {image.metrics(label)['PSNR']:.2f} dB": result
-        for label, result in image.results.items()
-    }
-    versions = {f"LR (1/{image.scale})": nearest, **results, "ground truth": image.gt}
-    bicubic, network, *_ = image.results.values()
-    return Row(image.name, versions, where_they_differ_most(bicubic, network))
+    columns = 2 + max(len(image.results) for image in images)
+    shapes = [image.gt.shape for image in images]
+    heights = [h for shape in shapes for h in (_PANEL_WIDTH * shape[0] / shape[1], _PANEL_WIDTH)]
+    size = (_PANEL_WIDTH * columns + 0.3, sum(heights) + 0.45 * len(heights))
+    figure = Figure(figsize=size, dpi=_DPI, layout="compressed")
+    axes = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights)
+    for number, image in enumerate(images):
+        bicubic, network, *_ = image.results.values()
+        top, left, side = where_they_differ_most(bicubic, network)
+        nearest = image.lq.repeat(image.scale, axis=0).repeat(image.scale, axis=1)
+        versions = {
+            f"LR (1/{image.scale})": nearest,
+            **{
+                f"{label}, {image.metrics[label]['PSNR']:.2f} dB": result
+                for label, result in image.results.items()
+            },
+            "ground truth": image.gt,
+        }
+        for column, (caption, version) in enumerate(versions.items()):
+            whole, zoomed = axes[2 * number][column], axes[2 * number + 1][column]
+            whole.imshow(version, interpolation="none")
+            whole.set_title(caption, fontsize=11)
+            whole.add_patch(
+                Rectangle((left, top), side, side, fill=False, edgecolor="#ffd400", linewidth=1.5)
+            )
+            zoomed.imshow(version[top : top + side, left : left + side], interpolation="none")
+        axes[2 * number][0].set_ylabel(image.name, fontsize=11)
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, bbox_inches="tight", pad_inches=0.1)

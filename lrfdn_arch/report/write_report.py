@@ -48,19 +48,18 @@ def write_report(
     """
     parts = [result_folders(folder) for folder in folders]
     comparison = load_comparison([part[0] for part in parts], year)
-    both = [entry for part in parts if len(part) > 1 for entry in _entries(part, comparison.year)]
+    both: list[Entry] = []
+    for part in parts:
+        if len(part) > 1:
+            both += entries_of([read_results(folder) for folder in part], comparison.year)
     tables = {
         "results": main_table(comparison),
-        "sets": year_table(both, comparison.year),
+        "sets": year_table(both, comparison.year) if both else None,
         "timing": timing_table(comparison),
         "scores": score_table(comparison, [year] if year else list(YEARS.values())),
-        "images": image_table(comparison),
+        "images": image_table(comparison) if comparison.dataset.has_ground_truth else None,
     }
-    if not comparison.dataset.has_ground_truth:
-        del tables["images"]
-    if not both:
-        del tables["sets"]
-    tables = {name: table for name, table in tables.items() if table.rows}
+    tables = {name: table for name, table in tables.items() if table and table.rows}
     drawn = plots(comparison)
     content = {f"{name}.csv": table.csv() for name, table in tables.items()}
     content["report.md"] = "\n".join(table.markdown() for table in tables.values())
@@ -90,7 +89,3 @@ def _labelled(
     if unknown:
         raise ValueError(f"--live {unknown[0]}: these results contain no network of these weights")
     return [{**network, "id": labels[network["sha256"]]} for network in networks]
-
-
-def _entries(folders: Sequence[Path], year: Year) -> list[Entry]:
-    return entries_of([read_results(folder) for folder in folders], year)

@@ -14,7 +14,7 @@ from lrfdn_arch.cli import main
 from lrfdn_arch.data.bicubic import imresize
 from lrfdn_arch.evaluation.metrics import psnr_rgb
 from lrfdn_arch.prepare.writers import LmdbWriter
-from lrfdn_arch.report.side_by_side import where_they_differ_most
+from lrfdn_arch.report.pictures import where_they_differ_most
 
 OPTIONS = """
 name: tested
