@@ -31,20 +31,20 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
     from tabulate import tabulate
-    from tqdm import tqdm
 
     from lrfdn_arch.device import choose_device
     from lrfdn_arch.evaluation.image_set import open_image_set
     from lrfdn_arch.evaluation.soup import greedy_soup
     from lrfdn_arch.export.files import export_network
     from lrfdn_arch.extensions import import_extensions
+    from lrfdn_arch.progress import progress_bar
 
     import_extensions(arguments.imports)
     if arguments.out.exists() and not arguments.overwrite:
         raise FileExistsError(f"{arguments.out} exists: give another --out, or --overwrite")
     images = open_image_set(arguments.lr, arguments.hr)
     steps = 2 * len(arguments.files) - 1
-    with tqdm(total=steps, unit="file", disable=None, leave=False) as bar:
+    with progress_bar(steps, unit="file", log=False) as bar:
 
         def on_step(what: str) -> None:
             bar.set_description(what, refresh=True)

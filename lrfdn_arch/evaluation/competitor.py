@@ -1,4 +1,4 @@
-"""Networks to evaluate, given on the command line as ``LABEL=file.pth``."""
+"""Networks to evaluate, given on the command line as ``LABEL=FILE``."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -45,14 +45,7 @@ class Competitor:
 def load_competitors(
     specs: Sequence[str], key: str | None = None, network_g: Mapping[str, Any] | None = None
 ) -> list[Competitor]:
-    """Load the networks of ``specs``, each ``LABEL=FILE`` or just ``FILE``.
-
-    ``FILE`` may be the name of shipped weights.
-
-    Args:
-        specs: the networks, in the order they are reported in.
-        key: ``params`` or ``params_ema`` of a training checkpoint, see ``read_state_dict``.
-        network_g: network section for files that do not contain one and are not recognized.
+    """Load the networks of ``specs``, in the order they are reported in.
 
     Raises:
         ValueError: a label is used twice, or the scales differ.
@@ -70,7 +63,12 @@ def load_competitors(
 def load_competitor(
     spec: str, key: str | None = None, network_g: Mapping[str, Any] | None = None
 ) -> Competitor:
-    """Load one network, given as ``LABEL=FILE`` or ``FILE``; see :func:`load_competitors`.
+    """Load one network.
+
+    Args:
+        spec: ``LABEL=FILE`` or just ``FILE``, which may be the name of shipped weights.
+        key: ``params`` or ``params_ema`` of a training checkpoint, see ``read_state_dict``.
+        network_g: network section for files that do not contain one and are not recognized.
 
     Raises:
         ValueError: the network does not process RGB images, or its label is the name of another
@@ -82,14 +80,17 @@ def load_competitor(
     name = loaded.architecture.name
     if loaded.channels != 3:
         raise ValueError(f"{path}: {loaded} has {loaded.channels} channels, expected 3 (RGB)")
-    label = label if separator else name
-    check_label(label)
+    label = check_label(label if separator else name)
     if label in ARCHITECTURES and label != name:
         raise ValueError(
             f"--model {spec}: the file contains {loaded}, not {label}; choose another file or "
             "another label"
         )
-    return Competitor(label, loaded, _move_to_own_range(loaded), weights_record(path, key))
+    data_range = 1.0
+    if loaded.architecture.range_layers is not None:
+        network: Any = loaded.network
+        data_range, network.img_range = float(network.img_range), 1.0
+    return Competitor(label, loaded, data_range, weights_record(path, key))
 
 
 def weights_record(path: Path, key: str | None) -> Weights:
@@ -98,12 +99,3 @@ def weights_record(path: Path, key: str | None) -> Weights:
     released = RELEASED.get(sha256)
     source = released[1].source if released else None
     return Weights(file=path.name, sha256=sha256, key=key, released=source)
-
-
-def _move_to_own_range(loaded: LoadedNetwork) -> float:
-    """Make the network map [0, data_range] to [0, data_range], and return ``data_range``."""
-    if loaded.architecture.range_layers is None:
-        return 1.0
-    network: Any = loaded.network
-    data_range, network.img_range = float(network.img_range), 1.0
-    return data_range

@@ -177,17 +177,13 @@ def is_baseline(label: str, network: str | None, year: Year) -> bool:
 
 
 def _set_scores(network: NetworkResult) -> SetScores:
-    psnr = [image.psnr_rgb for image in network.images]
+    psnr = np.array([image.psnr_rgb for image in network.images], np.float64)  # None becomes NaN
     return SetScores(
-        psnr=np.array(psnr, np.float64) if all(map(_is_finite, psnr)) else None,
+        psnr=psnr if np.isfinite(psnr).all() else None,
         runtime_ms=np.array([image.runtime_ms or 0 for image in network.images], np.float64),
         memory_mib=network.kit_timing.memory_mib,
         ssim=mean(network.images, "ssim_rgb"),
     )
-
-
-def _is_finite(value: float | None) -> bool:
-    return value is not None and bool(np.isfinite(value))
 
 
 def _organisers_entry(label: str, values: Mapping[str, Any]) -> Entry:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-Image = NDArray[np.uint8]
+from lrfdn_arch.evaluation.images import Image
 
 # ITU-R BT.601 luma of RGB in [0, 255], in [16, 235]: MATLAB's rgb2ycbcr before rounding.
 _LUMA = np.array([65.481, 128.553, 24.966]) / 255
@@ -28,11 +28,6 @@ _NEEDS_TRUTH = "this metric needs ground truth (dataroot_gt)"
 def as_tensor(image: Image | Tensor) -> Tensor:
     """Return a tensor, which an array is copied to: it may be read-only or mirrored."""
     return image if isinstance(image, Tensor) else torch.from_numpy(np.array(image, order="C"))
-
-
-def luma(image: Image) -> NDArray[np.float64]:
-    """Return the Y channel of an RGB image (H, W, 3), float64 in [16, 235], not rounded."""
-    return image @ _LUMA + 16
 
 
 def psnr_rgb(image: Image | Tensor, gt: Image | Tensor, crop_border: int) -> float:
@@ -56,7 +51,7 @@ def ssim_rgb(image: Image, gt: Image, crop_border: int) -> float:
 def ssim_y(image: Image, gt: Image, crop_border: int) -> float:
     """SSIM (Wang et al., 2004) of the unrounded Y channel of RGB images."""
     image, gt = _cropped(image, gt, crop_border, at_least=11)
-    return _ssim(luma(image), luma(gt))
+    return _ssim(image @ _LUMA + 16, gt @ _LUMA + 16)
 
 
 @dataclass(frozen=True)
@@ -74,12 +69,10 @@ class Metric:
 
 def challenge_metrics(crop_border: int, *, ssim: bool) -> dict[str, Metric]:
     """Return the metrics that :mod:`lrfdn_arch.evaluation.results` stores, by name."""
-    functions = {"psnr_rgb": psnr_rgb, "psnr_y": psnr_y}
-    if ssim:
-        functions |= {"ssim_rgb": ssim_rgb, "ssim_y": ssim_y}
+    functions = (psnr_rgb, psnr_y, ssim_rgb, ssim_y) if ssim else (psnr_rgb, psnr_y)
     return {
-        name: Metric(partial(f, crop_border=crop_border), on_device=f in (psnr_rgb, psnr_y))
-        for name, f in functions.items()
+        f.__name__: Metric(partial(f, crop_border=crop_border), on_device=f in (psnr_rgb, psnr_y))
+        for f in functions
     }
 
 
@@ -89,15 +82,14 @@ def basicsr_metrics(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Metri
     They are called with BGR images, or (H, W) for one channel, as BasicSR calls them; its PSNR is
     computed here, where the images are.
     """
-    arguments = {n: {k: v for k, v in o.items() if k != "better"} for n, o in options.items()}
-    return {name: _as_metric(opt) for name, opt in arguments.items()}
-
-
-def _as_metric(opt: dict[str, Any]) -> Metric:
-    psnr = psnr_y if opt.get("test_y_channel") else psnr_rgb
-    if opt["type"] == "calculate_psnr" and opt.get("input_order", "HWC") == "HWC":
-        return Metric(partial(psnr, crop_border=opt["crop_border"]), on_device=True)
-    return Metric(partial(_basicsr_metric, opt))
+    metrics = {}
+    for name, opt in options.items():
+        arguments = {key: value for key, value in opt.items() if key != "better"}
+        metrics[name] = Metric(partial(_basicsr_metric, arguments))
+        if opt["type"] == "calculate_psnr" and opt.get("input_order", "HWC") == "HWC":
+            psnr = psnr_y if opt.get("test_y_channel") else psnr_rgb
+            metrics[name] = Metric(partial(psnr, crop_border=opt["crop_border"]), on_device=True)
+    return metrics
 
 
 def _basicsr_metric(opt: dict[str, Any], sr: Image, gt: Image | None) -> float:

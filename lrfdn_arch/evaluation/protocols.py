@@ -7,6 +7,7 @@ github.com/Amazingren/NTIRE2024_ESR, NTIRE2025_ESR and NTIRE2026_ESR.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -21,12 +22,8 @@ PIXELS = 256 * 256  # of the image that complexity is counted at
 class Published:
     """One published result; units as in the kits' tables, None where nothing was published.
 
-    Attributes:
-        label: name of the entry.
-        network: name of its class in this package, None for networks that it does not contain.
-        psnr_valid: mean RGB PSNR in dB on the validation set.
-        psnr_test: the same on the test set.
-        time_ms: runtime as the challenge ranked it.
+    ``network`` is the name of its class in this package; None for networks that it does not
+    contain. PSNR is the mean on RGB in dB, ``time_ms`` the runtime as the challenge ranked it.
     """
 
     label: str
@@ -50,7 +47,6 @@ class Year:
     """The challenge of one year.
 
     Attributes:
-        year: the year.
         sets: names of the image sets by role; their folders are ``NAME_LR`` and ``NAME_HR``.
         images: number of images of each set.
         counter: field of ``Counts`` with the year's FLOPs.
@@ -94,16 +90,19 @@ class Year:
         return next((role for role, name in self.sets.items() if name == set_name), VALID)
 
 
-_DIV2K = {VALID: "DIV2K_valid", TEST: "DIV2K_test"}
-_DIV2K_LSDIR = {VALID: "DIV2K_LSDIR_valid", TEST: "DIV2K_LSDIR_test"}
-_GATES = {VALID: 26.90, TEST: 26.99}
-
+_since_2024 = partial(
+    Year,
+    sets={VALID: "DIV2K_LSDIR_valid", TEST: "DIV2K_LSDIR_test"},
+    images=200,
+    counter="flops_fvcore",
+    gates={VALID: 26.90, TEST: 26.99},
+)
 YEARS = {
     year.year: year
     for year in (
         Year(
             year=2023,
-            sets=_DIV2K,
+            sets={VALID: "DIV2K_valid", TEST: "DIV2K_test"},
             images=100,
             counter="flops_2023",
             gates={},
@@ -114,36 +113,24 @@ YEARS = {
             ),
             source="factsheet of team 30, Table 1, A100 40G",
         ),
-        Year(
+        _since_2024(
             year=2024,
-            sets=_DIV2K_LSDIR,
-            images=200,
-            counter="flops_fvcore",
-            gates=_GATES,
             weights={"runtime": 0.7, "flops": 0.15, "params": 0.15},
             published=(
                 Published("RLFN", "RLFN", 26.96, 27.07, 13.54, 0.317, 19.67, 80.05, None, 39),
             ),
             source="report of NTIRE 2024 Efficient SR, RTX 3090",
         ),
-        Year(
+        _since_2024(
             year=2025,
-            sets=_DIV2K_LSDIR,
-            images=200,
-            counter="flops_fvcore",
-            gates=_GATES,
             weights={"runtime": 0.7, "flops": 0.15, "params": 0.15},
             published=(
                 Published("EFDN", "EFDN", 26.93, 27.01, 16.69, 0.276, 16.70, 111.12, None, 65),
             ),
             source="report of NTIRE 2025 Efficient SR, A6000",
         ),
-        Year(
+        _since_2024(
             year=2026,
-            sets=_DIV2K_LSDIR,
-            images=200,
-            counter="flops_fvcore",
-            gates=_GATES,
             weights={"runtime": 0.8, "flops": 0.1, "params": 0.1},
             published=(
                 Published("SPAN", "SPAN", 26.94, 27.01, 7.74, 0.151, 9.83, 41.68, 705.24, 22),

@@ -56,12 +56,8 @@ class Record(BaseModel):
 class Protocol(Record):
     """The evaluation protocol. Results of different protocols are not comparable.
 
-    Attributes:
-        name: name of the protocol.
-        scale: ratio of HR to LR.
-        crop_border: pixels removed from each side before computing metrics.
-        ssim: whether SSIM was computed.
-        tf32: whether TF32 was allowed in float32 convolutions (NVIDIA GPUs only).
+    Metrics exclude ``crop_border`` pixels on each side. ``tf32`` is whether TF32 was allowed in
+    float32 convolutions (NVIDIA GPUs only).
     """
 
     name: str = "NTIRE 2023 Efficient SR"
@@ -72,14 +68,7 @@ class Protocol(Record):
 
 
 class Dataset(Record):
-    """The image set.
-
-    Attributes:
-        name: name of the set in reports.
-        count: number of images.
-        has_ground_truth: whether there are HR images; without them there are no metrics.
-        sha256: hash of all names and pixels.
-    """
+    """The image set; ``sha256`` is of all names and pixels. Without HR there are no metrics."""
 
     name: str
     count: int

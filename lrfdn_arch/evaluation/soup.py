@@ -14,8 +14,6 @@ from lrfdn_arch.evaluation.metrics import challenge_metrics
 from lrfdn_arch.evaluation.upscaling import through_network
 from lrfdn_arch.weights import LoadedNetwork, load_network
 
-METRICS = ("psnr_y", "psnr_rgb")
-
 
 @dataclass(frozen=True)
 class Ingredient:
@@ -52,7 +50,7 @@ def greedy_soup(
     Args:
         files: at least two weights files of the same network.
         images: validation images with ground truth; report results on other images.
-        metric: one of :data:`METRICS`, excluding ``scale`` border pixels on each side.
+        metric: "psnr_y" or "psnr_rgb", excluding ``scale`` border pixels on each side.
         key: "params" or "params_ema" of training checkpoints.
         device: device to evaluate on.
         on_step: called before each evaluation with a description of it.
@@ -74,24 +72,28 @@ def greedy_soup(
                 f"expected equal networks, got {other} in {file} and {loaded[0]} in {files[0]}"
             )
     states = [network.network.state_dict() for network in loaded]
-    judge = _Judge(loaded[0], images, metric, device)
-    alone = []
-    for file, state in zip(files, states, strict=True):
-        on_step(str(file))
-        alone.append(judge(state))
+    network, scale = deepcopy(loaded[0].network).to(device), loaded[0].scale
+    upscale = through_network(network, scale=scale, channels=loaded[0].channels)
+    metrics = {metric: challenge_metrics(scale, ssim=False)[metric]}
+
+    def judge(step: str, numbers: Sequence[int]) -> float:
+        on_step(step)
+        network.load_state_dict(mean_state(states[number] for number in numbers))
+        pairs = samples(images.pairs, scale)
+        return averages(measure(upscale, pairs, metrics, device=device))[metric]
+
+    alone = [judge(str(file), [number]) for number, file in enumerate(files)]
     order = sorted(range(len(files)), key=lambda number: alone[number], reverse=True)
     kept, best = order[:1], alone[order[0]]
     tried = [Ingredient(files[order[0]], best, best, kept=True)]
     for number in order[1:]:
-        on_step(f"average with {files[number]}")
-        together = judge(mean_state(states[n] for n in (*kept, number)))
+        together = judge(f"average with {files[number]}", [*kept, number])
         is_kept = together >= best
         tried.append(Ingredient(files[number], alone[number], together, is_kept))
         if is_kept:
             kept, best = [*kept, number], together
-    network = deepcopy(loaded[0].network)
     network.load_state_dict(mean_state(states[number] for number in kept))
-    return replace(loaded[0], network=network), tried
+    return replace(loaded[0], network=network.cpu()), tried
 
 
 def mean_state(states: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -103,22 +105,3 @@ def mean_state(states: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         else first
         for name, first in states[0].items()
     }
-
-
-class _Judge:
-    """Evaluates states of one network on the same images."""
-
-    def __init__(
-        self, loaded: LoadedNetwork, images: ImageSet, metric: str, device: torch.device | str
-    ) -> None:
-        self._network = deepcopy(loaded.network).to(device)
-        self._upscale = through_network(self._network, scale=loaded.scale, channels=loaded.channels)
-        self._metrics = {metric: challenge_metrics(loaded.scale, ssim=False)[metric]}
-        self._images, self._scale, self._device = images, loaded.scale, device
-
-    def __call__(self, state: Mapping[str, Tensor]) -> float:
-        """Return the metric's mean over the images."""
-        self._network.load_state_dict(state)
-        pairs = samples(self._images.pairs, self._scale)
-        measured = measure(self._upscale, pairs, self._metrics, device=self._device)
-        return next(iter(averages(measured).values()))

@@ -64,6 +64,8 @@ class KitNetwork(nn.Module):
 
     def forward(self, lq: Tensor) -> Tensor:
         """Upscale one image in the network's process."""
+        if self._process is None:
+            self.start()
         pixels = lq.detach().float().cpu().contiguous().numpy()
         answer, data = self._ask({"shape": list(pixels.shape)}, pixels.tobytes())
         self.milliseconds, self.memory_mib = answer["milliseconds"], answer["memory_mib"]
@@ -88,15 +90,10 @@ class KitNetwork(nn.Module):
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         }
-        settings = (
-            self.team,
-            self._device,
-            self._folder.name,
-            self._limits.memory_bytes,
-            torch.get_num_threads(),
-        )
+        limits = (self._folder.name, self._limits.memory_bytes, torch.get_num_threads())
+        settings = map(str, (self.team, self._device, *limits))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "lrfdn_arch.evaluation.kits.worker", *map(str, settings)],
+            [sys.executable, "-m", "lrfdn_arch.evaluation.kits.worker", *settings],
             cwd=self.kit,
             env=environment,
             stdin=subprocess.PIPE,
@@ -104,7 +101,7 @@ class KitNetwork(nn.Module):
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self.description, _ = self._exchange({}, b"")
+        self.description, _ = self._ask({}, b"")
 
     def close(self) -> None:
         """End the process and everything that it started."""
@@ -119,11 +116,6 @@ class KitNetwork(nn.Module):
             self._folder.cleanup()
 
     def _ask(self, message: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-        if self._process is None:
-            self.start()
-        return self._exchange(message, data)
-
-    def _exchange(self, message: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         """Send one message and return the answer; end the process if it fails or is late."""
         process = self._process
         assert process and process.stdin and process.stdout
@@ -137,12 +129,15 @@ class KitNetwork(nn.Module):
             self.close()
             if late:
                 raise KitError(f"no answer within {self._limits.seconds:g} s") from error
-            raise KitError(f"its process ended: {_ending(process.returncode)}") from error
+            code = process.returncode
+            ending = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            raise KitError(f"its process ended: {ending}") from error
         finally:
             timer.cancel()
         if "error" in answer:
             self.close()
-            raise KitError(_printable(str(answer["error"])))
+            line = json.dumps(str(answer["error"]), ensure_ascii=False)[1:-1]  # printable
+            raise KitError(line if len(line) <= _LINE else f"{line[:_LINE]}...")
         return answer, result
 
     def _kill(self) -> None:
@@ -211,14 +206,3 @@ def _competitor(network: KitNetwork, taken: Sequence[str]) -> Competitor:
     architecture = Architecture(f"{found['network']}, {network.kit.name}", nn.Module)
     loaded = LoadedNetwork(network, architecture, {}, KIT_SCALE, 3)
     return Competitor(label, loaded, float(found["data_range"]), record)
-
-
-def _ending(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"signal {signal.Signals(-code).name}"
-    return f"exit code {code}"
-
-
-def _printable(text: str) -> str:
-    line = json.dumps(text, ensure_ascii=False)[1:-1]
-    return line if len(line) <= _LINE else f"{line[:_LINE]}..."
