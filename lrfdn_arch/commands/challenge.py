@@ -1,7 +1,6 @@
 """``lrfdn challenge``: evaluate networks by the challenge's protocol."""
 
 import argparse
-from dataclasses import replace
 from typing import Any
 
 from lrfdn_arch.commands.arguments import (
@@ -55,9 +54,10 @@ def run(arguments: argparse.Namespace) -> None:
     from lrfdn_arch.evaluation.audit import audit
     from lrfdn_arch.evaluation.competitor import load_competitors
     from lrfdn_arch.evaluation.entries import kit_text, read_entries
-    from lrfdn_arch.evaluation.evaluate import Settings, check_free, evaluate, remove_evaluation
+    from lrfdn_arch.evaluation.evaluate import check_free, evaluate, remove_evaluation
     from lrfdn_arch.evaluation.kits.client import KIT_SCALE, load_kits
     from lrfdn_arch.evaluation.protocols import YEARS
+    from lrfdn_arch.evaluation.results import Protocol
     from lrfdn_arch.files import write_whole
     from lrfdn_arch.locks import locked
     from lrfdn_arch.progress import progress_bar
@@ -67,19 +67,21 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.model and not chosen:
         raise ValueError("specify networks with --model LABEL=FILE or --kit FOLDER")
     year = YEARS[arguments.protocol or 2023]
-    settings = Settings(
-        device=choose_device(arguments.device),
-        year=year,
-        ssim=not arguments.no_ssim,
-        tf32=arguments.tf32,
-        save_images=not arguments.no_images,
-        timing=None if arguments.no_fair_timing else _timing_plan(arguments),
-    )
+    device = choose_device(arguments.device)
+    timing = None if arguments.no_fair_timing else _timing_plan(arguments)
     image_sets, out = image_sets_of(arguments, year), arguments.out
     folders = [out / s.name for s in image_sets] if len(image_sets) > 1 else [out]
     competitors = load_competitors(arguments.model, arguments.weights_key, network_of(arguments))
     if chosen and any(competitor.scale != KIT_SCALE for competitor in competitors):
         raise ValueError(f"networks of kits are x{KIT_SCALE}; evaluate others on their own")
+    scale = competitors[0].scale if competitors else KIT_SCALE
+    protocol = Protocol(
+        name=year.name,
+        scale=scale,
+        crop_border=scale,
+        ssim=not arguments.no_ssim,
+        tf32=arguments.tf32,
+    )
     with locked(out, "choose another --out"):
         for folder in {out, *folders} if arguments.overwrite else ():
             remove_evaluation(folder)
@@ -87,8 +89,8 @@ def run(arguments: argparse.Namespace) -> None:
             check_free(folder)
         teams = sum(len(numbers) for _, numbers in chosen)
         total = teams + sum(len(s.pairs) for s in image_sets) * (1 + len(competitors) + teams)
-        if settings.timing:
-            total += settings.timing.passes(len(competitors) + teams)
+        if timing:
+            total += timing.passes(len(competitors) + teams)
         with progress_bar(total, unit="step") as bar:
 
             def on_step(stage: str, name: str) -> None:
@@ -97,16 +99,24 @@ def run(arguments: argparse.Namespace) -> None:
 
             labels = [competitor.label for competitor in competitors]
             judged = ()
-            from_kits, failures = load_kits(chosen, settings.device, limits, labels, on_step)
+            from_kits, failures = load_kits(chosen, device, limits, labels, on_step)
             for image_set, folder in zip(image_sets, folders, strict=True):
                 results = evaluate(
-                    [*competitors, *from_kits], image_set, folder, settings, on_step, failures
+                    [*competitors, *from_kits],
+                    image_set,
+                    folder,
+                    protocol,
+                    device,
+                    save_images=not arguments.no_images,
+                    timing=timing,
+                    on_step=on_step,
+                    failures=failures,
                 )
-                settings = replace(settings, timing=None)  # the same for every set
+                timing = None  # the same for every set
                 failures, judged = results.failures, results.networks
                 from_kits = [c for c in from_kits if c.label not in failures]
     _, entries = read_entries(out, year)
-    text = kit_text(entries, settings.ssim)
+    text = kit_text(entries, protocol.ssim)
     if len(folders) > 1:
         write_whole(out / "results.txt", text.encode())
     for network in judged:

@@ -5,7 +5,6 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from lrfdn_arch.evaluation.competitor import Competitor
 from lrfdn_arch.evaluation.entries import entries_of, kit_text
 from lrfdn_arch.evaluation.image_set import ImageSet, inspect
 from lrfdn_arch.evaluation.kits.client import KitError, KitNetwork
-from lrfdn_arch.evaluation.protocols import Year, year_of
+from lrfdn_arch.evaluation.protocols import year_of
 from lrfdn_arch.evaluation.results import (
     IMAGES,
     RESULTS_FILE,
@@ -38,32 +37,15 @@ RESULTS_TEXT = "results.txt"
 _UNFINISHED = "unfinished"
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of an evaluation.
-
-    Attributes:
-        device: device to run the networks on.
-        year: the challenge whose protocol is followed.
-        ssim: compute SSIM too.
-        tf32: see ``Protocol``.
-        save_images: save outputs, bicubic and HR under ``images/``; the page needs them.
-        timing: the fair timing to run, or None to skip it.
-    """
-
-    device: torch.device
-    year: Year
-    ssim: bool
-    tf32: bool
-    save_images: bool
-    timing: TimingPlan | None
-
-
 def evaluate(
     competitors: Sequence[Competitor],
     image_set: ImageSet,
     out: Path,
-    settings: Settings,
+    protocol: Protocol,
+    device: torch.device,
+    *,
+    save_images: bool,
+    timing: TimingPlan | None,
     on_step: Callable[[str, str], None],
     failures: Mapping[str, str],
 ) -> Results:
@@ -72,10 +54,13 @@ def evaluate(
     An interrupted evaluation in the same folder is resumed.
 
     Args:
-        competitors: networks of the same scale.
+        competitors: networks of the protocol's scale.
         image_set: the images to evaluate on.
         out: output folder that :func:`check_free` has checked.
-        settings: the evaluation settings.
+        protocol: the evaluation protocol.
+        device: device to run the networks on.
+        save_images: save outputs, bicubic and HR under ``images/``; the page needs them.
+        timing: the fair timing to run, or None to skip it.
         on_step: called after each image with the stage ("checking images" or a network's label)
             and the image's name, and after each timed pass with "timing" and the label.
         failures: why networks of kits could not be loaded, by name.
@@ -85,17 +70,9 @@ def evaluate(
     """
     if not competitors:
         raise _no_network(failures)
-    scale = competitors[0].scale
-    protocol = Protocol(
-        name=settings.year.name,
-        scale=scale,
-        crop_border=scale,
-        ssim=settings.ssim,
-        tf32=settings.tf32,
-    )
-    sha256 = inspect(image_set, scale, lambda name: on_step("checking images", name))
-    environment = describe_environment(settings.device)
-    images = out / IMAGES if settings.save_images else None
+    sha256 = inspect(image_set, protocol.scale, partial(on_step, "checking images"))
+    environment = describe_environment(device)
+    images = out / IMAGES if save_images else None
     progress = {
         competitor.label: Progress(
             out / _UNFINISHED / f"{competitor.label}.jsonl",
@@ -113,16 +90,10 @@ def evaluate(
     networks, failures = [], dict(failures)
     for c in competitors:
         try:
-            network = judge(
-                c,
-                image_set,
-                protocol,
-                settings.device,
-                progress[c.label],
-                images / c.label if images else None,
-                partial(on_step, c.label),
+            saved, on_image = images / c.label if images else None, partial(on_step, c.label)
+            networks.append(
+                judge(c, image_set, protocol, device, progress[c.label], saved, on_image)
             )
-            networks.append(network)
         except KitError as error:
             failures[c.label] = str(error)
         finally:
@@ -131,13 +102,9 @@ def evaluate(
     if not networks:
         raise _no_network(failures)
     bicubic = judge_bicubic(image_set, protocol, images) if images else ()
-    if settings.timing:
-        timings = time_in_turn(
-            {c.label: c.network for c in competitors if c.label not in failures},
-            settings.timing,
-            settings.device,
-            on_pass=lambda label: on_step("timing", label),
-        )
+    if timing:
+        timed = {c.label: c.network for c in competitors if c.label not in failures}
+        timings = time_in_turn(timed, timing, device, partial(on_step, "timing"))
         networks = [
             n.model_copy(update={"fair_timings": tuple(timings[n.label])}) for n in networks
         ]

@@ -18,13 +18,10 @@ from lrfdn_arch.evaluation.timing import timed
 
 @dataclass(frozen=True)
 class Sample:
-    """One image to upscale.
+    """One image to upscale, and the ``name`` its scores are stored under.
 
-    Attributes:
-        name: the name its scores are stored under.
-        lq: (1, C, H, W), RGB, uint8 or float in [0, 1].
-        gt: (H*scale, W*scale, C) uint8 RGB, or None.
-        file: file name of the saved result without extension; ``name`` if empty.
+    ``lq`` is (1, C, H, W), RGB, uint8 or float in [0, 1]; ``gt`` (H*scale, W*scale, C) uint8 RGB.
+    ``file`` is the name of the saved result without extension, ``name`` if empty.
     """
 
     name: str
@@ -59,7 +56,7 @@ def measure(
             (1, C, H*scale, W*scale), not necessarily clamped.
         samples: the images to upscale.
         metrics: the metrics to compute, by name.
-        device: device that ``upscale`` expects its input on.
+        device: where ``upscale`` expects its input.
         data_range: 1, or 255 for networks that work on gray levels.
         save: called with each sample and its result, (H*scale, W*scale, C) uint8 RGB.
         on_image: called after each image.
@@ -72,12 +69,10 @@ def measure(
         sr = to_pixels(output, data_range, sample.name)
         if save is not None:
             save(sample, sr.cpu().numpy())
-        measured = Measured(
-            sample.name, apply_metrics(sample.name, sr, sample.gt, metrics or {}), milliseconds
-        )
-        results.append(measured)
+        found = apply_metrics(sample.name, sr, sample.gt, metrics or {})
+        results.append(Measured(sample.name, found, milliseconds))
         if on_image is not None:
-            on_image(measured)
+            on_image(results[-1])
     return results
 
 
@@ -119,19 +114,18 @@ def apply_metrics(
         ValueError: the shapes of the image and the ground truth differ, or a metric fails.
     """
     if gt is not None and gt.shape != tuple(sr.shape):
+        sizes = ["x".join(map(str, (i.shape[1], i.shape[0], *i.shape[2:]))) for i in (sr, gt)]
         raise ValueError(
-            f"image {name}: the network's output is {_size(sr)} (width x height x channels), the "
-            f"ground truth {_size(gt)}; check that LR, HR and the scale match"
+            f"image {name}: the network's output is {sizes[0]} (width x height x channels), the "
+            f"ground truth {sizes[1]}; check that LR, HR and the scale match"
         )
-    tensor = as_tensor(sr)
-    on_device = tensor, None if gt is None else as_tensor(gt).to(tensor.device)
-    on_cpu = sr if isinstance(sr, np.ndarray) else None
+    sr = as_tensor(sr)
+    on_device = sr, None if gt is None else as_tensor(gt).to(sr.device)
+    on_cpu = (sr.cpu().numpy(), gt) if any(not m.on_device for m in metrics.values()) else ()
     found = {}
     for key, metric in metrics.items():
-        if not metric.on_device and on_cpu is None:
-            on_cpu = tensor.cpu().numpy()
         try:
-            found[key] = metric.function(*(on_device if metric.on_device else (on_cpu, gt)))
+            found[key] = metric.function(*(on_device if metric.on_device else on_cpu))
         except (ValueError, ArithmeticError, AssertionError) as error:
             raise ValueError(f"image {name}: {key}: {error}") from error
     return found
@@ -163,7 +157,7 @@ def samples_of(loader: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
 
     Its items are dicts with ``lq`` and, for metrics, ``gt``, (1, C, H, W), float in [0, 1] or
     uint8, and ``lq_path``, a list of one path. A sample is named after its ground-truth file if
-    there is one, as in the image sets of ``lrfdn challenge``.
+    there is one, as in ``lrfdn challenge``.
     """
     for data in loader:
         stem = Path(data["lq_path"][0]).stem
@@ -189,9 +183,7 @@ def save_under(folder: Path, ending: str) -> Callable[[Sample, Image], None]:
 
 
 def from_all_processes(mine: list[Measured]) -> list[Measured]:
-    """Return the images of all processes in the dataset's order; see :func:`validation_loader`.
-
-    In distributed evaluation every process must call this.
+    """Return the images of all processes, each of which must call this, in the dataset's order.
 
     Raises:
         ValueError: no process has any images.
@@ -204,7 +196,3 @@ def from_all_processes(mine: list[Measured]) -> list[Measured]:
     if longest == 0:
         raise ValueError("there are no images to validate or test on; check the dataset's folders")
     return [part[row] for row in range(longest) for part in parts if row < len(part)]
-
-
-def _size(image: Image | Tensor) -> str:
-    return "x".join(map(str, (image.shape[1], image.shape[0], *image.shape[2:])))
