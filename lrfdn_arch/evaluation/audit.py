@@ -13,14 +13,13 @@ from math import sqrt
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
-from lrfdn_arch.evaluation.entries import Entry, Values, find_baseline
+from lrfdn_arch.evaluation.entries import Entry, SetScores, Values, find_baseline
 from lrfdn_arch.evaluation.protocols import PIXELS, Year, passes
 
 DRAWS = 10_000
 _MEDIANS = 2_000  # draws for medians, which take a sort each
 _LEVELS = (0.025, 0.975)
 _COLD = 3  # a first image that takes as many medians was run cold
-_COSTS = ("flops", "params")
 _LEAST_FLOPS = 0.25  # per parameter and pixel, see `_impossible_flops`
 
 
@@ -35,16 +34,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class SetAudit:
-    """One entry on one image set.
+    """One entry on one image set: mean PSNR in dB, None without ground truth, and runtimes.
 
     Attributes:
-        psnr: mean PSNR in dB; None without ground truth.
-        minus_baseline: PSNR minus the baseline's on the same images; None without them.
+        minus_baseline: PSNR minus the baseline's on the same images.
         margin: PSNR minus the gate; None where the year has none.
         strict: whether the mean passes the gate, None without one.
         printed: whether its two printed decimals do, which is what the organisers ranked by.
-        mean_ms: mean runtime.
-        median_ms: median runtime.
         without_first_ms: mean runtime without the first image.
     """
 
@@ -63,7 +59,6 @@ class Standing:
     """One entry in the ranking.
 
     Attributes:
-        label: name of the entry.
         runtime_ms: mean of the sets' mean runtimes.
         score: the year's score, lower is better; None without a baseline or weights.
         place: place among the entries that pass the gates as printed; None for the baseline and
@@ -90,11 +85,8 @@ class Standing:
 class Audit:
     """The ranking of one challenge, best first; entries without a place follow.
 
-    Attributes:
-        year: the challenge.
-        baseline: label of the baseline; None if the file does not contain it.
-        standings: the entries.
-        orders: share of the draws in which consecutive places, (first, last), keep their order.
+    ``baseline`` is None if the file does not contain it; ``orders`` is the share of the draws in
+    which consecutive places, (first, last), keep their order.
     """
 
     year: int
@@ -120,22 +112,31 @@ def audit(
         seed: seed of the draws.
     """
     base = find_baseline(entries, year, baseline)
-    sample = _Sample(entries, draws, seed)
-    runtime = np.mean([sample.means(role, "runtime_ms") for role in entries[0].sets], axis=0)
+    generator, roles = np.random.default_rng(seed), list(entries[0].sets)
+    # Row 0 of every array is computed from all images once, the other rows from one draw each.
+    counts = {role: len(entries[0].sets[role].runtime_ms) for role in roles}
+    weights = {role: _draw(count, draws, generator) for role, count in counts.items()}
+    times = {role: np.stack([e.sets[role].runtime_ms for e in entries], axis=1) for role in roles}
+    runtime = np.mean([weights[role] @ times[role] for role in roles], axis=0)
     scores = None
     if base and year.weights:
-        flops, params = (np.array([getattr(e, part) for e in entries]) for part in _COSTS)
-        own = runtime / runtime[:, [entries.index(base)]]
-        scores = year.score(own, flops / base.flops, params / base.params)
+        flops = np.array([entry.flops / base.flops for entry in entries])
+        params = np.array([entry.params / base.params for entry in entries])
+        scores = year.score(runtime / runtime[:, [entries.index(base)]], flops, params)
     judged = runtime if scores is None else scores
-    sets = [{role: sample.set_audit(e, role, year, base) for role in e.sets} for e in entries]
+    sets: list[dict[str, SetAudit]] = [{} for _ in entries]
+    for role in roles:
+        for entry, found in zip(entries, sets, strict=True):
+            against = base.sets[role] if base and base is not entry else None
+            gate = year.gates.get(role)
+            found[role] = _set_audit(entry.sets[role], against, gate, weights[role])
     ranked = [
         n
         for n in np.argsort(judged[0], kind="stable").tolist()
         if entries[n] is not base and all(s.printed is not False for s in sets[n].values())
     ]
     places = 1 + np.argsort(np.argsort(judged[1:, ranked], axis=1, kind="stable"), axis=1)
-    standings, count = [], sample.count
+    standings, count = [], min(counts.values())
     for n in sorted(range(len(entries)), key=lambda n: (n not in ranked, judged[0, n])):
         place = ranked.index(n) + 1 if n in ranked else None
         low, high = np.quantile(places[:, place - 1], _LEVELS).round() if place else (0, 0)
@@ -163,46 +164,33 @@ def audit(
     )
 
 
-class _Sample:
-    """The entries' images, drawn with replacement, the same for all entries.
+def _draw(count: int, draws: int, generator: np.random.Generator) -> Values:
+    """Return the weights of images, (1 + draws, count): equal ones, then those of each draw."""
+    equal = np.full(count, 1 / count)
+    return np.vstack([equal, generator.multinomial(count, equal, draws) / count])
 
-    Row 0 of every result is computed from all images once, the other rows from one draw each.
-    """
 
-    def __init__(self, entries: Sequence[Entry], draws: int, seed: int) -> None:
-        self._entries = entries
-        self._generator = np.random.default_rng(seed)
-        self._weights: dict[str, Values] = {}
-        for role, scores in entries[0].sets.items():
-            count = len(scores.runtime_ms)
-            drawn = self._generator.multinomial(count, np.full(count, 1 / count), draws) / count
-            self._weights[role] = np.vstack([np.full(count, 1 / count), drawn])
-        self.count = min(weights.shape[1] for weights in self._weights.values())
-
-    def means(self, role: str, field: str) -> Values:
-        """Return the mean of a field of ``SetScores``, (1 + draws, entries)."""
-        values = [getattr(entry.sets[role], field) for entry in self._entries]
-        return self._weights[role] @ np.stack(values, axis=1)
-
-    def set_audit(self, entry: Entry, role: str, year: Year, baseline: Entry | None) -> SetAudit:
-        """Return the figures of one entry on one set."""
-        scores, weights = entry.sets[role], self._weights[role]
-        count = weights.shape[1]
-        psnr = None if scores.psnr is None else estimate(weights @ scores.psnr, count)
-        base = baseline.sets[role].psnr if baseline and baseline is not entry else None
-        gate = year.gates.get(role) if psnr else None
-        return SetAudit(
-            psnr=psnr,
-            minus_baseline=None
-            if base is None or scores.psnr is None
-            else estimate(weights @ (scores.psnr - base), count),
-            margin=None if psnr is None or gate is None else _minus(psnr, gate),
-            strict=passes(psnr and psnr.value, gate, printed=False),
-            printed=passes(psnr and psnr.value, gate, printed=True),
-            mean_ms=estimate(weights @ scores.runtime_ms, count),
-            median_ms=estimate(_medians(scores.runtime_ms, weights[: 1 + _MEDIANS]), count),
-            without_first_ms=estimate(_without_first(scores.runtime_ms, weights), count),
-        )
+def _set_audit(
+    scores: SetScores, base: SetScores | None, gate: float | None, weights: Values
+) -> SetAudit:
+    count, psnr, minus, margin = weights.shape[1], None, None, None
+    if scores.psnr is not None:
+        psnr = estimate(weights @ scores.psnr, count)
+        if base is not None and base.psnr is not None:
+            minus = estimate(weights @ (scores.psnr - base.psnr), count)
+        if gate is not None:
+            low, high = (None if end is None else end - gate for end in (psnr.low, psnr.high))
+            margin = Estimate(psnr.value - gate, low, high)
+    return SetAudit(
+        psnr=psnr,
+        minus_baseline=minus,
+        margin=margin,
+        strict=passes(psnr and psnr.value, gate, printed=False),
+        printed=passes(psnr and psnr.value, gate, printed=True),
+        mean_ms=estimate(weights @ scores.runtime_ms, count),
+        median_ms=estimate(_medians(scores.runtime_ms, weights[: 1 + _MEDIANS]), count),
+        without_first_ms=estimate(_without_first(scores.runtime_ms, weights), count),
+    )
 
 
 def _medians(values: Values, weights: Values) -> Values:
@@ -230,11 +218,6 @@ def estimate(values: Values, count: int) -> Estimate:
     level = ndtr(sqrt(count / (count - 1)) * stdtrit(count - 1, _LEVELS[0]))
     low, high = np.quantile(values[1:], [level, 1 - level])
     return Estimate(float(values[0]), float(low), float(high))
-
-
-def _minus(psnr: Estimate, gate: float) -> Estimate:
-    low, high = (None if end is None else end - gate for end in (psnr.low, psnr.high))
-    return Estimate(psnr.value - gate, low, high)
 
 
 def _order(judged: Values, numbers: Sequence[int]) -> float | None:
