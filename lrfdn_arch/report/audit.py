@@ -6,7 +6,7 @@ from dataclasses import asdict
 import matplotlib
 from matplotlib.figure import Figure
 
-from lrfdn_arch.evaluation.audit import Audit, SetAudit, Standing
+from lrfdn_arch.evaluation.audit import Audit
 from lrfdn_arch.report.plots import COLOURS, STYLE, error_bar, standalone, svg_of
 from lrfdn_arch.report.tables import Row, Table, verdict, with_interval
 
@@ -15,10 +15,8 @@ _SHOWN = 100  # times the lowest value, in the plot
 
 def audit_text(audit: Audit) -> str:
     """Return the ranking, the sets and the warnings as Markdown."""
-    tables = [_ranking(audit)]
-    for role in audit.standings[0].sets:
-        rows = [_set_row(standing.label, standing.sets[role]) for standing in audit.standings]
-        tables.append(Table(f"On the {role} set", rows))
+    roles = audit.standings[0].sets
+    tables = [_ranking(audit), *(_set_table(audit, role) for role in roles)]
     return "\n".join(table.markdown() for table in tables)
 
 
@@ -48,7 +46,8 @@ def audit_plot(audit: Audit) -> str:
                 error = error_bar(estimate)
                 colour = COLOURS[0 if standing.place else 1]
                 axes.errorbar(estimate.value, row, None, error, "o", c=colour, ms=4, capsize=4)
-            axes.set_yticks(range(len(values)), [_place_and_label(s) for s, _ in values])
+            labels = [f"{s.place or ''}  {s.label.strip()}".lstrip() for s, _ in values]
+            axes.set_yticks(range(len(values)), labels)
             bottom = len(values) - 0.5
             axes.set(xscale="log", xlabel=title, xlim=(None, limit), ylim=(bottom, -0.5))
             axes.grid(True, axis="x")
@@ -58,7 +57,10 @@ def audit_plot(audit: Audit) -> str:
 def _ranking(audit: Audit) -> Table:
     rows: list[Row] = [
         {
-            "Place": _place(standing, audit),
+            "Place": str(
+                standing.place
+                or ("baseline" if standing.label == audit.baseline else "below the gate")
+            ),
             "95 %": "{}-{}".format(*standing.places) if standing.places else None,
             "Model": standing.label.strip(),
             "Score": with_interval(standing.score, 2),
@@ -82,26 +84,20 @@ def _ranking(audit: Audit) -> Table:
     return Table(f"Ranking of {audit.year}", rows, notes)
 
 
-def _set_row(label: str, found: SetAudit) -> Row:
-    return {
-        "Model": label.strip(),
-        "PSNR (dB)": with_interval(found.psnr, 2),
-        "minus gate": with_interval(found.margin, 4),
-        "minus baseline": with_interval(found.minus_baseline, 4),
-        "Gate, strict": verdict(found.strict),
-        "as printed": verdict(found.printed),
-        "Mean (ms)": with_interval(found.mean_ms, 2),
-        "Median (ms)": with_interval(found.median_ms, 2),
-        "Without the first image (ms)": with_interval(found.without_first_ms, 2),
-    }
-
-
-def _place(standing: Standing, audit: Audit) -> str:
-    if standing.place:
-        return str(standing.place)
-    return "baseline" if standing.label == audit.baseline else "below the gate"
-
-
-def _place_and_label(standing: Standing) -> str:
-    place = f"{standing.place}  " if standing.place else ""
-    return f"{place}{standing.label.strip()}"
+def _set_table(audit: Audit, role: str) -> Table:
+    rows: list[Row] = [
+        {
+            "Model": standing.label.strip(),
+            "PSNR (dB)": with_interval(found.psnr, 2),
+            "minus gate": with_interval(found.margin, 4),
+            "minus baseline": with_interval(found.minus_baseline, 4),
+            "Gate, strict": verdict(found.strict),
+            "as printed": verdict(found.printed),
+            "Mean (ms)": with_interval(found.mean_ms, 2),
+            "Median (ms)": with_interval(found.median_ms, 2),
+            "Without the first image (ms)": with_interval(found.without_first_ms, 2),
+        }
+        for standing in audit.standings
+        for found in [standing.sets[role]]
+    ]
+    return Table(f"On the {role} set", rows)

@@ -44,12 +44,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks with comparable results.
+    """Networks with results of the same protocol and image set, compared by a year's rules.
 
     Attributes:
-        year: the challenge they are compared by.
-        protocol: the protocol of all of them.
-        dataset: the image set of all of them.
         entries: the networks in the order of the folders.
         bicubic: per-image scores of bicubic, empty if no evaluation has them.
         references: folder with ``LR-bicubic`` and ``HR``, None if no images were saved.
@@ -62,7 +59,7 @@ class Comparison:
     entries: tuple[Entry, ...]
     bicubic: tuple[ImageScore, ...]
     references: Path | None
-    failures: tuple[str, ...] = ()
+    failures: tuple[str, ...]
 
     @property
     def role(self) -> str:
@@ -156,12 +153,11 @@ def load_comparison(folders: Sequence[Path], year: Year | None = None) -> Compar
 def _telling_names(folders: Sequence[Path]) -> dict[Path, str]:
     """Return unique names: the folders' names, or their paths if the names are not unique."""
     resolved = [folder.resolve() for folder in folders]
-    twice = [str(f) for f, path in zip(folders, resolved, strict=True) if resolved.count(path) > 1]
-    if twice:
-        raise ValueError(f"the same results are given twice: {twice[0]}")
-    names = [path.name for path in resolved]
-    differ = len(set(names)) == len(names)
-    return {f: path.name if differ else str(f) for f, path in zip(folders, resolved, strict=True)}
+    for folder, path in zip(folders, resolved, strict=True):
+        if resolved.count(path) > 1:
+            raise ValueError(f"the same results are given twice: {folder}")
+    are_unique = len({path.name for path in resolved}) == len(resolved)
+    return {folder: folder.resolve().name if are_unique else str(folder) for folder in folders}
 
 
 def _differences(first: tuple[Path, Results], other: tuple[Path, Results]) -> list[str]:

@@ -53,9 +53,9 @@ def plots(comparison: Comparison) -> dict[str, str]:
     if comparison.is_one_machine:
         result["psnr_runtime"] = _scatter(comparison, "runtime", *_runtimes(comparison))
     label = f"FLOPs, {FLOP_COUNTERS[counter]} (G)"
-    flops = [getattr(c, counter) / 1e9 for c in counts]
+    flops = [Estimate(getattr(c, counter) / 1e9, None, None) for c in counts]
     result["psnr_flops"] = _scatter(comparison, "FLOPs", label, flops)
-    params = [c.params / 1e6 for c in counts]
+    params = [Estimate(c.params / 1e6, None, None) for c in counts]
     result["psnr_params"] = _scatter(comparison, "parameters", "Parameters (M)", params)
     if comparison.others:
         result["psnr_per_image"] = _per_image(comparison)
@@ -71,33 +71,27 @@ def _runtimes(comparison: Comparison) -> tuple[str, list[Estimate]]:
         size = "x".join(map(str, first[0].input_size))
         label = f"Fair time (ms): median, {first[0].variant}, {size}"
         return label, [median_interval(timing) for timing in first]
-    audited = comparison.intervals
-    return "Kit time (ms)", [audited[entry.label].mean_ms for entry in comparison.entries]
+    return "Kit time (ms)", [comparison.intervals[e.label].mean_ms for e in comparison.entries]
 
 
-def _scatter(
-    comparison: Comparison, what: str, x_label: str, values: Sequence[float | Estimate]
-) -> str:
+def _scatter(comparison: Comparison, what: str, x_label: str, costs: Sequence[Estimate]) -> str:
     """Plot PSNR against a cost; PSNR's bars are those of the difference to the baseline."""
-    xs = [x.value if isinstance(x, Estimate) else x for x in values]
     with matplotlib.rc_context(STYLE):
         figure = Figure(_SIZE, layout="constrained")
         axes = figure.subplots()
-        for entry, x, value in zip(comparison.entries, xs, values, strict=True):
-            y, colour = entry.mean("psnr_rgb") or 0, colour_of(comparison, entry)
-            x_bar = error_bar(value) if isinstance(value, Estimate) else None
-            y_bar = error_bar(comparison.intervals[entry.label].minus_baseline)
-            axes.errorbar(x, y, y_bar, x_bar, "o", c=colour, ms=7, capsize=3, elinewidth=1)
+        for entry, cost in zip(comparison.entries, costs, strict=True):
+            x, y, colour = cost.value, entry.mean("psnr_rgb") or 0, colour_of(comparison, entry)
+            bars = error_bar(comparison.intervals[entry.label].minus_baseline), error_bar(cost)
+            axes.errorbar(x, y, *bars, "o", c=colour, ms=7, capsize=3, elinewidth=1)
             _annotate(axes, entry.label, x, y)
-        if what != "runtime":
-            for row in published_rows(comparison):
-                cost = row.flops_g if what == "FLOPs" else row.params_m
-                psnr = row.psnr(comparison.role)
-                if psnr is not None and comparison.is_challenge_set:
-                    axes.plot(cost, psnr, "o", color=_INK, fillstyle="none", markersize=11)
-                    _annotate(axes, f"{row.label}, published", cost, psnr, below=True)
+        is_shared = what != "runtime" and comparison.is_challenge_set
+        for row in published_rows(comparison) if is_shared else ():
+            x, psnr = row.flops_g if what == "FLOPs" else row.params_m, row.psnr(comparison.role)
+            if psnr is not None:
+                axes.plot(x, psnr, "o", color=_INK, fillstyle="none", markersize=11)
+                _annotate(axes, f"{row.label}, published", x, psnr, below=True)
         axes.set(xlabel=x_label, ylabel=f"PSNR on {comparison.dataset.name} (dB, RGB)")
-        axes.set_xlim(0, max(xs) * 1.3)
+        axes.set_xlim(0, max(cost.value for cost in costs) * 1.3)
         axes.margins(y=0.25)
         axes.grid(True)
         names = ", ".join(entry.label for entry in comparison.entries)

@@ -20,11 +20,11 @@ from lrfdn_arch.text import first_few
 def write_report(
     folders: Sequence[Path],
     out: Path,
-    page_images: int = 24,
-    overwrite: bool = False,
-    networks: Sequence[Mapping[str, Any]] = (),
-    runtime: Mapping[str, str] | None = None,
-    year: Year | None = None,
+    page_images: int,
+    overwrite: bool,
+    networks: Sequence[Mapping[str, Any]],
+    runtime: Mapping[str, str] | None,
+    year: Year | None,
 ) -> Table:
     """Compare the results in ``folders`` and write the report to ``out``.
 
@@ -36,8 +36,8 @@ def write_report(
         networks: those that the page contains, for the reader's pictures, from
             :func:`lrfdn_arch.export.browser.browser_network`.
         runtime: what runs them, from :func:`lrfdn_arch.export.browser.browser_runtime`.
-        year: compare by the rules of this challenge; by default by those of the results, with the
-            scores of all years.
+        year: compare by the rules of this challenge; None for those of the results, with the scores
+            of all years.
 
     Returns:
         The main table.
@@ -73,7 +73,6 @@ def write_report(
             f"{out} already has {first_few(existing)}; choose another --out, or use --overwrite"
         )
     for name, text in content.items():
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
         write_whole(out / name, text.encode())
     return tables["results"]
 
@@ -83,9 +82,8 @@ def _labelled(
 ) -> list[Mapping[str, Any]]:
     """Return the networks with their labels in the comparison, found by the weights' sha256."""
     labels = {entry.network.weights.sha256: entry.label for entry in comparison.entries}
-    unknown = [
-        network["facts"]["Weights"] for network in networks if network["sha256"] not in labels
-    ]
-    if unknown:
-        raise ValueError(f"--live {unknown[0]}: these results contain no network of these weights")
+    for network in networks:
+        if network["sha256"] not in labels:
+            file = network["facts"]["Weights"]
+            raise ValueError(f"--live {file}: these results contain no network of these weights")
     return [{**network, "id": labels[network["sha256"]]} for network in networks]
