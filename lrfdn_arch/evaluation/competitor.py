@@ -15,15 +15,11 @@ from lrfdn_arch.weights import LoadedNetwork, find_weights, load_network
 
 @dataclass(frozen=True)
 class Competitor:
-    """A network that is ready for evaluation.
+    """A network that is ready for evaluation, and its label in the results.
 
-    Attributes:
-        label: name of the network in the results.
-        loaded: the network; its module maps (N, 3, H, W) in [0, data_range] to
-            (N, 3, H*scale, W*scale), as in the challenge's kits. Converting the input of a
-            [0, 255] network to [0, 1] first would change its last bit.
-        data_range: the native range of the weights if the network rescales its input; else 1.
-        weights: the weights file.
+    The module maps (N, 3, H, W) in [0, data_range] to (N, 3, H*scale, W*scale), as in the
+    challenge's kits: converting the input of a [0, 255] network to [0, 1] first would change its
+    last bit. ``data_range`` is that of the weights if the network rescales its input, else 1.
     """
 
     label: str

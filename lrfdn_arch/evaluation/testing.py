@@ -36,7 +36,7 @@ from lrfdn_arch.options import Placement, TestOptions, check_files, to_basicsr
 from lrfdn_arch.progress import progress_bar
 from lrfdn_arch.weights import load_into, read_state_dict
 
-_SHARED = "shared "  # prefix of the metrics that are stored in results.json
+_STORED = "stored "  # prefix of the metrics that are stored in results.json
 
 
 def test(
@@ -102,9 +102,9 @@ class _Tester:
         self._val = opt.get("val") or {}
         self._metrics = basicsr_metrics(self._val.get("metrics") or {})
         asked = [metric["type"] for metric in (self._val.get("metrics") or {}).values()]
-        self._protocol = Protocol(
-            scale=options.scale, crop_border=options.scale, ssim="calculate_ssim" in asked
-        )
+        scale, ssim = options.scale, "calculate_ssim" in asked
+        self._protocol = Protocol(scale=scale, crop_border=scale, ssim=ssim)
+        self._stored = challenge_metrics(scale, ssim=ssim)
         self._network, self._upscale = self._build()
 
     def _build(self) -> tuple[nn.Module, Upscale]:
@@ -131,8 +131,7 @@ class _Tester:
         if self._val.get("save_img"):
             folder = Path(self._opt["path"]["visualization"]) / name
             save = save_under(folder, self._val.get("suffix") or self._opt["name"])
-        shared = challenge_metrics(self._protocol.crop_border, ssim=self._protocol.ssim)
-        stored = {f"{_SHARED}{key}": metric for key, metric in shared.items()}
+        stored = {f"{_STORED}{key}": metric for key, metric in self._stored.items()}
         digest, kinds = hashlib.sha256(), set[tuple[int, bool]]()
         images: list[Measured] = []
         with progress_bar(len(loader), name) as bar:
@@ -161,26 +160,21 @@ class _Tester:
     def _store(self, images: Sequence[Measured], dataset: Dataset) -> None:
         """Write ``results.json`` as ``lrfdn challenge`` does, without images."""
         opt, section = self._opt, dict(self._opt["network_g"])
+        weights = Path(opt["path"]["pretrain_network_g"])
         scores = [
             ImageScore(
-                name=image.name,
-                runtime_ms=image.runtime_ms,
-                **{
-                    metric.removeprefix(_SHARED): value
-                    for metric, value in image.metrics.items()
-                    if metric.startswith(_SHARED)
-                },
+                name=i.name,
+                runtime_ms=i.runtime_ms,
+                **{key: i.metrics.get(f"{_STORED}{key}") for key in self._stored},
             )
-            for image in sorted(images, key=lambda image: image.name)
+            for i in sorted(images, key=lambda image: image.name)
         ]
         result = NetworkResult(
             label=re.sub(r"[^\w.+-]", "_", opt["name"]),
             network=section.pop("type"),
             arguments=section,
             data_range=1.0,
-            weights=weights_record(
-                Path(opt["path"]["pretrain_network_g"]), self._options.path.param_key_g
-            ),
+            weights=weights_record(weights, self._options.path.param_key_g),
             counts=count(self._network),
             images=tuple(scores),
             kit_timing=kit_timing(scores, self._device),

@@ -97,14 +97,14 @@ def _resident(field: str) -> int | None:
 
 @dataclass(frozen=True)
 class TimingPlan:
-    """Settings of the fair timing.
+    """Settings of the fair timing: passes of each network and variant, and their input.
 
     Attributes:
         variants: (precision, compiled) pairs; weights and input are converted to the precision.
         batch: images per forward pass.
         size: (height, width) of the LR images.
-        warmup: untimed passes of each network and variant.
-        repeats: timed passes of each network and variant, at least 1.
+        warmup: untimed passes.
+        repeats: timed passes, at least 1.
         tf32: allow TF32 in float32 convolutions on GPUs that support it.
     """
 

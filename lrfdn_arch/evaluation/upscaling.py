@@ -28,10 +28,10 @@ def through_network(
     """Return ``network`` as a function of images.
 
     Args:
-        network: maps (N, C, H, W) float32 in [0, 1] to (N, C, H*scale, W*scale). Its mode
-            (training or evaluation) is not changed.
-        scale: upscaling factor of the network.
-        channels: number of image channels.
+        network: maps (N, channels, H, W) float32 in [0, 1] to (N, channels, H*scale, W*scale). Its
+            mode (training or evaluation) is not changed.
+        scale: its upscaling factor.
+        channels: its image channels.
         autocast: bfloat16 or float16 for mixed precision; None for float32.
         tile_size: side of the LR tiles that larger images are split into; 0 disables tiling.
         tile_overlap: minimum overlap of neighboring tiles in LR pixels. For networks with a known
