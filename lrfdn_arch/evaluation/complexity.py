@@ -22,9 +22,8 @@ from lrfdn_arch.archs import ARCHITECTURES, Architecture, find_architecture
 from lrfdn_arch.evaluation.results import Counts
 from lrfdn_arch.text import first_line
 
-_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 _ACTIVATIONS = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6)
-_COUNTED = (*_CONVOLUTIONS, *_ACTIVATIONS, nn.Linear, nn.BatchNorm2d)
+_COUNTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d, *_ACTIVATIONS)
 _PAPERS_OUTPUT = (720, 1280)  # height and width, from CARN (Ahn et al., ECCV 2018) on
 _HEADERS = (
     "Network",
@@ -87,34 +86,14 @@ def _zeros(network: nn.Module, size: Sequence[int]) -> Tensor:
     return torch.zeros(1, *size, device=parameter.device, dtype=parameter.dtype)
 
 
-def multiply_accumulates(module: nn.Module, inputs: Tensor, output: Tensor) -> int:
-    """Count the multiply-accumulates of one convolution or linear call without bias; else 0."""
-    if isinstance(module, _CONVOLUTIONS):
-        per_position = prod(module.kernel_size) * module.in_channels * module.out_channels
-        positions = output.shape[0] * prod(output.shape[2:])
-        return per_position // module.groups * positions
-    if isinstance(module, nn.Linear):
-        return inputs.numel() * module.out_features
-    return 0
-
-
-def flops_2023(module: nn.Module, inputs: Tensor, output: Tensor) -> int:
-    """Count one call of ``module`` as the 2023 kit does.
-
-    Convolutions (including transposed ones) and linear layers count as their multiply-accumulates
-    without bias; BatchNorm2d as two operations per element if affine, else one; the modules ReLU,
-    PReLU, ELU, LeakyReLU and ReLU6 as one per output element. Everything else counts as zero, such
-    as GELU, functional calls, pooling, resizing and additions.
-    """
-    if isinstance(module, nn.BatchNorm2d):
-        return output.numel() * (2 if module.affine else 1)
-    if isinstance(module, _ACTIVATIONS):
-        return output.numel()
-    return multiply_accumulates(module, inputs, output)
-
-
 class _Counter:
-    """The counts of one run of a network, on the meta device where possible."""
+    """The counts of one run of a network, on the meta device where possible.
+
+    ``flops`` are those of the 2023 kit: convolutions (including transposed ones) and linear layers
+    count as their multiply-accumulates without bias; BatchNorm2d as two operations per element if
+    affine, else one; the modules ReLU, PReLU, ELU, LeakyReLU and ReLU6 as one per output element.
+    Everything else counts as zero, such as GELU, functional calls, pooling, resizing and additions.
+    """
 
     def __init__(self, network: nn.Module, lq: Tensor) -> None:
         tensors = [*network.named_parameters(), *network.named_buffers()]
@@ -137,11 +116,21 @@ class _Counter:
                 hook.remove()
 
     def _add(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        self.flops += flops_2023(module, inputs[0], output)
-        self.multi_adds += multiply_accumulates(module, inputs[0], output)
-        if isinstance(module, _CONVOLUTIONS):
+        multi_adds = operations = 0
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            per_position = prod(module.kernel_size) * module.in_channels * module.out_channels
+            positions = output.shape[0] * prod(output.shape[2:])
+            multi_adds = per_position // module.groups * positions
             self.activations += output.numel()
             self.convolutions += 1
+        elif isinstance(module, nn.Linear):
+            multi_adds = inputs[0].numel() * module.out_features
+        elif isinstance(module, nn.BatchNorm2d):
+            operations = output.numel() * (2 if module.affine else 1)
+        else:
+            operations = output.numel()
+        self.multi_adds += multi_adds
+        self.flops += multi_adds + operations
 
 
 def _flops_fvcore(network: nn.Module, lq: Tensor) -> int:

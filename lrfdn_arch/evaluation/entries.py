@@ -96,7 +96,14 @@ def read_entries(path: Path, year: Year | None = None) -> tuple[Year, list[Entry
     Raises:
         ValueError: the file has neither format, or its year cannot be told.
     """
-    content = {} if path.is_dir() else _read_json(path)
+    content = {}
+    if not path.is_dir():
+        try:
+            content = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path} is not a JSON file: {error}") from error
+        if not isinstance(content, dict):
+            raise ValueError(f"{path}: expected an object, found a {type(content).__name__}")
     if path.is_dir() or "format" in content:
         evaluations = [read_results(part) for part in result_folders(path)]
         year = year or year_of(evaluations[0].protocol.name)
@@ -124,8 +131,7 @@ def result_folders(folder: Path) -> list[Path]:
 def kit_row(entry: Entry, ssim: bool = False) -> dict[str, Any]:
     """Return an entry's figures by the headings of the kits' table; None where one is unknown.
 
-    ``ssim`` adds the mean RGB SSIM of the first set, which the kits compute on request but only
-    log.
+    ``ssim`` adds the mean RGB SSIM of the first set, which the kits only log.
     """
     first, sets = next(iter(entry.sets.values())), entry.sets.items()
     psnr = {role: None if s.psnr is None else float(s.psnr.mean()) for role, s in sets}
@@ -208,13 +214,3 @@ def _organisers_entry(label: str, values: Mapping[str, Any]) -> Entry:
         convolutions=values["num_conv"],
         sets=sets,
     )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is not a JSON file: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected an object, found a {type(content).__name__}")
-    return content

@@ -103,7 +103,9 @@ def open_image_set(lr: Path, hr: Path | None, name: str | None = None) -> ImageS
         )
     _check_unique(list(partner.values()), lr)
     pairs = [Pair(partner[stem], read, large[partner[stem]]) for stem, read in small.items()]
-    return ImageSet(name or _common_name(lr, hr), tuple(sorted(pairs, key=lambda p: p.name)))
+    common = [a for a, b in zip(lr.resolve().parts, hr.resolve().parts, strict=False) if a == b]
+    name = name or (common[-1] if len(common) > 1 else hr.stem)
+    return ImageSet(name, tuple(sorted(pairs, key=lambda pair: pair.name)))
 
 
 def _readers(path: Path) -> dict[str, Reader]:
@@ -137,11 +139,6 @@ def _check_unique(names: list[str], where: Path) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{where} has more than one image called {first_few(twice)}")
-
-
-def _common_name(lr: Path, hr: Path) -> str:
-    common = [a for a, b in zip(lr.resolve().parts, hr.resolve().parts, strict=False) if a == b]
-    return common[-1] if len(common) > 1 else hr.stem
 
 
 def inspect(
@@ -188,11 +185,9 @@ def add_to_digest(digest: Any, name: str, images: Iterable[Image]) -> None:
 
 
 def _check_sizes(name: str, lr: Image, hr: Image, scale: int) -> None:
-    rest = [b - a * scale for a, b in zip(lr.shape[:2], hr.shape[:2], strict=True)]
-    if all(0 <= r < scale for r in rest):
-        return
-    ratio = hr.shape[0] / lr.shape[0]
-    raise ValueError(
-        f"{name}: LR {lr.shape[1]}x{lr.shape[0]} and HR {hr.shape[1]}x{hr.shape[0]} differ by a "
-        f"factor of {ratio:.3g}, expected {scale} (the scale of the weights)"
-    )
+    (height, width), (hr_height, hr_width) = lr.shape[:2], hr.shape[:2]
+    if (hr_height // scale, hr_width // scale) != (height, width):
+        raise ValueError(
+            f"{name}: LR {width}x{height} and HR {hr_width}x{hr_height} differ by a factor of "
+            f"{hr_height / height:.3g}, expected {scale} (the scale of the weights)"
+        )

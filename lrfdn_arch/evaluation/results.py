@@ -26,6 +26,7 @@ BICUBIC, HR = "LR-bicubic", "HR"
 REFERENCES = (BICUBIC, HR)  # image folders that do not belong to a network
 
 
+# Names and labels become file names in reports, including reports of untrusted results.
 def _check_name(name: str) -> str:
     if Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name or "\0" in name:
         raise ValueError(f"{name!r} is outside the images folder")
@@ -40,11 +41,6 @@ def check_label(label: str) -> str:
             f"none of {', '.join(REFERENCES)}"
         )
     return label
-
-
-# Both become file names in reports, including reports of untrusted results.
-ImageName = Annotated[str, AfterValidator(_check_name)]
-Label = Annotated[str, AfterValidator(check_label)]
 
 
 class Record(BaseModel):
@@ -116,7 +112,7 @@ class Counts(Record):
 class ImageScore(Record):
     """PSNR in dB and SSIM of one image on RGB and luma, and its forward time in milliseconds."""
 
-    name: ImageName
+    name: Annotated[str, AfterValidator(_check_name)]
     psnr_rgb: float | None = None
     ssim_rgb: float | None = None
     psnr_y: float | None = None
@@ -127,11 +123,8 @@ class ImageScore(Record):
 class KitTiming(Record):
     """Runtime as the 2023 kit measures it: every image once, without warm-up.
 
-    Attributes:
-        clock: ``CUDA events`` or ``CPU clock`` (where there is no GPU; the kit needs one).
-        mean_ms: mean forward time of the images.
-        memory_mib: ``torch.cuda.max_memory_allocated``; None without a GPU.
-        interruptions: number of times the evaluation was resumed, each with a cold start.
+    ``mean_ms`` is the mean forward time of the images, ``memory_mib`` the peak that torch allocated
+    on the GPU. Each of the ``interruptions`` was followed by a cold start.
     """
 
     clock: Literal["CUDA events", "CPU clock"]
@@ -143,11 +136,8 @@ class KitTiming(Record):
 class FairTiming(Record):
     """Runtime after warm-up with interleaved networks: median and spread of ``repeats`` passes.
 
-    Attributes:
-        input_size: (batch, channels, height, width).
-        memory_mib: peak memory of this network above the usage before it ran.
-        memory_kind: ``CUDA allocated`` or ``resident``; None where it cannot be measured.
-        samples_ms: all timed passes in order; networks timed in one run were timed in turn.
+    ``memory_mib`` is the network's peak above the usage before it ran, None where it cannot be
+    measured. ``samples_ms`` are all timed passes in order; networks of one run were timed in turn.
     """
 
     device: str
@@ -174,7 +164,7 @@ class FairTiming(Record):
 class NetworkResult(Record):
     """One network with its complexity, scores and runtimes."""
 
-    label: Label
+    label: Annotated[str, AfterValidator(check_label)]
     network: str
     arguments: dict[str, Any]
     data_range: float
@@ -188,10 +178,8 @@ class NetworkResult(Record):
 class Results(Record):
     """One evaluation: networks evaluated by the same protocol on the same images.
 
-    Attributes:
-        bicubic: scores of MATLAB's bicubic upscaling; empty if images were not saved.
-        failures: why networks of kits could not be evaluated, by label.
-        has_images: whether ``images/`` contains the networks' outputs and the references.
+    ``bicubic`` has the scores of MATLAB's bicubic upscaling, if images were saved (``has_images``);
+    ``failures`` why networks of kits could not be evaluated, by label.
     """
 
     format: Literal["lrfdn-results-1"] = FORMAT

@@ -17,13 +17,9 @@ from lrfdn_arch.weights import LoadedNetwork, load_network
 
 @dataclass(frozen=True)
 class Ingredient:
-    """A weights file that was tried in the average.
+    """A weights file that was tried in the average, and whether it was kept.
 
-    Attributes:
-        file: the weights file.
-        alone: the metric of this file by itself.
-        together: the metric of its average with the files kept before it.
-        kept: whether the average was at least as good.
+    ``alone`` is its metric, ``together`` that of its average with the files kept before it.
     """
 
     file: Path

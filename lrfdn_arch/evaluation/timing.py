@@ -7,6 +7,7 @@ separately from the kit's, which runs every image once without warm-up and repor
 import ctypes
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,43 +57,34 @@ class PeakMemory:
     unavailable elsewhere.
     """
 
+    kind: Literal["CUDA allocated", "resident"] | None = None
+
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self.kind: Literal["CUDA allocated", "resident"] | None
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-            self.kind = "CUDA allocated"
-            self._before = torch.cuda.memory_allocated(device)
-        else:
-            self._before = _reset_resident_peak()
-            self.kind = None if self._before is None else "resident"
+            self.kind, self._before = "CUDA allocated", torch.cuda.memory_allocated(device)
+            return
+        with suppress(OSError, AttributeError, StopIteration):  # not Linux, or not glibc
+            # Freed memory retained by the C library would hide allocations of the next pass.
+            ctypes.CDLL(None).malloc_trim(0)
+            Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak, VmHWM
+            _resident("VmHWM")
+            self.kind, self._before = "resident", _resident("VmRSS")
 
     def mib(self) -> float | None:
         """Return the peak so far in MiB, None where it cannot be measured."""
-        if self._before is None:
+        if self.kind is None:
             return None
-        if self._device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(self._device)
-        else:
-            peak = _resident("VmHWM")
-        return None if peak is None else (peak - self._before) / MIB
+        is_cuda = self._device.type == "cuda"
+        peak = torch.cuda.max_memory_allocated(self._device) if is_cuda else _resident("VmHWM")
+        return (peak - self._before) / MIB
 
 
-def _reset_resident_peak() -> int | None:
-    try:
-        # Freed memory retained by the C library would hide allocations of the next pass.
-        ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak, VmHWM
-    except (OSError, AttributeError):  # not Linux, or not glibc
-        return None
-    return None if _resident("VmHWM") is None else _resident("VmRSS")
-
-
-def _resident(field: str) -> int | None:
-    """Return a field of this process's status in bytes, None if it is not available."""
+def _resident(field: str) -> int:
+    """Return a field of this process's status in bytes; StopIteration if there is no such field."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    kibibytes = (int(line.split()[1]) for line in lines if line.startswith(field))
-    return next((1024 * number for number in kibibytes), None)
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field))
 
 
 @dataclass(frozen=True)

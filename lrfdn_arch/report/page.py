@@ -22,16 +22,11 @@ def page(
     tables: list[Table],
     plots: dict[str, str],
     pictures: dict[str, Any],
-    live: dict[str, Any] | None = None,
+    live: dict[str, Any] | None,
 ) -> str:
-    """Render the HTML page.
+    """Render the HTML page: the main table first, SVG elements by name, the viewer's data.
 
-    Args:
-        comparison: the networks to compare.
-        tables: tables in display order, the main one first.
-        plots: SVG elements by name.
-        pictures: data of the image viewer, see ``pictures.pictures``.
-        live: from :func:`live_data`, for a page that upscales the reader's pictures, too.
+    ``live`` is from :func:`live_data`, for a page that upscales the reader's pictures, too.
     """
     return _render(
         "page.html",

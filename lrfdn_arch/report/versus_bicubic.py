@@ -24,15 +24,11 @@ _PANEL_WIDTH = 3.6  # inches
 
 @dataclass(frozen=True)
 class Compared:
-    """One image, upscaled by several methods; all images are uint8 RGB.
+    """One image, uint8 RGB, upscaled by several methods.
 
-    Attributes:
-        name: name of the image.
-        scale: upscaling factor.
-        lq: (H, W, 3).
-        gt: (H*scale, W*scale, 3).
-        results: images of the size of ``gt`` by label: "bicubic", the tested network, others.
-        metrics: PSNR in dB and SSIM of each result, excluding ``scale`` border pixels.
+    ``lq`` is (H, W, 3), ``gt`` and the ``results`` by label ("bicubic", the tested network, others)
+    are (H*scale, W*scale, 3); ``metrics`` are PSNR in dB and SSIM of each, excluding ``scale``
+    border pixels.
     """
 
     name: str

@@ -37,8 +37,8 @@ class KitError(ValueError):
 class Limits:
     """Bounds on a kit's process: seconds for each answer, and bytes of memory."""
 
-    seconds: float = 600
-    memory_bytes: int = 16 * 1024**3
+    seconds: float
+    memory_bytes: int
 
 
 class KitNetwork(nn.Module):
@@ -164,8 +164,8 @@ def load_kits(
     chosen: Iterable[tuple[Path, Sequence[int]]],
     device: torch.device,
     limits: Limits,
-    taken: Sequence[str] = (),
-    on_team: Callable[[str, str], None] = lambda stage, name: None,
+    taken: Sequence[str],
+    on_team: Callable[[str, str], None],
 ) -> tuple[list[Competitor], dict[str, str]]:
     """Load networks of kits, each in a process that ends until it is needed again.
 
@@ -177,7 +177,7 @@ def load_kits(
         on_team: called with "loading" and the team's number after each team.
 
     Returns:
-        The networks, and by name the reasons why others could not be loaded.
+        The networks, and by name why others could not be loaded.
     """
     competitors: list[Competitor] = []
     failures = {}

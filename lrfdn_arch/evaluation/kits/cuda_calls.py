@@ -3,6 +3,7 @@
 import os
 import pickle
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -45,31 +46,23 @@ class CudaTo(TorchFunctionMode):
         return self._device if is_cuda else value
 
 
-class _Event:
-    """Stands for ``torch.cuda.Event`` on a CPU."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        pass
-
-    def record(self, *arguments: Any) -> None:
-        pass
-
-    def synchronize(self) -> None:
-        pass
-
-    def elapsed_time(self, end: "_Event") -> float:
-        return 0.0
-
-
 def replace_cuda(device: torch.device) -> None:
     """Replace CUDA calls of this process that a ``TorchFunctionMode`` does not see."""
     cuda: Any = torch.cuda
-    for name in _NOTHING:
-        setattr(cuda, name, lambda *arguments, **options: None)
-    for name in _ZERO:
-        setattr(cuda, name, lambda *arguments, **options: 0)
-    cuda.Event = _Event
     module: Any = nn.Module
+
+    def nothing(*arguments: Any, **options: Any) -> None:
+        pass
+
+    def zero(*arguments: Any, **options: Any) -> int:
+        return 0
+
+    event = SimpleNamespace(record=nothing, synchronize=nothing, elapsed_time=zero)
+    cuda.Event = lambda *arguments, **options: event
+    for name in _NOTHING:
+        setattr(cuda, name, nothing)
+    for name in _ZERO:
+        setattr(cuda, name, zero)
     module.cuda = lambda self, *arguments, **options: self.to(device)
 
 
