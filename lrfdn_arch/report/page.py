@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from itertools import islice
+from itertools import product
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from lrfdn_arch.evaluation.results import BICUBIC
+from lrfdn_arch.evaluation.results import BICUBIC, mean
 from lrfdn_arch.report.comparison import Comparison
 from lrfdn_arch.report.plots import colour_of
 from lrfdn_arch.report.tables import Table
@@ -90,30 +90,27 @@ def facts(comparison: Comparison) -> list[dict[str, str]]:
     """Return the key differences between the first network and the baseline."""
     if not comparison.others:
         return []
-    ours, baseline = comparison.others[0], comparison.baseline
-    result = []
-    a, b = ours.mean("psnr_rgb"), baseline.mean("psnr_rgb")
+    networks = comparison.others[0].network, comparison.baseline.network
+    params = [network.counts.params / 1e6 for network in networks]
+    flops = [network.counts.flops_2023 / 1e9 for network in networks]
+    ratios = [("of the parameters", *params, "M", 3), ("of the FLOPs (2023 kit)", *flops, "G", 2)]
+    times = [
+        ("of the time (fair median)", a.median_ms, b.median_ms, "ms", 1)
+        for a, b in product(*(network.fair_timings for network in networks))
+        if (a.device, a.variant, a.input_size) == (b.device, b.variant, b.input_size)
+    ]
+    shown = [
+        {
+            "figure": f"{100 * a / b:.0f} %",
+            "what": f"{what}: {a:.{digits}f} vs. {b:.{digits}f} {unit}",
+        }
+        for what, a, b, unit, digits in (*ratios, *times[:1])
+    ]
+    a, b = (mean(network.images, "psnr_rgb") for network in networks)
     if a is not None and b is not None:
         figure = f"{a - b:+.2f} dB".replace("-", "\N{MINUS SIGN}")
-        result.append({"figure": figure, "what": f"PSNR, {a:.2f} vs. {b:.2f}"})
-    a_counts, b_counts = ours.network.counts, baseline.network.counts
-    result.append(_ratio(a_counts.params / 1e6, b_counts.params / 1e6, "of the parameters", "M", 3))
-    flops = (a_counts.flops_2023 / 1e9, b_counts.flops_2023 / 1e9)
-    result.append(_ratio(*flops, "of the FLOPs (2023 kit)", "G", 2))
-    times = (
-        (a.median_ms, b.median_ms)
-        for a in ours.network.fair_timings
-        for b in baseline.network.fair_timings
-        if (a.device, a.variant, a.input_size) == (b.device, b.variant, b.input_size)
-    )
-    for pair in islice(times, 1):
-        result.append(_ratio(*pair, "of the time (fair median)", "ms", 1))
-    return result
-
-
-def _ratio(a: float, b: float, what: str, unit: str, digits: int) -> dict[str, str]:
-    detail = f"{what}: {a:.{digits}f} vs. {b:.{digits}f} {unit}"
-    return {"figure": f"{100 * a / b:.0f} %", "what": detail}
+        shown.insert(0, {"figure": figure, "what": f"PSNR, {a:.2f} vs. {b:.2f}"})
+    return shown
 
 
 def _read(name: str) -> str:
