@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
     from lrfdn_arch.evaluation.protocols import YEARS
-    from lrfdn_arch.report.write_report import write_report
+    from lrfdn_arch.report.page import write_report
 
     if arguments.page_images < 0:
         raise ValueError(f"--page-images {arguments.page_images}: expected 0 or more")

@@ -25,16 +25,6 @@ from lrfdn_arch.text import first_line
 _ACTIVATIONS = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6)
 _COUNTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d, *_ACTIVATIONS)
 _PAPERS_OUTPUT = (720, 1280)  # height and width, from CARN (Ahn et al., ECCV 2018) on
-_HEADERS = (
-    "Network",
-    "Input",
-    "Params (M)",
-    "FLOPs, 2023 kit (G)",
-    "FLOPs, fvcore (G)",
-    "Acts (M)",
-    "Conv",
-    "Multi-Adds, 1280x720 (G)",
-)
 
 
 def count(network: nn.Module, input_size: Sequence[int] = (3, 256, 256)) -> Counts:
@@ -174,21 +164,23 @@ def complexity_report(
     if style == "json":
         return json.dumps(results, indent=1), faults
     rows = [
-        (
-            c["network"],
-            "x".join(map(str, input_size)),
-            f"{c['params'] / 1e6:.6f}",
-            f"{c['flops_2023'] / 1e9:.6f}",
-            f"{c['flops_fvcore'] / 1e9:.6f}",
-            f"{c['activations'] / 1e6:.5f}",
-            str(c["convolutions"]),
-            "-" if c["multi_adds"] is None else f"{c['multi_adds'] / 1e9:.2f}",
-        )
+        {
+            "Network": c["network"],
+            "Input": "x".join(map(str, input_size)),
+            "Params (M)": f"{c['params'] / 1e6:.6f}",
+            "FLOPs, 2023 kit (G)": f"{c['flops_2023'] / 1e9:.6f}",
+            "FLOPs, fvcore (G)": f"{c['flops_fvcore'] / 1e9:.6f}",
+            "Acts (M)": f"{c['activations'] / 1e6:.5f}",
+            "Conv": str(c["convolutions"]),
+            "Multi-Adds, 1280x720 (G)": "-"
+            if c["multi_adds"] is None
+            else f"{c['multi_adds'] / 1e9:.2f}",
+        }
         for c in results
     ]
     if style == "csv":
-        return "\n".join(",".join(row) for row in [_HEADERS, *rows]), faults
-    return tabulate(rows, headers=_HEADERS, tablefmt=style, disable_numparse=True), faults
+        return "\n".join(",".join(row) for row in [rows[0], *(r.values() for r in rows)]), faults
+    return tabulate(rows, headers="keys", tablefmt=style, disable_numparse=True), faults
 
 
 def _count_by_name(

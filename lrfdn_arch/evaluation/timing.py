@@ -65,7 +65,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(device)
             self.kind, self._before = "CUDA allocated", torch.cuda.memory_allocated(device)
             return
-        with suppress(OSError, AttributeError, StopIteration):  # not Linux, or not glibc
+        with suppress(OSError, AttributeError, TypeError, StopIteration):  # not Linux, or not glibc
             # Freed memory retained by the C library would hide allocations of the next pass.
             ctypes.CDLL(None).malloc_trim(0)
             Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak, VmHWM

@@ -1,44 +1,110 @@
-"""Self-contained HTML pages: the comparison, and the one that upscales the reader's pictures."""
+"""The report of a comparison, and self-contained HTML pages.
+
+Both the report's page and one of its own can upscale the reader's pictures.
+"""
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from lrfdn_arch.evaluation.results import BICUBIC, mean
-from lrfdn_arch.report.comparison import Comparison
-from lrfdn_arch.report.plots import colour_of
-from lrfdn_arch.report.tables import Table
+from lrfdn_arch.evaluation.entries import Entry, entries_of, result_folders
+from lrfdn_arch.evaluation.protocols import YEARS, Year
+from lrfdn_arch.evaluation.results import BICUBIC, mean, read_results
+from lrfdn_arch.files import write_whole
+from lrfdn_arch.report.challenge_tables import score_table, year_table
+from lrfdn_arch.report.comparison import Comparison, load_comparison
+from lrfdn_arch.report.pictures import pictures
+from lrfdn_arch.report.plots import colour_of, plots, standalone
+from lrfdn_arch.report.tables import Table, image_table, main_table, timing_table
+from lrfdn_arch.text import first_few
 
 _TEMPLATES = files("lrfdn_arch.report") / "templates"
 _VIEWER = ("error_map.js", "stage.js", "viewer.js")
 
 
-def page(
-    comparison: Comparison,
-    tables: list[Table],
-    plots: dict[str, str],
-    pictures: dict[str, Any],
-    live: dict[str, Any] | None,
-) -> str:
-    """Render the HTML page: the main table first, SVG elements by name, the viewer's data.
+def write_report(
+    folders: Sequence[Path],
+    out: Path,
+    page_images: int,
+    overwrite: bool,
+    networks: Sequence[Mapping[str, Any]],
+    runtime: Mapping[str, str] | None,
+    year: Year | None,
+) -> Table:
+    """Compare the results in ``folders`` and write the report to ``out``.
 
-    ``live`` is from :func:`live_data`, for a page that upscales the reader's pictures, too.
+    Args:
+        folders: one or more output folders of ``lrfdn challenge``.
+        out: output folder for ``index.html``, ``report.md``, a CSV per table and ``plots/*.svg``.
+        page_images: maximum number of images on the page; those that differ most are shown.
+        overwrite: overwrite existing files.
+        networks: those that the page contains, for the reader's pictures, from
+            :func:`lrfdn_arch.export.browser.browser_network`.
+        runtime: what runs them, from :func:`lrfdn_arch.export.browser.browser_runtime`.
+        year: compare by the rules of this challenge; None for those of the results, with the scores
+            of all years.
+
+    Returns:
+        The main table.
+
+    Raises:
+        FileExistsError: output files exist and ``overwrite`` is off; nothing is written.
+        ValueError: ``networks`` are not among the results.
     """
-    return _render(
+    parts = [result_folders(folder) for folder in folders]
+    comparison = load_comparison([part[0] for part in parts], year)
+    both: list[Entry] = []
+    for part in parts:
+        if len(part) > 1:
+            both += entries_of([read_results(folder) for folder in part], comparison.year)
+    tables = {
+        "results": main_table(comparison),
+        "sets": year_table(both, comparison.year) if both else None,
+        "timing": timing_table(comparison),
+        "scores": score_table(comparison, [year] if year else list(YEARS.values())),
+        "images": image_table(comparison) if comparison.dataset.has_ground_truth else None,
+    }
+    tables = {name: table for name, table in tables.items() if table and table.rows}
+    drawn = plots(comparison)
+    content = {f"{name}.csv": table.csv() for name, table in tables.items()}
+    content["report.md"] = "\n".join(table.markdown() for table in tables.values())
+    content |= {f"plots/{name}.svg": standalone(svg) for name, svg in drawn.items()}
+    content["index.html"] = _render(
         "page.html",
-        ("table.js", *_VIEWER, *(("live.js",) if live else ())),
+        ("table.js", *_VIEWER, *(("live.js",) if runtime else ())),
         comparison=comparison,
-        facts=facts(comparison),
-        tables=tables,
-        plots={name: Markup(svg) for name, svg in plots.items()},
-        pictures=pictures,
+        facts=_facts(comparison),
+        tables=list(tables.values()),
+        plots={name: Markup(svg) for name, svg in drawn.items()},
+        pictures=pictures(comparison, page_images),
         colours={e.label: colour_of(comparison, e) for e in comparison.entries},
-        live=live,
+        live=_live_data(_labelled(networks, comparison), runtime) if runtime else None,
     )
+    existing = sorted(name for name in content if (out / name).exists())
+    if existing and not overwrite:
+        raise FileExistsError(
+            f"{out} already has {first_few(existing)}; choose another --out, or use --overwrite"
+        )
+    for name, text in content.items():
+        write_whole(out / name, text.encode())
+    return tables["results"]
+
+
+def _labelled(
+    networks: Sequence[Mapping[str, Any]], comparison: Comparison
+) -> list[Mapping[str, Any]]:
+    """Return the networks with their labels in the comparison, found by the weights' sha256."""
+    labels = {entry.network.weights.sha256: entry.label for entry in comparison.entries}
+    for network in networks:
+        if network["sha256"] not in labels:
+            file = network["facts"]["Weights"]
+            raise ValueError(f"--live {file}: these results contain no network of these weights")
+    return [{**network, "id": labels[network["sha256"]]} for network in networks]
 
 
 def live_page(networks: Sequence[Mapping[str, Any]], runtime: Mapping[str, str]) -> str:
@@ -57,11 +123,11 @@ def live_page(networks: Sequence[Mapping[str, Any]], runtime: Mapping[str, str])
         "live.html",
         (*_VIEWER, "live.js"),
         pictures={"layers": layers, "images": []},
-        live=live_data(networks, runtime),
+        live=_live_data(networks, runtime),
     )
 
 
-def live_data(networks: Sequence[Mapping[str, Any]], runtime: Mapping[str, str]) -> dict[str, Any]:
+def _live_data(networks: Sequence[Mapping[str, Any]], runtime: Mapping[str, str]) -> dict[str, Any]:
     """Return what a page needs to upscale pictures; see :func:`live_page`."""
     labels, scales = [n["id"] for n in networks], {n["scale"] for n in networks}
     if len(set(labels)) < len(labels) or len(scales) > 1:
@@ -86,7 +152,7 @@ def _render(template: str, scripts: Sequence[str], **values: Any) -> str:
     )
 
 
-def facts(comparison: Comparison) -> list[dict[str, str]]:
+def _facts(comparison: Comparison) -> list[dict[str, str]]:
     """Return the key differences between the first network and the baseline."""
     if not comparison.others:
         return []
