@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from lrfdn_arch.evaluation.image_set import ImageSet, samples
-from lrfdn_arch.evaluation.measure import averages, measure
+from lrfdn_arch.evaluation.measure import averages, measure, through_network
 from lrfdn_arch.evaluation.metrics import challenge_metrics
-from lrfdn_arch.evaluation.upscaling import through_network
 from lrfdn_arch.weights import LoadedNetwork, load_network
 
 

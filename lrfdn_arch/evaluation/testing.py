@@ -21,17 +21,20 @@ from lrfdn_arch.evaluation.images import Image
 from lrfdn_arch.evaluation.measure import (
     Measured,
     Sample,
+    Upscale,
     averages,
     from_all_processes,
+    has_own_test,
     measure,
     samples_of,
     save_under,
+    through_model,
+    through_network,
     to_pixels,
     validation_loader,
 )
 from lrfdn_arch.evaluation.metrics import basicsr_metrics, challenge_metrics
 from lrfdn_arch.evaluation.results import Dataset, ImageScore, NetworkResult, Protocol, Results
-from lrfdn_arch.evaluation.upscaling import Upscale, has_own_test, through_model, through_network
 from lrfdn_arch.options import Placement, TestOptions, check_files, to_basicsr
 from lrfdn_arch.progress import progress_bar
 from lrfdn_arch.weights import load_into, read_state_dict

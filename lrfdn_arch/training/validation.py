@@ -13,14 +13,17 @@ from torch.utils.data import DataLoader
 
 from lrfdn_arch.device import memory_errors
 from lrfdn_arch.evaluation.measure import (
+    Upscale,
     averages,
     from_all_processes,
+    has_own_test,
     measure,
     samples_of,
     save_under,
+    through_model,
+    through_network,
 )
 from lrfdn_arch.evaluation.metrics import basicsr_metrics
-from lrfdn_arch.evaluation.upscaling import Upscale, has_own_test, through_model, through_network
 from lrfdn_arch.options.root import Val
 from lrfdn_arch.training.checkpoint import networks_of
 

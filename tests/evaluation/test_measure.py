@@ -17,10 +17,10 @@ from lrfdn_arch.evaluation.measure import (
     measure,
     samples_of,
     save_under,
+    through_network,
     validation_loader,
 )
 from lrfdn_arch.evaluation.metrics import basicsr_metrics
-from lrfdn_arch.evaluation.upscaling import through_network
 from lrfdn_arch.weights import load_network
 
 PSNR = basicsr_metrics({"psnr": {"type": "calculate_psnr", "crop_border": 2, "better": "higher"}})
