@@ -117,9 +117,7 @@ def to_pixels(output: Tensor, data_range: float, name: str = "") -> Tensor:
 def apply_metrics(
     name: str, sr: Image | Tensor, gt: Image | None, metrics: Mapping[str, Metric]
 ) -> dict[str, float]:
-    """Return every metric of one image, (H, W, C) uint8.
-
-    Where all of them can be computed on the device of ``sr``, it is not copied to the CPU.
+    """Return every metric of one image, (H, W, C) uint8, computed where ``sr`` is if it can be.
 
     Raises:
         ValueError: the shapes of the image and the ground truth differ, or a metric fails.
@@ -130,13 +128,11 @@ def apply_metrics(
             f"image {name}: the network's output is {sizes[0]} (width x height x channels), the "
             f"ground truth {sizes[1]}; check that LR, HR and the scale match"
         )
-    sr = as_tensor(sr)
-    on_device = sr, None if gt is None else as_tensor(gt).to(sr.device)
-    on_cpu = (sr.cpu().numpy(), gt) if any(not m.on_device for m in metrics.values()) else ()
-    found = {}
+    sr, found = as_tensor(sr), {}
+    truth = None if gt is None else as_tensor(gt).to(sr.device)
     for key, metric in metrics.items():
         try:
-            found[key] = metric.function(*(on_device if metric.on_device else on_cpu))
+            found[key] = metric(sr, truth)
         except (ValueError, ArithmeticError, AssertionError) as error:
             raise ValueError(f"image {name}: {key}: {error}") from error
     return found

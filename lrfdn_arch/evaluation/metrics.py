@@ -1,14 +1,13 @@
 """PSNR and SSIM as super-resolution papers report them, on RGB or on luma.
 
-Images are uint8 arrays of shape (H, W, 3) in RGB order, or (H, W) for grey, and are compared after
-removing ``crop_border`` pixels from each side. The Y metrics of papers and the RGB metrics of the
-challenge differ by more than 1 dB, so the function names specify which one is computed. PSNR is
-computed on any device, SSIM and BasicSR's other metrics on the CPU.
+Images are uint8 arrays or tensors of shape (H, W, 3) in RGB order, or (H, W) for grey, and are
+compared after removing ``crop_border`` pixels from each side. The Y metrics of papers and the RGB
+metrics of the challenge differ by more than 1 dB, so the function names specify which one is
+computed. PSNR is computed on the images' device, SSIM and BasicSR's other metrics on the CPU.
 """
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,6 +19,8 @@ from torch import Tensor
 
 from lrfdn_arch.evaluation.images import Image
 
+Metric = Callable[[Any, Any], float]  # of a result and its ground truth, which may be None
+
 # ITU-R BT.601 luma of RGB in [0, 255], in [16, 235]: MATLAB's rgb2ycbcr before rounding.
 _LUMA = np.array([65.481, 128.553, 24.966]) / 255
 _NEEDS_TRUTH = "this metric needs ground truth (dataroot_gt)"
@@ -28,6 +29,10 @@ _NEEDS_TRUTH = "this metric needs ground truth (dataroot_gt)"
 def as_tensor(image: Image | Tensor) -> Tensor:
     """Return a tensor, which an array is copied to: it may be read-only or mirrored."""
     return image if isinstance(image, Tensor) else torch.from_numpy(np.array(image, order="C"))
+
+
+def _as_array(image: Image | Tensor) -> Image:
+    return image.cpu().numpy() if isinstance(image, Tensor) else image
 
 
 def psnr_rgb(image: Image | Tensor, gt: Image | Tensor, crop_border: int) -> float:
@@ -43,37 +48,21 @@ def psnr_y(image: Image | Tensor, gt: Image | Tensor, crop_border: int) -> float
     return _psnr(difference)
 
 
-def ssim_rgb(image: Image, gt: Image, crop_border: int) -> float:
+def ssim_rgb(image: Image | Tensor, gt: Image | Tensor, crop_border: int) -> float:
     """SSIM (Wang et al., 2004), mean over the channels."""
-    return _ssim(*_cropped(image, gt, crop_border, at_least=11))
+    return _ssim(*map(_as_array, _cropped(image, gt, crop_border, at_least=11)))
 
 
-def ssim_y(image: Image, gt: Image, crop_border: int) -> float:
+def ssim_y(image: Image | Tensor, gt: Image | Tensor, crop_border: int) -> float:
     """SSIM (Wang et al., 2004) of the unrounded Y channel of RGB images."""
-    image, gt = _cropped(image, gt, crop_border, at_least=11)
+    image, gt = map(_as_array, _cropped(image, gt, crop_border, at_least=11))
     return _ssim(image @ _LUMA + 16, gt @ _LUMA + 16)
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A function of a result and its ground truth, uint8 (H, W, C).
-
-    Attributes:
-        function: takes both, the ground truth may be None.
-        on_device: whether it takes tensors, on any device, instead of arrays.
-    """
-
-    function: Callable[[Any, Any], float]
-    on_device: bool = False
 
 
 def challenge_metrics(crop_border: int, *, ssim: bool) -> dict[str, Metric]:
     """Return the metrics that :mod:`lrfdn_arch.evaluation.results` stores, by name."""
     functions = (psnr_rgb, psnr_y, ssim_rgb, ssim_y) if ssim else (psnr_rgb, psnr_y)
-    return {
-        f.__name__: Metric(partial(f, crop_border=crop_border), on_device=f in (psnr_rgb, psnr_y))
-        for f in functions
-    }
+    return {f.__name__: partial(f, crop_border=crop_border) for f in functions}
 
 
 def basicsr_metrics(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:
@@ -82,24 +71,25 @@ def basicsr_metrics(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Metri
     They are called with BGR images, or (H, W) for one channel, as BasicSR calls them; its PSNR is
     computed here, where the images are.
     """
-    metrics = {}
+    metrics: dict[str, Metric] = {}
     for name, opt in options.items():
         arguments = {key: value for key, value in opt.items() if key != "better"}
-        metrics[name] = Metric(partial(_basicsr_metric, arguments))
+        metrics[name] = partial(_basicsr_metric, arguments)
         if opt["type"] == "calculate_psnr" and opt.get("input_order", "HWC") == "HWC":
             psnr = psnr_y if opt.get("test_y_channel") else psnr_rgb
-            metrics[name] = Metric(partial(psnr, crop_border=opt["crop_border"]), on_device=True)
+            metrics[name] = partial(psnr, crop_border=opt["crop_border"])
     return metrics
 
 
-def _basicsr_metric(opt: dict[str, Any], sr: Image, gt: Image | None) -> float:
+def _basicsr_metric(opt: dict[str, Any], sr: Tensor, gt: Tensor | None) -> float:
     from basicsr.metrics import calculate_metric
     from basicsr.utils.registry import METRIC_REGISTRY
 
     if gt is None and "img2" in inspect.signature(METRIC_REGISTRY.get(opt["type"])).parameters:
         raise ValueError(_NEEDS_TRUTH)
     images = {"img": sr} if gt is None else {"img": sr, "img2": gt}
-    bgr = {k: i[..., 0] if i.shape[2] == 1 else i[..., ::-1] for k, i in images.items()}
+    rgb = {name: _as_array(image) for name, image in images.items()}
+    bgr = {k: i[..., 0] if i.shape[2] == 1 else i[..., ::-1] for k, i in rgb.items()}
     return float(calculate_metric(bgr, dict(opt)))
 
 

@@ -51,11 +51,10 @@ def test_psnr_of_an_option_file_is_basicsrs_on_any_device(
     for y in (False, True):
         opt = {"type": "calculate_psnr", "crop_border": 4, "test_y_channel": y}
         metric = basicsr_metrics({"psnr": opt})["psnr"]
-        assert metric.on_device
         for sr, gt in (pair, (pair[0][..., :1], pair[1][..., :1])):
             bgr = [a[..., 0] if a.shape[2] == 1 else a[..., ::-1] for a in (sr, gt)]
             expected = calculate_psnr(*bgr, crop_border=4, test_y_channel=y)
-            found = metric.function(torch.from_numpy(sr), torch.from_numpy(gt))
+            found = metric(torch.from_numpy(sr), torch.from_numpy(gt))
             assert found == pytest.approx(expected, abs=2e-5)
 
 
