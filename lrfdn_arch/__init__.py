@@ -1,9 +1,9 @@
 """LRFDN, RFDN and other efficient super-resolution networks, as a BasicSR plugin and by themselves.
 
-``import lrfdn_arch`` registers the networks, the dataset and the training model with BasicSR,
-whether BasicSR was imported before or is imported later, and imports neither torch nor BasicSR
-itself. ``lrfdn_arch.Upscaler`` and the network classes (``lrfdn_arch.LRFDN``, ...) are imported
-when they are first used.
+``import lrfdn_arch`` registers the networks, the dataset and the training model with BasicSR, and
+the networks with spandrel, whether these were imported before or are imported later, and imports
+neither torch nor BasicSR itself. ``lrfdn_arch.Upscaler`` and the network classes
+(``lrfdn_arch.LRFDN``, ...) are imported when they are first used.
 """
 
 from typing import TYPE_CHECKING, Any

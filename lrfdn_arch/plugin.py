@@ -1,4 +1,4 @@
-"""What is registered with BasicSR, and when: the one list, and the post-import hook behind it."""
+"""What is registered with BasicSR and spandrel, and when: the list, and the post-import hooks."""
 
 from importlib import import_module
 from typing import Any
@@ -45,5 +45,6 @@ def _register_one(registry: Any, registry_name: str, obj: type) -> None:
 
 
 def install() -> None:
-    """Register as soon as BasicSR has been imported, which may be now or later."""
+    """Register as soon as BasicSR or spandrel has been imported, which may be now or later."""
     after_import("basicsr", register)
+    after_import("spandrel", lambda: import_module("lrfdn_arch.export.spandrel").install())

@@ -222,8 +222,10 @@ def to_ncnn(loaded: LoadedNetwork, described: Described, half: bool = False) -> 
 def _ncnn_runtime(param: Path, weights: Path) -> Callable[[Floats], Floats]:
     ncnn: Any = import_module("ncnn")  # it has no types
     net = ncnn.Net()
+    # The plain arithmetic; shortcuts of convolutions alone cost SPAN 1e-3.
     for option in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
         setattr(net.opt, f"use_{option}", False)
+    net.opt.use_vulkan_compute = net.opt.use_winograd_convolution = False
     net.load_param(str(param))
     net.load_model(str(weights))
 

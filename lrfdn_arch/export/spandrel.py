@@ -1,10 +1,10 @@
-"""The networks of this package for spandrel, the loader of chaiNNer, ComfyUI and other tools.
+"""The networks of this package for spandrel, the loader of ComfyUI, chaiNNer and other programs.
 
-    from lrfdn_arch.export.spandrel import install
-    install()
+    import lrfdn_arch
+    import spandrel
     model = spandrel.ModelLoader().load_from_file("lrfdn_x4.safetensors")
 
-Needs the extra ``spandrel``.
+``import lrfdn_arch`` registers them as soon as spandrel is imported, before or after.
 
 Checkpoints that training wrote (``net_g_*.pth``) with another ``img_range`` than the network's
 usual one give noise here: spandrel extracts the weights from the file before an architecture sees
@@ -20,13 +20,13 @@ from lrfdn_arch.weights import network_from_state
 
 
 def install(registry: Any = None) -> None:
-    """Add every recognizable network to spandrel's registry; calling it again changes nothing.
+    """Add every recognizable network to a registry of spandrel; repeating it changes nothing.
 
     Where spandrel has a network of the same name with other weights (SPAN before its training
     branches are merged), the id here ends in ``-lrfdn``.
 
     Args:
-        registry: a ``spandrel.ArchRegistry`` to use instead of ``spandrel.MAIN_REGISTRY``.
+        registry: a ``spandrel.ArchRegistry``; by default ``spandrel.MAIN_REGISTRY``.
 
     Raises:
         ValueError: spandrel is not installed.
@@ -40,27 +40,19 @@ def install(registry: Any = None) -> None:
             continue
         other = registry.get(record.name)
         own = other is None or type(other.architecture).__module__ == __name__
-        identifier = record.name if own else f"{record.name}-lrfdn"
-        if registry.get(identifier) is None:
-            support = spandrel.ArchSupport.from_architecture(architecture(record, identifier))
-            registry.add(support)
+        architecture = _architecture(record, record.name if own else f"{record.name}-lrfdn")
+        support = spandrel.ArchSupport.from_architecture(architecture)
+        registry.add(support, ignore_duplicates=True)
 
 
-def architecture(record: Architecture, identifier: str) -> Any:
-    """Return the ``spandrel.Architecture`` of a network with ``read_arguments``.
-
-    Raises:
-        ValueError: spandrel is not installed.
-    """
-    require("spandrel", extra="spandrel")
+def _architecture(record: Architecture, identifier: str) -> Any:
     import spandrel
-
-    read_arguments = record.read_arguments
-    assert read_arguments is not None, "only those can be detected"
 
     class SpandrelArchitecture(spandrel.Architecture[Any]):
         def __init__(self) -> None:
-            super().__init__(id=identifier, detect=lambda state: read_arguments(state) is not None)
+            assert record.read_arguments is not None, "only those can be detected"
+            read = record.read_arguments
+            super().__init__(id=identifier, detect=lambda state: read(state) is not None)
 
         def load(self, state_dict: Any) -> Any:
             loaded = network_from_state(state_dict)
@@ -76,7 +68,6 @@ def architecture(record: Architecture, identifier: str) -> Any:
                 scale=loaded.scale,
                 input_channels=loaded.channels,
                 output_channels=loaded.channels,
-                size_requirements=spandrel.SizeRequirements(),
             )
 
     return SpandrelArchitecture()
