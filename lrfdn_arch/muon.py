@@ -12,6 +12,7 @@ from torch.optim.adam import adam
 # about 0.7 and 1.2 (https://kellerjordan.github.io/posts/muon/).
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 
+# By the shape of the matrix; the first moves weights about as far as Adam at the same rate.
 SCALINGS: dict[str, Callable[[int, int], float]] = {
     "match_rms_adamw": lambda rows, columns: 0.2 * max(rows, columns) ** 0.5,
     "original": lambda rows, columns: max(1.0, rows / columns) ** 0.5,
@@ -67,11 +68,9 @@ class Muon(torch.optim.Optimizer):
         momentum: decay of the averaged gradient.
         nesterov: add the gradient to its average once more.
         ns_steps: Newton-Schulz iterations.
-        scaling: the factor on a kernel's update by the shape of its matrix: ``match_rms_adamw``,
-            0.2 sqrt(max(rows, columns)), moves weights about as far as Adam at the same rate;
-            ``original`` is sqrt(max(1, rows / columns)); ``none`` is 1.
+        scaling: name of the factor on a kernel's update, in `SCALINGS`.
         adam_lr: highest learning rate of all other weights; the schedule scales both rates alike.
-        betas: of Adam.
+        betas: of Adam, as is ``eps``.
         eps: of Adam.
     """
 
@@ -99,22 +98,11 @@ class Muon(torch.optim.Optimizer):
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas: expected two of at least 0 and below 1, found {betas}")
         weights = list(params)
-        kernels = {
-            "params": [p for p in weights if is_kernel(p)],
-            "lr": lr,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "nesterov": nesterov,
-            "ns_steps": ns_steps,
-            "scaling": scaling,
-        }
-        others = {
-            "params": [p for p in weights if not is_kernel(p)],
-            "lr": adam_lr,
-            "betas": betas,
-            "eps": eps,
-            "fused": True,
-        }
+        kernels: dict[str, Any] = {"params": [p for p in weights if is_kernel(p)], "lr": lr}
+        kernels |= {"weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov}
+        kernels |= {"ns_steps": ns_steps, "scaling": scaling}
+        others: dict[str, Any] = {"params": [p for p in weights if not is_kernel(p)]}
+        others |= {"lr": adam_lr, "betas": betas, "eps": eps, "fused": True}
         super().__init__([kernels, others], defaults={})
 
     @torch.no_grad()
@@ -154,20 +142,21 @@ class Muon(torch.optim.Optimizer):
             return
         for weight in weights:
             if not self.state[weight]:
-                self.state[weight] = {
-                    "step": torch.zeros((), dtype=torch.float32, device=weight.device),
-                    "exp_avg": torch.zeros_like(weight),
-                    "exp_avg_sq": torch.zeros_like(weight),
-                }
-        states = [self.state[weight] for weight in weights]
+                step = torch.zeros((), dtype=torch.float32, device=weight.device)
+                averages = {n: torch.zeros_like(weight) for n in ("exp_avg", "exp_avg_sq")}
+                self.state[weight] = {"step": step, **averages}
+        steps, averages, squares = (
+            [self.state[weight][name] for weight in weights]
+            for name in ("step", "exp_avg", "exp_avg_sq")
+        )
         beta1, beta2 = group["betas"]
         adam(
             weights,
             [_gradient(weight) for weight in weights],
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
+            averages,
+            squares,
             [],
-            [state["step"] for state in states],
+            steps,
             fused=True,
             amsgrad=False,
             beta1=beta1,

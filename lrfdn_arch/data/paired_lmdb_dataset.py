@@ -1,10 +1,11 @@
-"""LR and HR pairs cropped directly from LMDBs, without decoding or converting whole images."""
+"""LR and HR pairs cropped from LMDBs without decoding whole images, and batches of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from lrfdn_arch.data import augment, pairing
@@ -107,8 +108,8 @@ class PairedLMDBDataset(Dataset):
             # as in BasicSR, benchmark images are cropped to a multiple of the scale
             height, width = (side * self.scale for side in lq.shape[:2])
             lq, gt = lq.copy(), gt[:height, :width].copy()  # writable, unlike the memory map
-        tensors = {"lq": self._tensor(lq), "gt": self._tensor(gt)}
-        return {**tensors, "lq_path": path, "gt_path": path}
+        lq, gt = self._tensor(lq), self._tensor(gt)
+        return {"lq": lq, "gt": gt, "lq_path": path, "gt_path": path}
 
     def images(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the whole LR and HR image, uint8 (H, W, C); PPMs are views into the memory map."""
@@ -134,10 +135,10 @@ class PairedLMDBDataset(Dataset):
                 f"{self.roots[1]}, image {self.infos[index].key!r}: expected at least "
                 f"{self.gt_size} pixels on both sides (gt_size), found {width}x{height}."
             )
-        flips = {"use_hflip": self.use_hflip, "use_rot": self.use_rot}
-        return augment.draw(self.seed, epoch, index, (slack[0], slack[1]), **flips)
+        hflip, rot, room = self.use_hflip, self.use_rot, (slack[0], slack[1])
+        return augment.draw(self.seed, epoch, index, room, use_hflip=hflip, use_rot=rot)
 
-    def _tensor(self, image: np.ndarray) -> torch.Tensor:
+    def _tensor(self, image: np.ndarray) -> Tensor:
         if self.output == "float32":
             # numpy takes one pass on one thread; torch's threads wait for each other if busy
             image = np.divide(image, np.float32(255), dtype=np.float32)
@@ -157,8 +158,26 @@ def collate(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     The values are those of torch's ``default_collate``; the memory layout is kept.
     """
+    pixels = [
+        {key: v.permute(1, 2, 0) if isinstance(v, Tensor) else v for key, v in sample.items()}
+        for sample in samples
+    ]
+    batch = default_collate(pixels)
+    return {k: v.permute(0, 3, 1, 2) if isinstance(v, Tensor) else v for k, v in batch.items()}
 
-    def permuted(sample: Mapping[str, Any], *order: int) -> dict[str, Any]:
-        return {k: v.permute(order) if torch.is_tensor(v) else v for k, v in sample.items()}
 
-    return permuted(default_collate([permuted(sample, 1, 2, 0) for sample in samples]), 0, 3, 1, 2)
+def to_device(batch: Mapping[str, Any], device: torch.device, **layout: Any) -> dict[str, Any]:
+    """Return ``batch`` with its tensors on ``device``, images as float32 in [0, 1].
+
+    uint8 images are converted on the device: they are a quarter of the size of floats. Copies from
+    page-locked memory are asynchronous.
+    """
+    moved = {k: v.to(device, non_blocking=True) for k, v in batch.items() if isinstance(v, Tensor)}
+    return {**batch, **{key: to_unit_float(image, **layout) for key, image in moved.items()}}
+
+
+def to_unit_float(image: Tensor, **layout: Any) -> Tensor:
+    """Return ``image`` as float32: uint8 divided by 255, floats in [0, 1] unchanged."""
+    if image.dtype == torch.uint8:  # conversion, division and layout in one kernel
+        return torch.div(image, 255, out=torch.empty_like(image, dtype=torch.float32, **layout))
+    return image.to(torch.float32, **layout)

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from lrfdn_arch.data.batches import to_unit_float
 from lrfdn_arch.data.lmdb_damage import check_pages
-from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset
+from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset, to_unit_float
 from lrfdn_arch.device import memory_errors
 from lrfdn_arch.options import Placement, TrainOptions
 from lrfdn_arch.text import first_few

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from lrfdn_arch.data.batches import to_device
-from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset, collate
+from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset, collate, to_device
 from lrfdn_arch.data.resident import ResidentPairs
 from lrfdn_arch.data.sampler import EndlessSampler, SampleKey
 from lrfdn_arch.options import Placement, TrainOptions

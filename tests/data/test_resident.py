@@ -11,8 +11,7 @@ from small_lmdbs import photograph
 from torch.utils.data import DataLoader
 
 from lrfdn_arch.data import resident
-from lrfdn_arch.data.batches import to_device
-from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset, collate
+from lrfdn_arch.data.paired_lmdb_dataset import PairedLMDBDataset, collate, to_device
 from lrfdn_arch.data.resident import ResidentPairs
 from lrfdn_arch.data.sampler import EndlessSampler, SampleKey
 from lrfdn_arch.training import loader

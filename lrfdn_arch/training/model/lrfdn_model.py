@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lrfdn_arch.archs.lookup import build_network
 from lrfdn_arch.data.augment import choose
-from lrfdn_arch.data.batches import to_device
+from lrfdn_arch.data.paired_lmdb_dataset import to_device
 from lrfdn_arch.options.basicsr_dict import train_section
 from lrfdn_arch.training.checkpoint import save_state, save_weights
 from lrfdn_arch.training.finite import FiniteGuard
