@@ -7,13 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrfdn_arch.archs.architecture import RangeLayers, State
+from lrfdn_arch.archs.architecture import RangeLayers
 from lrfdn_arch.archs.fused import FusedConv, FusedNetwork, scaled_input, scaled_output
 from lrfdn_arch.archs.network import (
     SuperResolutionNetwork,
-    count_blocks,
     pixel_shuffle,
-    read_sizes,
     start_bilinear,
 )
 from lrfdn_arch.window import Window
@@ -90,9 +88,3 @@ class FusedDistillationNetwork(FusedNetwork):
             outputs.append(features)
         lr = self.LR_conv(self.c(torch.cat(outputs, dim=1))).add_(fea)
         return F.pixel_shuffle(self.upsampler(lr), self.upscale)
-
-
-def read_arguments(state: State) -> dict[str, Any] | None:
-    """Return the constructor arguments inferred from ``state``; None for another network."""
-    sizes = read_sizes(state, "fea_conv.weight")
-    return sizes and {**sizes, "num_block": count_blocks(state, "B")}

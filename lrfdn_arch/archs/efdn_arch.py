@@ -1,12 +1,12 @@
 """EFDN, the edge-enhanced feature distillation network (Wang, NTIRE 2022 ESR), baseline of 2025."""
 
-from typing import Any
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrfdn_arch.archs.architecture import Architecture, Released, State
+from lrfdn_arch.archs.architecture import Architecture, Released
 from lrfdn_arch.archs.attention import ESA
 from lrfdn_arch.archs.fused import (
     Folded,
@@ -20,7 +20,7 @@ from lrfdn_arch.archs.fused import (
 from lrfdn_arch.archs.network import (
     SuperResolutionNetwork,
     pixel_shuffle,
-    read_sizes,
+    read_arguments,
     start_bilinear,
 )
 from lrfdn_arch.window import Window
@@ -158,17 +158,17 @@ class FusedEFDN(FusedNetwork):
         return F.pixel_shuffle(self.upsampler(fused), self.upscale).clamp_(0, 1)
 
 
-def _read_arguments(state: State) -> dict[str, Any] | None:
-    sizes = read_sizes(state, "head.weight", "tail.0.weight")
-    return sizes if "cells.0.conv1.conv1x1.weight" in state else None
-
-
 # No range_layers: clamping at img_range does not commute with a change of range.
 ARCHITECTURE = Architecture(
     name="EFDN",
     network=EFDN,
     blocks=(EFDB,),
-    read_arguments=_read_arguments,
+    read_arguments=partial(
+        read_arguments,
+        first="head.weight",
+        last="tail.0.weight",
+        marker="cells.0.conv1.conv1x1.weight",
+    ),
     fuse=FusedEFDN,
     overlap=160,
     papers=("Wang, Edge-Enhanced Feature Distillation Network, CVPR Workshops 2022",),

@@ -1,18 +1,17 @@
 """LRFDN, the lightweight residual feature distillation network (NTIRE 2023 ESR, team 30)."""
 
-from typing import Any
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrfdn_arch.archs.architecture import Architecture, Released, State
+from lrfdn_arch.archs.architecture import Architecture, Released
 from lrfdn_arch.archs.attention import EFSA
 from lrfdn_arch.archs.distillation_network import (
     RANGE_LAYERS,
     FeatureDistillationNetwork,
     FusedDistillationNetwork,
-    read_arguments,
 )
 from lrfdn_arch.archs.fused import (
     FusedConv,
@@ -23,6 +22,7 @@ from lrfdn_arch.archs.fused import (
     scaled_output,
     with_shortcut,
 )
+from lrfdn_arch.archs.network import read_arguments
 from lrfdn_arch.archs.resize import resize_in_window
 from lrfdn_arch.window import Window
 
@@ -157,15 +157,11 @@ def _fuse(network: LRFDN) -> FusedDistillationNetwork:
     return fused
 
 
-def _read_arguments(state: State) -> dict[str, Any] | None:
-    return read_arguments(state) if "B1.cw" in state else None
-
-
 ARCHITECTURE = Architecture(
     name="LRFDN",
     network=LRFDN,
     blocks=(LRFDB, SRB, EFSA),
-    read_arguments=_read_arguments,
+    read_arguments=partial(read_arguments, first="fea_conv.weight", blocks="B", marker="B1.cw"),
     fuse=_fuse,
     range_layers=RANGE_LAYERS,
     overlap=128,

@@ -1,15 +1,15 @@
 """MAFFSRN, multi-attentive feature fusion (Muqeet et al., AIM 2020): where EFSA comes from."""
 
-from typing import Any
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrfdn_arch.archs.architecture import Architecture, RangeLayers, State
+from lrfdn_arch.archs.architecture import Architecture, RangeLayers
 from lrfdn_arch.archs.attention import leaky_conv, pool
 from lrfdn_arch.archs.fused import Folded, FusedConv, FusedNetwork
-from lrfdn_arch.archs.network import SuperResolutionNetwork, count_blocks, read_sizes
+from lrfdn_arch.archs.network import SuperResolutionNetwork, read_arguments
 from lrfdn_arch.archs.resize import enlarge_bicubic, pad_to_minimum, resize_nearest, stretch
 from lrfdn_arch.window import Window
 
@@ -247,16 +247,13 @@ class FusedMAFFSRN(FusedNetwork):
         return out.add_(enlarge_bicubic(x, self.upscale))
 
 
-def _read_arguments(state: State) -> dict[str, Any] | None:
-    sizes = read_sizes(state, "head.0.weight_v", "tail.tail_k3.weight_v")
-    return sizes and {**sizes, "num_block": count_blocks(state, "body.")}
-
-
 ARCHITECTURE = Architecture(
     name="MAFFSRN",
     network=MAFFSRN,
     blocks=(MAB, FFG),
-    read_arguments=_read_arguments,
+    read_arguments=partial(
+        read_arguments, first="head.0.weight_v", last="tail.tail_k3.weight_v", blocks="body."
+    ),
     fuse=FusedMAFFSRN,
     range_layers=RangeLayers(("head.0.weight_g",), ("tail.scale_k3.scale", "tail.scale_k5.scale")),
     papers=("Muqeet et al., Multi-Attention Based Ultra Lightweight SR, arXiv 2008.12912",),

@@ -141,8 +141,10 @@ def _bias(convolution: nn.Conv2d) -> Tensor:
     return torch.zeros(convolution.out_channels) if convolution.bias is None else convolution.bias
 
 
-def read_sizes(state: State, first: str, last: str = "upsampler.0.weight") -> dict[str, Any] | None:
-    """Return the constructor arguments that two convolutions determine; None if they cannot be.
+def read_arguments(
+    state: State, first: str, last: str = "upsampler.0.weight", blocks: str = "", marker: str = ""
+) -> dict[str, Any] | None:
+    """Return the constructor arguments of a network's weights; None for another network's.
 
     The number of output channels and the scale share one dimension (num_out_ch * upscale**2); as
     many output as input channels are assumed, as in every super-resolution network here.
@@ -151,16 +153,19 @@ def read_sizes(state: State, first: str, last: str = "upsampler.0.weight") -> di
         state: a state dict.
         first: name of the weight that reads the image, (num_feat, num_in_ch, 3, 3).
         last: name of the weight before the pixel shuffle.
+        blocks: what precedes the number of a block in names, where the number of blocks varies.
+        marker: a name that no other network with such weights has.
     """
     reading, writing = conv_shape(state, first), conv_shape(state, last)
-    if reading is None or writing is None:
+    if reading is None or writing is None or (marker or first) not in state:
         return None
     num_feat, num_in_ch = reading[:2]
     upscale = isqrt(writing[0] // num_in_ch)
     if num_in_ch * upscale**2 != writing[0]:
         return None
-    channels = {"num_in_ch": num_in_ch, "num_out_ch": num_in_ch, "num_feat": num_feat}
-    return {**channels, "upscale": upscale}
+    sizes = {"num_in_ch": num_in_ch, "num_out_ch": num_in_ch, "num_feat": num_feat}
+    counted = {"num_block": count_blocks(state, blocks)} if blocks else {}
+    return {**sizes, "upscale": upscale, **counted}
 
 
 def conv_shape(state: State, name: str) -> tuple[int, ...] | None:

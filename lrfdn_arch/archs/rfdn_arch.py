@@ -1,19 +1,19 @@
 """RFDN, the residual feature distillation network (Liu et al., AIM 2020), the baseline."""
 
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from lrfdn_arch.archs.architecture import Architecture, Released, State
+from lrfdn_arch.archs.architecture import Architecture, Released
 from lrfdn_arch.archs.attention import ESA, SLOPE
 from lrfdn_arch.archs.distillation_network import (
     RANGE_LAYERS,
     FeatureDistillationNetwork,
     FusedDistillationNetwork,
-    read_arguments,
 )
 from lrfdn_arch.archs.fused import FusedConv, FusedESA, with_shortcut
+from lrfdn_arch.archs.network import read_arguments
 from lrfdn_arch.window import Window
 
 
@@ -98,15 +98,13 @@ def _fuse(network: RFDN) -> FusedDistillationNetwork:
     return fused
 
 
-def _read_arguments(state: State) -> dict[str, Any] | None:
-    return read_arguments(state) if "B1.esa.conv_f.weight" in state else None
-
-
 ARCHITECTURE = Architecture(
     name="RFDN",
     network=RFDN,
     blocks=(RFDB, ESA),
-    read_arguments=_read_arguments,
+    read_arguments=partial(
+        read_arguments, first="fea_conv.weight", blocks="B", marker="B1.esa.conv_f.weight"
+    ),
     fuse=_fuse,
     range_layers=RANGE_LAYERS,
     overlap=128,

@@ -17,9 +17,8 @@ from lrfdn_arch.archs.fused import (
 from lrfdn_arch.archs.network import (
     SuperResolutionNetwork,
     conv_shape,
-    count_blocks,
     pixel_shuffle,
-    read_sizes,
+    read_arguments,
     start_bilinear,
 )
 from lrfdn_arch.window import Window
@@ -128,13 +127,12 @@ class FusedRLFN(FusedNetwork):
 
 
 def _read_arguments(state: State) -> dict[str, Any] | None:
-    sizes = read_sizes(state, "conv_1.weight")
+    sizes = read_arguments(state, "conv_1.weight", blocks="block_")
     inner = conv_shape(state, "block_1.c1_r.weight")
     attention = conv_shape(state, "block_1.esa.conv1.weight")
     if sizes is None or inner is None or attention is None:
         return None
-    inside = {"mid_channels": inner[0], "esa_channels": attention[0]}
-    return {**sizes, **inside, "num_block": count_blocks(state, "block_")}
+    return {**sizes, "mid_channels": inner[0], "esa_channels": attention[0]}
 
 
 ARCHITECTURE = Architecture(

@@ -10,9 +10,8 @@ from lrfdn_arch.archs.architecture import Architecture, Released, State
 from lrfdn_arch.archs.fused import FusedConv, FusedNetwork, scaled_input
 from lrfdn_arch.archs.network import (
     SuperResolutionNetwork,
-    count_blocks,
     pixel_shuffle,
-    read_sizes,
+    read_arguments,
 )
 from lrfdn_arch.window import Window
 
@@ -151,8 +150,7 @@ class FusedSPAN(FusedNetwork):
 def _read_arguments(state: State) -> dict[str, Any] | None:
     if "conv_1.sk.weight" in state:  # its training branches, which spandrel merges
         return None
-    sizes = read_sizes(state, "conv_1.eval_conv.weight")
-    return sizes and {**sizes, "num_block": count_blocks(state, "block_")}
+    return read_arguments(state, "conv_1.eval_conv.weight", blocks="block_")
 
 
 ARCHITECTURE = Architecture(

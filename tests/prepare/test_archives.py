@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from small_lmdbs import photograph
 
-from lrfdn_arch.prepare.archives import unpack_images
+from lrfdn_arch.prepare.published_sets import unpack_images
 
 PNG = cv2.imencode(".png", photograph(32, 32))[1].tobytes()
 
