@@ -120,18 +120,15 @@ def run(arguments: argparse.Namespace) -> None:
     if len(folders) > 1:
         write_whole(out / "results.txt", text.encode())
     for network in judged:
-        print(f"{network.label}: {_origin(network.weights)}")
+        origin = f"weights of {network.weights.file}, not a released version"
+        if network.weights.released:
+            origin = f"released weights, {network.weights.released}"
+        print(f"{network.label}: {origin}")
     print(text)
     print(audit_text(audit(entries, year)))
     for label, reason in failures.items():
         print(f"not evaluated: {label}: {reason}")
     print(f"results in {out}; next: lrfdn compare {out} --out report")
-
-
-def _origin(weights: Any) -> str:
-    if weights.released:
-        return f"released weights, {weights.released}"
-    return f"weights of {weights.file}, not a released version"
 
 
 def _timing_plan(arguments: argparse.Namespace) -> Any:

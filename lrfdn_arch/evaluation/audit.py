@@ -104,12 +104,8 @@ def audit(
 ) -> Audit:
     """Rank ``entries`` by the rules of ``year`` with intervals, and look for what is wrong.
 
-    Args:
-        entries: entries evaluated on the same images.
-        year: the challenge.
-        baseline: label of the baseline; by default it is found by name.
-        draws: number of bootstrap draws.
-        seed: seed of the draws.
+    The entries were evaluated on the same images. ``baseline`` is a label; without it the year's
+    baseline is found by name. ``draws`` and ``seed`` are those of the bootstrap.
     """
     base = find_baseline(entries, year, baseline)
     generator, roles = np.random.default_rng(seed), list(entries[0].sets)

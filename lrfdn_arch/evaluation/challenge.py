@@ -97,14 +97,9 @@ def judge(
 ) -> NetworkResult:
     """Evaluate one network on the set, skipping images that ``progress`` already contains.
 
-    Args:
-        competitor: the network to evaluate.
-        image_set: the images to evaluate it on.
-        protocol: the evaluation protocol.
-        device: device to run the network on; it is moved back to the CPU afterwards.
-        progress: record of the finished images, to which new scores are added.
-        images: folder that outputs are written to as ``NAME.png``, or None to discard them.
-        on_image: called with the name of each image after it.
+    The network runs on ``device`` and is moved back to the CPU afterwards. Its outputs are written
+    to the folder ``images`` as ``NAME.png``, unless that is None. ``on_image`` is called with the
+    name of each image after it.
     """
     network = competitor.network.to(device)
     if device.type == "cuda":

@@ -57,8 +57,8 @@ def evaluate(
         competitors: networks of the protocol's scale.
         image_set: the images to evaluate on.
         out: output folder that :func:`check_free` has checked.
-        protocol: the evaluation protocol.
-        device: device to run the networks on.
+        protocol: settings that results are comparable by.
+        device: where the networks run.
         save_images: save outputs, bicubic and HR under ``images/``; the page needs them.
         timing: the fair timing to run, or None to skip it.
         on_step: called after each image with the stage ("checking images" or a network's label)

@@ -14,6 +14,7 @@ from lrfdn_arch.evaluation.protocols import Values, Year
 from lrfdn_arch.evaluation.results import FairTiming, NetworkResult
 
 _DRAWS = 2_000
+# Runtimes are compared if all of these are equal.
 _SETTINGS = ("device", "precision", "compiled", "input_size", "warmup", "repeats")
 
 
@@ -47,7 +48,13 @@ def score(
         flops, params = baseline.counts.flops_fvcore, baseline.counts.params
     flops, params = network.counts.flops_fvcore / flops, network.counts.params / params
     runtime = total = None
-    if baseline is not None and same_run and (pair := _timings_alike(network, baseline)):
+    alike = (
+        (own, base)
+        for own in network.fair_timings
+        for base in (baseline.fair_timings if baseline is not None and same_run else ())
+        if own.warmup and all(getattr(own, name) == getattr(base, name) for name in _SETTINGS)
+    )
+    if pair := next(alike, None):
         own, base = pair
         rounds = len(own.samples_ms) if len(own.samples_ms) == len(base.samples_ms) else 1
         ratios = _medians(own) / _medians(base)
@@ -73,14 +80,3 @@ def _medians(timing: FairTiming) -> Values:
     samples = np.array(timing.samples_ms)
     rounds = np.random.default_rng(0).integers(0, len(samples), (_DRAWS, len(samples)))
     return np.concatenate([[np.median(samples)], np.median(samples[rounds], axis=1)])
-
-
-def _timings_alike(
-    network: NetworkResult, baseline: NetworkResult
-) -> tuple[FairTiming, FairTiming] | None:
-    """Return the first pair of timings taken after warm-up with equal settings, or None."""
-    for own in network.fair_timings:
-        for base in baseline.fair_timings:
-            if own.warmup and all(getattr(own, name) == getattr(base, name) for name in _SETTINGS):
-                return own, base
-    return None

@@ -17,10 +17,8 @@ from lrfdn_arch.evaluation.competitor import weights_record
 from lrfdn_arch.evaluation.complexity import count
 from lrfdn_arch.evaluation.evaluate import describe_environment, write_results
 from lrfdn_arch.evaluation.image_set import add_to_digest
-from lrfdn_arch.evaluation.images import Image
 from lrfdn_arch.evaluation.measure import (
     Measured,
-    Sample,
     Upscale,
     averages,
     from_all_processes,
@@ -83,18 +81,14 @@ def test(
     for dataset in datasets.values():
         name = dataset["name"]
         results[name] = tester.test_on(dataset)
-        print(f"\n{name}\n\n{results_table(results[name])}")
+        means = averages(results[name])
+        images = sorted(results[name], key=lambda image: image.name)
+        rows = [*([i.name, *i.metrics.values()] for i in images), ["average", *means.values()]]
+        table = tabulate(rows, headers=["image", *means], tablefmt="github", floatfmt=".4f")
+        print(f"\n{name}\n\n{table}")
     first = results_root / next(iter(results))
     print(f"\nresults in {results_root}; next: lrfdn compare {first} --out report")
     return results
-
-
-def results_table(images: Sequence[Measured]) -> str:
-    """Return a Markdown table with one row per image, sorted by name, and the average last."""
-    means = averages(images)
-    rows = [[i.name, *i.metrics.values()] for i in sorted(images, key=lambda image: image.name)]
-    rows.append(["average", *means.values()])
-    return tabulate(rows, headers=["image", *means], tablefmt="github", floatfmt=".4f")
 
 
 class _Tester:
@@ -139,9 +133,10 @@ class _Tester:
         images: list[Measured] = []
         with progress_bar(len(loader), name) as bar:
             for sample in samples_of(loader):
-                lr, gt = _pixels(sample), sample.gt
+                lr, gt = sample.lq, sample.gt
+                lr = to_pixels(lr, 1.0) if lr.is_floating_point() else lr[0].permute(1, 2, 0)
                 kinds.add((lr.shape[2], gt is not None))
-                add_to_digest(digest, sample.name, [lr] if gt is None else [lr, gt])
+                add_to_digest(digest, sample.name, [i for i in (lr.numpy(), gt) if i is not None])
                 metrics = self._metrics
                 if gt is not None and lr.shape[2] == 3:
                     metrics = metrics | stored
@@ -190,8 +185,3 @@ class _Tester:
             has_images=False,
         )
         write_results(Path(opt["path"]["results_root"]) / dataset.name, results)
-
-
-def _pixels(sample: Sample) -> Image:
-    lq = sample.lq
-    return (to_pixels(lq, 1.0) if lq.is_floating_point() else lq[0].permute(1, 2, 0)).numpy()

@@ -124,14 +124,9 @@ def time_in_turn(
 ) -> dict[str, list[FairTiming]]:
     """Time all networks and variants, interleaved so that machine drift affects all equally.
 
-    Args:
-        networks: networks by label, for (N, 3, H, W) inputs; copies of them are timed.
-        plan: the timing settings.
-        device: device to time on.
-        on_pass: called with the network's label after each forward pass.
-
-    Returns:
-        One timing per variant for each label, in the plan's order.
+    ``networks`` take (N, 3, H, W) inputs; copies of them are timed on ``device``. ``on_pass`` is
+    called with the network's label after each forward pass. Returns a timing of each variant, in
+    the plan's order, for each label.
     """
     with torch.inference_mode(), float32_arithmetic(plan.tf32):
         runners = [

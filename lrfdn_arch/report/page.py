@@ -36,21 +36,19 @@ def write_report(
     runtime: Mapping[str, str] | None,
     year: Year | None,
 ) -> Table:
-    """Compare the results in ``folders`` and write the report to ``out``.
+    """Compare the results in ``folders``, and return the main table.
+
+    ``out`` gets ``index.html``, ``report.md``, a CSV file for each table and ``plots/*.svg``.
 
     Args:
         folders: one or more output folders of ``lrfdn challenge``.
-        out: output folder for ``index.html``, ``report.md``, a CSV per table and ``plots/*.svg``.
+        out: the output folder.
         page_images: maximum number of images on the page; those that differ most are shown.
         overwrite: overwrite existing files.
-        networks: those that the page contains, for the reader's pictures, from
-            :func:`lrfdn_arch.export.browser.browser_network`.
-        runtime: what runs them, from :func:`lrfdn_arch.export.browser.browser_runtime`.
+        networks: those that the page contains, as for :func:`live_page`.
+        runtime: what runs them; None for a page without networks.
         year: compare by the rules of this challenge; None for those of the results, with the scores
             of all years.
-
-    Returns:
-        The main table.
 
     Raises:
         FileExistsError: output files exist and ``overwrite`` is off; nothing is written.

@@ -51,7 +51,7 @@ def tested_images(
     Args:
         options: options of the test; its network's type is the label of its results.
         root: folder that the paths in the option file are relative to.
-        others: additional networks, run on the same images now.
+        others: additional networks to run on the same images.
 
     Raises:
         ValueError: another network has a different scale or a label that is already used.

@@ -142,7 +142,7 @@ def test_a_network_that_calls_cuda_runs_on_the_cpu_with_counts_and_range(kit: Pa
 def test_each_failure_is_one_line(failing, kit: Path, tmp_path: Path) -> None:
     assert failing(2).startswith("ModuleNotFoundError: No module named 'a_module_that")
     assert failing(3) == "its process ended: signal SIGABRT"
-    assert failing(4, Limits(seconds=5)) == "no answer within 5 s"
+    assert failing(4, Limits(5, LIMITS.memory_bytes)) == "no answer within 5 s"
     assert failing(8) == "RuntimeError: first line"
 
 

@@ -171,7 +171,7 @@ def load_kits(
 
     Args:
         chosen: folders of kits, and numbers of their teams.
-        device: device to run the networks on.
+        device: where the networks run.
         limits: bounds on their processes.
         taken: labels that are in use.
         on_team: called with "loading" and the team's number after each team.
