@@ -1,6 +1,5 @@
 """Evaluation of several networks on one image set, for ``lrfdn challenge``."""
 
-import os
 import platform
 import shutil
 import subprocess
@@ -184,22 +183,20 @@ def describe_environment(device: torch.device) -> Environment:
         numpy=np.__version__,
         opencv=cv2.__version__,
         lrfdn=__version__,
-        git_commit=_git_commit(Path(__file__).parent),
+        git_commit=_git_commit(),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
 
 
-def _git_commit(folder: Path) -> str | None:
-    """Return the commit of the checkout that contains ``folder``; None outside a checkout."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", os.fspath(folder), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-        return done.stdout.strip()
-
+def _git_commit() -> str | None:
+    """Return the commit of the checkout that this file is part of; None outside a checkout."""
+    here = Path(__file__)
+    git = partial(
+        subprocess.run, cwd=here.parent, capture_output=True, text=True, check=True, timeout=10
+    )
     try:
-        tracked = git("ls-files", "--", Path(__file__).name)
-        changed = "+" if git("status", "--porcelain", "--untracked-files=no") else ""
-        return git("rev-parse", "HEAD") + changed if tracked else None
+        git(["git", "ls-files", "--error-unmatch", here.name])
+        command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
+        return git(command).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
