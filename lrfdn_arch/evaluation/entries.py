@@ -56,14 +56,22 @@ class Entry:
 
 def entry_of(networks: Mapping[str, NetworkResult], year: Year) -> Entry:
     """Return the entry that one network's results, by role of the set, amount to."""
-    first = next(iter(networks.values()))
+    first, sets = next(iter(networks.values())), {}
+    for role, network in networks.items():
+        psnr = np.array([i.psnr_rgb for i in network.images], np.float64)  # None becomes NaN
+        sets[role] = SetScores(
+            psnr=psnr if np.isfinite(psnr).all() else None,
+            runtime_ms=np.array([image.runtime_ms or 0 for image in network.images], np.float64),
+            memory_mib=network.kit_timing.memory_mib,
+            ssim=mean(network.images, "ssim_rgb"),
+        )
     return Entry(
         label=first.label,
         params=first.counts.params,
         flops=getattr(first.counts, year.counter),
         activations=first.counts.activations,
         convolutions=first.counts.convolutions,
-        sets={role: _set_scores(network) for role, network in networks.items()},
+        sets=sets,
         network=first.network,
     )
 
@@ -180,16 +188,6 @@ def find_baseline(entries: Sequence[Entry], year: Year, label: str | None = None
 def is_baseline(label: str, network: str | None, year: Year) -> bool:
     """Return whether this is the year's baseline, as a network of ours or of a kit."""
     return network == year.baseline or label.startswith(f"00_{year.baseline}")
-
-
-def _set_scores(network: NetworkResult) -> SetScores:
-    psnr = np.array([image.psnr_rgb for image in network.images], np.float64)  # None becomes NaN
-    return SetScores(
-        psnr=psnr if np.isfinite(psnr).all() else None,
-        runtime_ms=np.array([image.runtime_ms or 0 for image in network.images], np.float64),
-        memory_mib=network.kit_timing.memory_mib,
-        ssim=mean(network.images, "ssim_rgb"),
-    )
 
 
 def _organisers_entry(label: str, values: Mapping[str, Any]) -> Entry:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
@@ -37,26 +36,22 @@ def _as_array(image: Image | Tensor) -> Image:
 
 def psnr_rgb(image: Image | Tensor, gt: Image | Tensor, crop_border: int) -> float:
     """PSNR in dB from the mean squared error over all channels; infinite for equal images."""
-    return _psnr(_difference(image, gt, crop_border))
+    return _psnr(image, gt, crop_border, on_luma=False)
 
 
 def psnr_y(image: Image | Tensor, gt: Image | Tensor, crop_border: int) -> float:
     """PSNR in dB of the unrounded Y channel of RGB images; that of grey images as they are."""
-    difference = _difference(image, gt, crop_border)
-    if difference.shape[2:] == (3,):
-        difference = difference @ torch.from_numpy(_LUMA).to(difference.device)
-    return _psnr(difference)
+    return _psnr(image, gt, crop_border, on_luma=True)
 
 
 def ssim_rgb(image: Image | Tensor, gt: Image | Tensor, crop_border: int) -> float:
     """SSIM (Wang et al., 2004), mean over the channels."""
-    return _ssim(*map(_as_array, _cropped(image, gt, crop_border, at_least=11)))
+    return _ssim(image, gt, crop_border, on_luma=False)
 
 
 def ssim_y(image: Image | Tensor, gt: Image | Tensor, crop_border: int) -> float:
     """SSIM (Wang et al., 2004) of the unrounded Y channel of RGB images."""
-    image, gt = map(_as_array, _cropped(image, gt, crop_border, at_least=11))
-    return _ssim(image @ _LUMA + 16, gt @ _LUMA + 16)
+    return _ssim(image, gt, crop_border, on_luma=True)
 
 
 def challenge_metrics(crop_border: int, *, ssim: bool) -> dict[str, Metric]:
@@ -93,7 +88,7 @@ def _basicsr_metric(opt: dict[str, Any], sr: Tensor, gt: Tensor | None) -> float
     return float(calculate_metric(bgr, dict(opt)))
 
 
-def _cropped(image: Any, gt: Any, border: int, at_least: int = 1) -> tuple[Any, Any]:
+def _cropped(image: Any, gt: Any, border: int, at_least: int) -> tuple[Any, Any]:
     if gt is None:
         raise ValueError(_NEEDS_TRUTH)
     if image.shape != gt.shape:
@@ -109,19 +104,20 @@ def _cropped(image: Any, gt: Any, border: int, at_least: int = 1) -> tuple[Any, 
     return image[inside], gt[inside]
 
 
-def _difference(image: Image | Tensor, gt: Image | Tensor, border: int) -> Tensor:
-    """Return the difference of two uint8 images without their borders, float64, on their device."""
-    image, gt = (as_tensor(cropped) for cropped in _cropped(image, gt, border))
-    return (image.to(torch.int16) - gt).double()
-
-
-def _psnr(difference: Tensor) -> float:
+def _psnr(image: Any, gt: Any, border: int, *, on_luma: bool) -> float:
+    image, gt = (as_tensor(cropped) for cropped in _cropped(image, gt, border, at_least=1))
+    difference = (image.to(torch.int16) - gt).double()
+    if on_luma and difference.shape[2:] == (3,):
+        difference = difference @ torch.from_numpy(_LUMA).to(difference.device)
     flat = difference.flatten()
     error = torch.dot(flat, flat).item() / len(flat)  # twice as fast as numpy's mean
     return float("inf") if error == 0 else float(20 * np.log10(255 / np.sqrt(error)))
 
 
-def _ssim(image: NDArray[np.generic], gt: NDArray[np.generic]) -> float:
+def _ssim(image: Any, gt: Any, border: int, *, on_luma: bool) -> float:
+    image, gt = map(_as_array, _cropped(image, gt, border, at_least=11))
+    if on_luma:
+        image, gt = image @ _LUMA + 16, gt @ _LUMA + 16
     # The 11x11 Gaussian window of the original paper; scikit-image averages over full windows only.
     result = structural_similarity(
         image.astype(np.float64),
