@@ -7,16 +7,23 @@ from html import escape
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from lrfdn_arch.evaluation.audit import Estimate
 from lrfdn_arch.evaluation.scores import median_interval
 from lrfdn_arch.report.comparison import Comparison, Entry
 from lrfdn_arch.report.tables import FLOP_COUNTERS, published_rows
 
-# One colour per network, distinguishable with common types of colour blindness (Okabe & Ito).
-COLOURS = ("#0a9396", "#e07a1f", "#5e60ce", "#c2456b", "#7a8b1d", "#3a7ca5")
+# One colour and marker per network; the markers tell apart what colour blindness makes alike. All
+# are readable on light and on dark backgrounds.
+COLOURS = (
+    *("#0a9396", "#e07a1f", "#5e60ce", "#c2456b", "#7a8b1d"),
+    *("#2f7fd6", "#c9a227", "#a05a2c", "#b565c9", "#7d8794"),
+)
+_MARKERS = "os^DvP*X<>"
 _INK = "#010203"  # replaced by currentColor, the colour of the surrounding text
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",  # renders the same without the font
@@ -79,28 +86,61 @@ def _scatter(comparison: Comparison, what: str, x_label: str, costs: Sequence[Es
     with matplotlib.rc_context(STYLE):
         figure = Figure(_SIZE, layout="constrained")
         axes = figure.subplots()
+        points: list[tuple[str, float, float, str]] = []
         for entry, cost in zip(comparison.entries, costs, strict=True):
             x, y, colour = cost.value, entry.mean("psnr_rgb") or 0, colour_of(comparison, entry)
             bars = error_bar(comparison.intervals[entry.label].minus_baseline), error_bar(cost)
-            axes.errorbar(x, y, *bars, "o", c=colour, ms=7, capsize=3, elinewidth=1)
-            _annotate(axes, entry.label, x, y)
+            marker = _MARKERS[comparison.entries.index(entry) % len(_MARKERS)]
+            axes.errorbar(x, y, *bars, marker, c=colour, ms=7, capsize=3, elinewidth=1)
+            points.append((entry.label, x, y, colour))
         is_shared = what != "runtime" and comparison.is_challenge_set
         for row in published_rows(comparison) if is_shared else ():
             x, psnr = row.flops_g if what == "FLOPs" else row.params_m, row.psnr(comparison.role)
             if psnr is not None:
                 axes.plot(x, psnr, "o", color=_INK, fillstyle="none", markersize=11)
-                _annotate(axes, f"{row.label}, published", x, psnr, below=True)
+                points.append((f"{row.label}, published", x, psnr, _INK))
         axes.set(xlabel=x_label, ylabel=f"PSNR on {comparison.dataset.name} (dB, RGB)")
         axes.set_xlim(0, max(cost.value for cost in costs) * 1.3)
         axes.margins(y=0.25)
         axes.grid(True)
+        _label(axes, points)
         names = ", ".join(entry.label for entry in comparison.entries)
         return svg_of(figure, f"psnr_{what}", f"PSNR against {what} of {names}")
 
 
-def _annotate(axes: Axes, text: str, x: float, y: float, below: bool = False) -> None:
-    offset = (0, -18) if below else (0, 11)
-    axes.annotate(text, (x, y), offset, textcoords="offset points", ha="center")
+def _label(axes: Axes, points: Sequence[tuple[str, float, float, str]]) -> None:
+    """Write (label, x, y, colour) beside each point, over no other point or label."""
+    assert isinstance(axes.figure, Figure)
+    axes.figure.draw_without_rendering()  # lays out the axes
+    pixels = axes.figure.dpi / 72  # of a typographic point
+    inside, places = axes.bbox, axes.transData.transform([point[1:3] for point in points])
+    taken = [Bbox.from_bounds(x, y, 0, 0).padded(6 * pixels) for x, y in places]
+    from_above = sorted(zip(points, places, strict=True), key=lambda both: -both[0][2])
+    for (text, x, y, colour), place in from_above:
+        note = axes.annotate(
+            text, (x, y), (0, 0), textcoords="offset points", color=colour, ha="center", va="center"
+        )
+        note.set_in_layout(False)
+        size = np.array(note.get_window_extent().size) / pixels
+        aside = size[0] / 2 + 10
+        shifts = [
+            (right, up)
+            for distance in range(12, 90, 6)
+            for up in (distance, -distance, distance - 12)
+            for right in (0, aside, -aside)
+            if up >= 12 or up <= -12 or right
+        ]
+        corners = [place + (np.array(shift) - size / 2) * pixels for shift in shifts]
+        boxes = [Bbox.from_bounds(*corner, *(size * pixels)) for corner in corners]
+        free = (
+            number
+            for number, box in enumerate(boxes)
+            if inside.contains(*box.min) and inside.contains(*box.max)
+            if not box.count_overlaps(taken)
+        )
+        chosen = next(free, 0)
+        note.set_position(shifts[chosen])
+        taken.append(boxes[chosen])
 
 
 def _per_image(comparison: Comparison) -> str:
@@ -125,7 +165,8 @@ def _per_image(comparison: Comparison) -> str:
             axes.set_xlabel(f"{len(names)} images")
         axes.grid(True, axis="y")
         # Above the axes: inside, it would cover a bar.
-        axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(others))
+        columns = min(len(others), 5)
+        axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns)
         return svg_of(figure, "psnr_per_image", f"PSNR of every image minus {baseline.label}'s")
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 from stored_results import COUNTS, store
 
 from lrfdn_arch.cli import main
 from lrfdn_arch.evaluation.images import read_rgb, write_png
 from lrfdn_arch.evaluation.protocols import YEARS
 from lrfdn_arch.evaluation.results import read_results
+from lrfdn_arch.report import plots as drawing
 from lrfdn_arch.report.challenge_tables import score_table
 from lrfdn_arch.report.comparison import load_comparison
 from lrfdn_arch.report.pictures import LARGEST, pictures
@@ -242,6 +244,33 @@ def test_plots_share_a_page_without_sharing_ids(tmp_path: Path) -> None:
         assert svg.startswith("<svg role="), name
         references = re.findall(r'(?:href="|url\()#([^")]+)', svg)
         assert set(references) <= set(ids), name
+
+
+def test_ten_networks_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: dict[str, Figure] = {}
+
+    def keep(figure: Figure, name: str, _description: str) -> str:
+        figure.draw_without_rendering()
+        figures[name] = figure
+        return ""
+
+    monkeypatch.setattr(drawing, "svg_of", keep)
+    labels = tuple(f"{name}_{number}" for number in range(5) for name in ("LRFDN", "RFDN_wide"))
+    comparison = load_comparison([store(tmp_path / "a", labels)])  # five on each of two spots
+    plots(comparison)
+    assert len({drawing.colour_of(comparison, entry) for entry in comparison.entries}) == 10
+    for name in ("psnr_FLOPs", "psnr_parameters", "psnr_runtime"):
+        (axes,) = figures[name].axes
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) == 10
+        for number, box in enumerate(boxes):
+            assert not box.count_overlaps(boxes[:number]), f"{name}: {axes.texts[number]}"
+            assert axes.bbox.fully_contains(*box.min) and axes.bbox.fully_contains(*box.max)
+    bars = figures["psnr_per_image"]
+    legend = bars.axes[0].get_legend()
+    assert legend is not None
+    box = legend.get_window_extent()
+    assert bars.bbox.contains(*box.min) and bars.bbox.contains(*box.max), "the legend is cut"
 
 
 def test_pictures_come_in_the_order_of_how_much_the_networks_differ(tmp_path: Path) -> None:
