@@ -10,7 +10,7 @@ from lrfdn_arch.report.tables import (
     FLOP_COUNTERS,
     Row,
     Table,
-    published_label,
+    published_row,
     verdict,
     with_interval,
 )
@@ -23,20 +23,9 @@ def year_table(entries: Sequence[Entry], year: Year) -> Table:
     for entry in entries:
         row = {name.replace("[", "(").replace("]", ")"): v for name, v in kit_row(entry).items()}
         rows.append({flops if name == "FLOPs (G)" else name: v for name, v in row.items()})
-    rows += [
-        {
-            "Model": published_label(row, year),
-            "Val PSNR": row.psnr_valid,
-            "Test PSNR": row.psnr_test,
-            "Ave Time (ms)": row.time_ms,
-            "Params (M)": row.params_m,
-            flops: row.flops_g,
-            "Acts (M)": row.acts_m,
-            "Mem (M)": row.memory_m,
-            "Conv": row.convolutions,
-        }
-        for row in year.published
-    ]
+    for row in year.published:
+        psnr: Row = {"Val PSNR": row.psnr_valid, "Test PSNR": row.psnr_test}
+        rows.append(published_row(row, year) | psnr | {"Ave Time (ms)": row.time_ms})
     notes = [f"Published rows: {year.source}. Runtimes of different machines cannot be compared."]
     return Table(f"Both image sets, as {year.name} reports them", rows, notes)
 

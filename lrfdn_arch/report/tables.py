@@ -111,26 +111,39 @@ def published_rows(comparison: Comparison) -> list[Published]:
     ]
 
 
-def published_label(row: Published, year: Year) -> str:
-    """Return the name of a published row, as its marking on the page expects it."""
-    return f"{row.label}, published {year.year}"
+def published_row(row: Published, year: Year) -> Row:
+    """Return the complexity of a published result, with a name that the page marks."""
+    return {
+        "Model": f"{row.label}, published {year.year}",
+        "Params (M)": row.params_m,
+        f"FLOPs, {FLOP_COUNTERS[year.counter]} (G)": row.flops_g,
+        "Acts (M)": row.acts_m,
+        "Mem (M)": row.memory_m,
+        "Conv": row.convolutions,
+    }
 
 
 def main_table(comparison: Comparison) -> Table:
     """Return the kits' columns and more, with the year's published rows beside."""
     baseline, year = comparison.baseline, comparison.year
-    published = {row.label: row for row in published_rows(comparison)}
+    published: dict[str, Row] = {}
+    for row in published_rows(comparison):
+        found = published[row.label] = published_row(row, year) | {"Source": year.source}
+        if comparison.is_challenge_set:
+            found |= {"PSNR (dB)": row.psnr(comparison.role), "Kit time (ms)": f"{row.time_ms:.2f}"}
+        else:
+            del found["Mem (M)"]
     rows: list[Row] = []
     for entry in comparison.entries:
         network, counts = entry.network, entry.network.counts
-        found = comparison.intervals[entry.label]
+        interval = comparison.intervals[entry.label]
         weights = "released weights" if network.weights.released else network.weights.file
         rows.append(
             {
                 "Model": entry.label,
                 "PSNR (dB)": entry.mean("psnr_rgb"),
-                f"minus {baseline.label} (dB)": with_interval(found.minus_baseline, 3),
-                "Kit time (ms)": with_interval(found.mean_ms, 2),
+                f"minus {baseline.label} (dB)": with_interval(interval.minus_baseline, 3),
+                "Kit time (ms)": with_interval(interval.mean_ms, 2),
                 "Params (M)": counts.params / 1e6,
                 "FLOPs, 2023 kit (G)": counts.flops_2023 / 1e9,
                 "Acts (M)": counts.activations / 1e6,
@@ -144,8 +157,8 @@ def main_table(comparison: Comparison) -> Table:
             }
         )
         if network.weights.released and network.network in published:
-            rows.append(_published(published.pop(network.network), comparison))
-    rows += [_published(row, comparison) for row in published.values()]
+            rows.append(published.pop(network.network))
+    rows += published.values()
     if comparison.bicubic and comparison.dataset.has_ground_truth:
         metrics = {"PSNR (dB)": "psnr_rgb", "SSIM": "ssim_rgb"}
         metrics |= {"PSNR (Y) (dB)": "psnr_y", "SSIM (Y)": "ssim_y"}
@@ -167,26 +180,6 @@ def main_table(comparison: Comparison) -> Table:
     notes += [f"Not evaluated: {failure}." for failure in comparison.failures]
     title = f"{comparison.dataset.name} x{comparison.protocol.scale}"
     return Table(f"Results on {title}, {year.name}", rows, notes)
-
-
-def _published(row: Published, comparison: Comparison) -> Row:
-    year = comparison.year
-    measured: Row = {}
-    if comparison.is_challenge_set:
-        measured = {
-            "PSNR (dB)": row.psnr(comparison.role),
-            "Kit time (ms)": f"{row.time_ms:.2f}",
-            "Mem (M)": row.memory_m,
-        }
-    return {
-        "Model": published_label(row, year),
-        **measured,
-        "Params (M)": row.params_m,
-        f"FLOPs, {FLOP_COUNTERS[year.counter]} (G)": row.flops_g,
-        "Acts (M)": row.acts_m,
-        "Conv": row.convolutions,
-        "Source": year.source,
-    }
 
 
 def timing_table(comparison: Comparison) -> Table:
