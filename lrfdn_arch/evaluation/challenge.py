@@ -36,11 +36,8 @@ from lrfdn_arch.files import write_whole, writing
 class Progress:
     """The finished images of one network, stored in a file until the evaluation is complete.
 
-    The first line identifies the evaluation; resuming with any other identity raises an error.
-
-    Args:
-        file: JSON Lines file; created if missing.
-        identity: everything that the scores depend on, as strings by name.
+    The file contains JSON lines, the first of which is the ``identity``: everything that the scores
+    depend on, as strings by name.
 
     Raises:
         ValueError: the file is damaged or belongs to another evaluation.

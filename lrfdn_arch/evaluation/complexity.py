@@ -138,7 +138,7 @@ def _flops_fvcore(network: nn.Module, lq: Tensor) -> int:
 def complexity_report(
     names: Sequence[str], input_size: tuple[int, int, int], arguments: dict[str, Any], style: str
 ) -> tuple[str, list[str]]:
-    """Report the complexity of the networks called ``names``, for ``lrfdn complexity``.
+    """Report the complexity of networks for ``lrfdn complexity``, and what failed.
 
     Args:
         names: names in the ARCH registry, or of blocks such as EFSA.
@@ -147,8 +147,7 @@ def complexity_report(
         style: ``json``, ``csv`` or a format of tabulate.
 
     Returns:
-        The report, and an error message for each network that is not registered or cannot be built
-        or run with these arguments.
+        The report, and a message for each network that cannot be found, built or run.
 
     Raises:
         ValueError: every network failed.

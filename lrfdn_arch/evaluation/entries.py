@@ -23,11 +23,9 @@ _DECIMALS = {"Params [M]": 3, "Val SSIM": 4}  # others 2
 class SetScores:
     """One entry on one image set; all entries have the images in the same order.
 
-    Attributes:
-        psnr: RGB PSNR of each image in dB; None without ground truth, or where it is infinite.
-        runtime_ms: forward time of each image in the order of the run; the first one is cold.
-        memory_mib: peak GPU memory; None without a GPU.
-        ssim: mean RGB SSIM; None if it was not computed.
+    ``psnr`` is that of each image on RGB in dB, None without ground truth or where one is infinite;
+    ``runtime_ms`` its forward time, of which the first is cold; ``memory_mib`` the peak on a GPU;
+    ``ssim`` the mean on RGB.
     """
 
     psnr: Values | None
@@ -95,11 +93,9 @@ def entries_of(evaluations: Sequence[Results], year: Year) -> list[Entry]:
 
 
 def read_entries(path: Path, year: Year | None = None) -> tuple[Year, list[Entry]]:
-    """Read the organisers' ``results.json``, ours, or the folder of ``lrfdn challenge``.
+    """Read the organisers' ``results.json``, or a file or folder of ``lrfdn challenge``.
 
-    Args:
-        path: the file or folder.
-        year: the challenge; by default that of the file's baseline or protocol.
+    The year is by default that of the file's baseline or protocol.
 
     Raises:
         ValueError: the file has neither format, or its year cannot be told.

@@ -72,11 +72,7 @@ def open_image_set(lr: Path, hr: Path | None, name: str | None = None) -> ImageS
     """Pair the images of ``lr`` and ``hr``, folders or LMDBs, by name.
 
     LR images have the name of their HR image, optionally followed by ``x4`` (or another number).
-
-    Args:
-        lr: the LR images.
-        hr: the ground truth, or None.
-        name: name of the set in reports; by default that of the folder containing both.
+    Without ``name`` the set is named after the folder containing both.
 
     Raises:
         ValueError: LR and HR images do not match, or several have the same name.
@@ -92,15 +88,10 @@ def open_image_set(lr: Path, hr: Path | None, name: str | None = None) -> ImageS
     without_lr = sorted(large.keys() - partner.values())
     if without_hr or without_lr:
         sides = (("LR without HR", without_hr), ("HR without LR", without_lr))
-        raise ValueError(
-            "\n  ".join(
-                (
-                    f"LR and HR do not match: {lr} has {len(small)} images, {hr} has {len(large)}",
-                    *(f"{len(names)} {what}: {first_few(names)}" for what, names in sides if names),
-                    "name LR images like their HR images, e.g. 0801x4.png or 0801.png for 0801.png",
-                )
-            )
-        )
+        lines = [f"LR and HR do not match: {lr} has {len(small)} images, {hr} has {len(large)}"]
+        lines += [f"{len(names)} {what}: {first_few(names)}" for what, names in sides if names]
+        advice = "name LR images like their HR images, e.g. 0801x4.png or 0801.png for 0801.png"
+        raise ValueError("\n  ".join([*lines, advice]))
     _check_unique(list(partner.values()), lr)
     pairs = [Pair(partner[stem], read, large[partner[stem]]) for stem, read in small.items()]
     common = [a for a, b in zip(lr.resolve().parts, hr.resolve().parts, strict=False) if a == b]
@@ -146,13 +137,9 @@ def inspect(
 ) -> str:
     """Read and check every image; return the sha256 of all names and pixels.
 
-    HR is cropped to a multiple of ``scale`` before hashing. The hash is independent of the storage
-    format: a folder and an LMDB of the same images have the same hash.
-
-    Args:
-        image_set: the images to check.
-        scale: ratio of HR to LR; HR may have up to ``scale - 1`` additional rows and columns.
-        on_image: called with the name of each image after it has been read.
+    HR is cropped to a multiple of ``scale`` before hashing: it may have up to ``scale - 1``
+    additional rows and columns. A folder and an LMDB of the same images have the same hash.
+    ``on_image`` is called with the name of each image after it has been read.
 
     Raises:
         ValueError: images are damaged or their sizes do not match the scale.

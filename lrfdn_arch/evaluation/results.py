@@ -22,8 +22,7 @@ from pydantic import (
 FORMAT = "lrfdn-results-1"
 RESULTS_FILE = "results.json"
 IMAGES = "images"
-BICUBIC, HR = "LR-bicubic", "HR"
-REFERENCES = (BICUBIC, HR)  # image folders that do not belong to a network
+BICUBIC, HR = "LR-bicubic", "HR"  # image folders that do not belong to a network
 
 
 # Names and labels become file names in reports, including reports of untrusted results.
@@ -35,10 +34,10 @@ def _check_name(name: str) -> str:
 
 def check_label(label: str) -> str:
     """Return ``label``; raise ValueError if it cannot be used as the name of an image folder."""
-    if not re.fullmatch(r"\w[\w.+-]*", label) or label in REFERENCES:
+    if not re.fullmatch(r"\w[\w.+-]*", label) or label in (BICUBIC, HR):
         raise ValueError(
             f"{label!r} is not a valid label: use letters, digits, '.', '_', '+' and '-', and "
-            f"none of {', '.join(REFERENCES)}"
+            f"none of {BICUBIC}, {HR}"
         )
     return label
 

@@ -108,9 +108,8 @@ def _labelled(
 def live_page(networks: Sequence[Mapping[str, Any]], runtime: Mapping[str, str]) -> str:
     """Render the HTML page that upscales the reader's pictures.
 
-    Args:
-        networks: from :func:`lrfdn_arch.export.browser.browser_network`.
-        runtime: from :func:`lrfdn_arch.export.browser.browser_runtime`.
+    The arguments are made by ``browser_network`` and ``browser_runtime`` of
+    :mod:`lrfdn_arch.export.browser`.
 
     Raises:
         ValueError: two networks have the same label, or their scales differ.

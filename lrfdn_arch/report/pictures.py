@@ -35,11 +35,7 @@ def pictures(comparison: Comparison, at_most: int) -> dict[str, Any]:
     """Return the data of the page's image viewer, JSON-serializable.
 
     Images are sorted by how much the networks differ: the largest root mean square difference
-    between two networks' outputs, in grey levels.
-
-    Args:
-        comparison: the networks to compare.
-        at_most: maximum number of images; those that differ most are kept.
+    between two networks' outputs, in grey levels. The first ``at_most`` are kept.
 
     Raises:
         ValueError: saved images are missing.

@@ -48,10 +48,8 @@ def tested_images(
 ) -> list[Compared]:
     """Return the images that ``lrfdn test`` saved for the LMDB pairs in ``options``.
 
-    Args:
-        options: options of the test; its network's type is the label of its results.
-        root: folder that the paths in the option file are relative to.
-        others: additional networks to run on the same images.
+    The type of the tested network is the label of its results, ``root`` the folder that paths in
+    the option file are relative to. ``others`` are run on the same images now.
 
     Raises:
         ValueError: another network has a different scale or a label that is already used.

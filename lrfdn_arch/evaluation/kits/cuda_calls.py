@@ -71,9 +71,7 @@ def load_to(
 ) -> Callable[..., Mapping[str, Any]]:
     """Return a ``torch.load`` that loads to ``device``: weights only where the file allows it.
 
-    Args:
-        device: replaces ``map_location``.
-        on_file: called with the path of each file.
+    ``on_file`` is called with the path of each file.
     """
     load = torch.load
 
