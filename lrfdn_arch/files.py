@@ -41,11 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Name ``path`` in a system error that names no file, or ``temporary`` in its place.
-
-    Raises:
-        OSError: of the block; the message names ``path`` and the reason.
-    """
+    """Name ``path`` in a system error that names no file, or ``temporary`` in its place."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,6 @@
 """What is registered with BasicSR and spandrel, and when: the list, and the post-import hooks."""
 
 from importlib import import_module
-from typing import Any
 
 from lrfdn_arch.import_hooks import after_import
 
@@ -23,24 +22,23 @@ def register() -> None:
     Raises:
         ValueError: a name is already taken by another object.
     """
-    registries = import_module("basicsr.utils.registry")
     for network in import_module("lrfdn_arch.archs").ARCHITECTURES.values():
         for cls in (network.network, *network.blocks):
-            _register_one(registries.ARCH_REGISTRY, "ARCH_REGISTRY", cls)
+            _register_one("ARCH_REGISTRY", cls)
     for registry, module, name in OTHERS:
-        _register_one(getattr(registries, registry), registry, getattr(import_module(module), name))
+        _register_one(registry, getattr(import_module(module), name))
     import_module("lrfdn_arch.extensions").import_plugins()
 
 
-def _register_one(registry: Any, registry_name: str, obj: type) -> None:
-    owner = dict(iter(registry)).get(obj.__name__)  # its own .get() prints and raises
+def _register_one(name: str, cls: type) -> None:
+    registry = getattr(import_module("basicsr.utils.registry"), name)
+    owner = dict(iter(registry)).get(cls.__name__)  # its own .get() prints and raises
     if owner is None:
-        registry.register(obj)
-    elif owner is not obj:
+        registry.register(cls)
+    elif owner is not cls:
         raise ValueError(
-            f"BasicSR's {registry_name} already has {obj.__name__!r} from {owner.__module__}, so "
-            f"lrfdn_arch cannot register its own from {obj.__module__}. Rename or remove the "
-            "other one."
+            f"BasicSR's {name} already has {cls.__name__!r} from {owner.__module__}, so lrfdn_arch "
+            f"cannot register its own from {cls.__module__}. Rename or remove the other one."
         )
 
 

@@ -11,7 +11,6 @@ MATLAB does.
 """
 
 from math import ceil
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,13 +19,6 @@ _BLOCK = 8  # output rows per matrix product: more would multiply by more zeros
 _CHUNK = 128  # columns per matrix product: few enough that OpenBLAS stays on one thread
 # float32 sums of 40 products, 255 * 1.5 in total, are off by less than 40 * 2**-24 * 255 * 1.5
 _DOUBT = np.float32(1e-3)
-
-
-class _Taps(NamedTuple):
-    """Input rows ``rows`` and ``weights`` that make up each output row, both (out, taps)."""
-
-    rows: np.ndarray
-    weights: np.ndarray
 
 
 def imresize(image: np.ndarray, scale: float) -> np.ndarray:
@@ -56,8 +48,8 @@ def imresize(image: np.ndarray, scale: float) -> np.ndarray:
         raise ValueError(f"imresize expects uint8 or floating point, found {image.dtype}.")
     for _ in range(2):  # rows, then columns, which the transposition turns into rows
         height, width = image.shape[:2]
-        rows = resize_rows(image.reshape(height, -1), _taps(height, scale))
-        image = _transpose(rows.reshape(len(rows), width, *image.shape[2:]))
+        resized = resize_rows(image.reshape(height, -1), *_taps(height, scale))
+        image = _transpose(resized.reshape(len(resized), width, *image.shape[2:]))
     return image
 
 
@@ -77,8 +69,10 @@ def _cubic(x: np.ndarray) -> np.ndarray:
     return near * (x <= 1) + far * ((x > 1) & (x <= 2))
 
 
-def _taps(length: int, scale: float) -> _Taps:
-    """Return MATLAB's ``contributions``: rows reflected at the borders, weights in float64."""
+def _taps(length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return MATLAB's ``contributions``: the input rows of each output row, reflected at the
+    borders, and their weights in float64; both (out, taps).
+    """
     shrink = min(scale, 1.0)
     width = 4 / shrink
     # pixels are counted from 1, as in MATLAB, up to the reflection
@@ -90,24 +84,26 @@ def _taps(length: int, scale: float) -> _Taps:
     reflected = np.concatenate([np.arange(length), np.arange(length)[::-1]])
     rows = reflected[(rows.astype(np.int64) - 1) % (2 * length)]
     used = weights.any(0)
-    return _Taps(rows[:, used], weights[:, used])
+    return rows[:, used], weights[:, used]
 
 
-def _resize_rows_float(image: np.ndarray, taps: _Taps) -> np.ndarray:
-    total = np.zeros((len(taps.rows), image.shape[1]))
-    for row, weight in zip(taps.rows.T, taps.weights.T, strict=True):
+def _resize_rows_float(image: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    total = np.zeros((len(rows), image.shape[1]))
+    for row, weight in zip(rows.T, weights.T, strict=True):
         total += weight[:, None] * image[row]
     return total.astype(image.dtype)
 
 
-def _resize_rows_uint8(image: np.ndarray, taps: _Taps) -> np.ndarray:
+def _resize_rows_uint8(
+    image: np.ndarray, all_rows: np.ndarray, all_weights: np.ndarray
+) -> np.ndarray:
     columns = image.shape[1]
     chunks = -(-columns // _CHUNK)
-    result = np.empty((len(taps.rows), columns), np.uint8)
+    result = np.empty((len(all_rows), columns), np.uint8)
     doubtful: list[np.ndarray] = []
-    exact = _sums_are_exact(taps.weights)
+    exact = _sums_are_exact(all_weights)
     for start in range(0, len(result), _BLOCK):
-        rows, weights = (array[start : start + _BLOCK] for array in taps)
+        rows, weights = (array[start : start + _BLOCK] for array in (all_rows, all_weights))
         low, high = rows.min(), rows.max() + 1
         matrix = np.zeros((len(rows), high - low))
         np.add.at(matrix, (np.arange(len(rows))[:, None], rows - low), weights)
@@ -127,8 +123,12 @@ def _resize_rows_uint8(image: np.ndarray, taps: _Taps) -> np.ndarray:
             np.abs(sums, out=sums)
             near_tie = sums > np.float32(0.5) - _DOUBT
             doubtful.append(np.flatnonzero(near_tie) + start * columns)
-    if doubtful:
-        _round_exactly(result, image, taps, np.concatenate(doubtful))
+    if doubtful:  # computed as MATLAB does
+        out, column = np.divmod(np.concatenate(doubtful), columns)
+        total = np.zeros(len(out))
+        for tap in range(all_rows.shape[1]):  # one by one: the order decides the ties
+            total += all_weights[out, tap] * image[all_rows[out, tap], column]
+        result[out, column] = np.floor(np.clip(total, 0, 255) + 0.5)
     return result
 
 
@@ -143,12 +143,3 @@ def _sums_are_exact(weights: np.ndarray) -> bool:
     """
     scaled = weights * 2.0**14
     return bool((scaled == np.rint(scaled)).all() and np.abs(weights).sum(1).max() < 4)
-
-
-def _round_exactly(result: np.ndarray, image: np.ndarray, taps: _Taps, where: np.ndarray) -> None:
-    """Compute the pixels at the flat positions ``where`` of ``result`` as MATLAB does."""
-    rows, columns = np.divmod(where, result.shape[1])
-    total = np.zeros(len(where))
-    for tap in range(taps.rows.shape[1]):  # one by one: the order decides the ties
-        total += taps.weights[rows, tap] * image[taps.rows[rows, tap], columns]
-    result[rows, columns] = np.floor(np.clip(total, 0, 255) + 0.5)

@@ -30,7 +30,10 @@ class ResidentPairs(Dataset):
 
     def __init__(self, dataset: PairedLMDBDataset, device: torch.device) -> None:
         self.dataset, self.device = dataset, device
-        self._sizes = [self._size(index) for index in range(len(dataset))]
+        self._sizes = [  # of the LR images; not every ``meta_info.txt`` has them
+            dataset.images(index)[0].shape[:2] if 0 in info.size else info.size
+            for index, info in enumerate(dataset.infos)
+        ]
         self._starts = np.cumsum([0, *(height * width for height, width in self._sizes)])
         self._channels = dataset.images(0)[0].shape[2]
         pixels = int(self._starts[-1]) * (1 + dataset.scale**2)
@@ -44,31 +47,24 @@ class ResidentPairs(Dataset):
         self._pixels = torch.empty(pixels, self._channels, dtype=torch.uint8, device=device)
         for index in range(len(dataset)):
             for image, scale in zip(dataset.images(index), (1, dataset.scale), strict=True):
-                self._place(index, scale).copy_(self._rows(index, image, scale))
+                self._put(index, image, scale)
         dataset.close()
-
-    def _size(self, index: int) -> tuple[int, int]:
-        """Return height and width of an LR image; not every ``meta_info.txt`` has them."""
-        size = self.dataset.infos[index].size
-        return size if 0 not in size else self.dataset.images(index)[0].shape[:2]
 
     def _start(self, index: int, scale: int) -> int:
         """Return the first row of an LR (scale 1) or HR image."""
         before = int(self._starts[index]) * scale**2
         return before if scale == 1 else int(self._starts[-1]) + before
 
-    def _place(self, index: int, scale: int) -> Tensor:
-        height, width = self._sizes[index]
-        return self._pixels[self._start(index, scale) :][: height * width * scale**2]
-
-    def _rows(self, index: int, image: np.ndarray, scale: int) -> Tensor:
-        expected = (*(side * scale for side in self._sizes[index]), self._channels)
-        if image.shape != expected:
+    def _put(self, index: int, image: np.ndarray, scale: int) -> None:
+        height, width = (side * scale for side in self._sizes[index])
+        if image.shape != (height, width, self._channels):
             raise ValueError(
                 f"datasets:train:resident: image {self.dataset.infos[index].key!r} has the size "
-                f"{image.shape} (height, width, channels), expected {expected}"
+                f"{image.shape} (height, width, channels), expected "
+                f"{(height, width, self._channels)}"
             )
-        return torch.from_numpy(np.array(image)).view(-1, self._channels)
+        rows = torch.from_numpy(np.array(image)).view(-1, self._channels)
+        self._pixels[self._start(index, scale) :][: height * width].copy_(rows)
 
     def __len__(self) -> int:
         return len(self.dataset)

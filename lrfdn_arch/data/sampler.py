@@ -36,12 +36,6 @@ class EndlessSampler:
     A loader with workers fetches ahead of what the training has used, so the caller counts the
     samples used and passes that number to `state_dict`.
 
-    Args:
-        length: number of samples in the dataset.
-        seed: of the shuffles; not negative.
-        rank: of this process.
-        world_size: number of processes.
-
     Raises:
         ValueError: an empty dataset, a negative seed, or a rank outside ``range(world_size)``.
     """

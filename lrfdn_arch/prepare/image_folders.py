@@ -40,8 +40,14 @@ def find_images(folder: Path, note: Note = lambda text: None) -> dict[str, Path]
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing there"
         raise FileNotFoundError(f"{folder}: expected a folder of images, found {found}.")
-    images, others = dict[str, Path](), list[str]()
-    for path in sorted(_files_below(folder, note)):
+    images, others, paths = dict[str, Path](), list[str](), list[Path]()
+    errors: list[OSError] = []
+    for root, folders, files in os.walk(folder, onerror=errors.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [Path(root, name) for name in files if not name.startswith(".")]
+    for error in errors:
+        note(f"{_printable(error.filename)}: left out: {error.strerror}")
+    for path in sorted(paths):
         inside = path.relative_to(folder)
         if path.suffix.lower() not in EXTENSIONS:
             others.append(inside.as_posix())
@@ -114,17 +120,6 @@ def find_photos(split: str) -> dict[str, Path]:
             "Install it again: pip install --force-reinstall scikit-image"
         )
     return photos
-
-
-def _files_below(folder: Path, note: Note) -> list[Path]:
-    errors: list[OSError] = []
-    found = []
-    for root, folders, files in os.walk(folder, onerror=errors.append):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(root, name) for name in files if not name.startswith(".")]
-    for error in errors:
-        note(f"{_printable(error.filename)}: left out: {error.strerror}")
-    return found
 
 
 def _problem(path: Path) -> str:

@@ -126,8 +126,7 @@ def obtain(
         source: the set.
         root: where data sets are kept.
         download: get an archive that is missing or differs from the published one.
-        progress: makes a context manager, of what is done, its size and unit, that yields a
-            function to be called with the amounts done.
+        progress: makes a progress bar of a description, a total and a unit.
 
     Raises:
         FileNotFoundError: there is neither the folder nor an archive.

@@ -52,9 +52,9 @@ def _kept(exif: Image.Exif) -> Image.Exif:
     kept[_ORIENTATION] = 1
     for tag in _KEPT:
         if tag in exif:
-            kept[tag] = _unchanged(exif[tag])
+            kept[tag] = _as_read(exif[tag])
     for ifd in _NESTED:
-        tags = {k: _unchanged(v) for k, v in exif.get_ifd(ifd).items() if k not in _OF_THE_SOURCE}
+        tags = {k: _as_read(v) for k, v in exif.get_ifd(ifd).items() if k not in _OF_THE_SOURCE}
         if tags:
             kept[ifd] = tags
     return kept
@@ -67,7 +67,7 @@ class _Text(str):
         return super().encode("latin-1")
 
 
-def _unchanged(value: Any) -> Any:
+def _as_read(value: Any) -> Any:
     return _Text(value) if isinstance(value, str) else value
 
 

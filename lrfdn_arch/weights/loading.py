@@ -80,7 +80,13 @@ def network_from_state(
     """Do what `load_network` does with a state dict; ``source`` names it in errors."""
     known = dict(network_g or {})
     if named := known.pop("type", None):
-        architecture = _named(named, source)
+        try:
+            architecture = find_architecture(named)
+        except ValueError as error:
+            raise ValueError(
+                f"{source} holds a {named}, which is not registered here: give the file or module "
+                f"that defines it with --import, or with imports: in the option file ({error})"
+            ) from error
         read = architecture.read_arguments(state) if architecture.read_arguments else None
         arguments = (read or {}) | known
     elif found := recognize(state):
@@ -123,16 +129,6 @@ def check_weights(network: nn.Module, state: State, source: str | Path) -> None:
             "upscale) to the file's",
         ]
         raise ValueError("\n  ".join(lines))
-
-
-def _named(name: str, source: str) -> Architecture:
-    try:
-        return find_architecture(name)
-    except ValueError as error:
-        raise ValueError(
-            f"{source} holds a {name}, which is not registered here: give the file or module that "
-            f"defines it with --import, or with imports: in the option file ({error})"
-        ) from error
 
 
 def _build(architecture: Architecture, arguments: Mapping[str, Any], state: State) -> nn.Module:
@@ -193,24 +189,19 @@ def _measured(
     for name in ("in_nc", "in_chans", "num_in_ch"):
         if name in architecture.parameters:
             channels = int(arguments.get(name, architecture.parameters[name].default))
+    height, width = 17, 23  # not multiples of any common block size
     for multiple in _MULTIPLES:
         module = network if multiple == 1 else PaddedNetwork(network, multiple)
         try:
-            scale = _scale_of(module, channels)
+            with torch.inference_mode():
+                out = module(torch.zeros(1, channels, height, width))
+            scale = out.shape[-1] // width
+            if scale < 1 or tuple(out.shape[-2:]) != (height * scale, width * scale):
+                raise ValueError(f"it makes {tuple(out.shape)} of {height}x{width}")
             return LoadedNetwork(module, architecture, arguments, scale, channels)
         except (RuntimeError, ValueError, IndexError) as failure:
             error = failure
     raise ValueError(f"{source}: {architecture.name} does not run on small images: {error}")
-
-
-def _scale_of(network: nn.Module, channels: int) -> int:
-    height, width = 17, 23  # not multiples of any common block size
-    with torch.inference_mode():
-        out = network(torch.zeros(1, channels, height, width))
-    scale = out.shape[-1] // width
-    if scale < 1 or tuple(out.shape[-2:]) != (height * scale, width * scale):
-        raise ValueError(f"it makes {tuple(out.shape)} of {height}x{width}")
-    return scale
 
 
 class PaddedNetwork(nn.Module):
