@@ -59,12 +59,11 @@ def plain_runs(monkeypatch: pytest.MonkeyPatch):
     """Runs on one thread that neither count operations nor draw curves: a second each."""
     import torch
 
-    from lrfdn_arch.training import run as training
-    from lrfdn_arch.training import summary
+    from lrfdn_arch.training import metric_writers, summary
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     monkeypatch.setattr(summary, "_network", lambda options, network: "not counted")
-    monkeypatch.setattr(training, "draw_curves", lambda *_: False)
+    monkeypatch.setattr(metric_writers, "draw_curves", lambda *_: False)
     yield
     torch.set_num_threads(before)

@@ -20,7 +20,7 @@ def ident(file: Path) -> str:
 
 
 def kind(file: Path) -> type[Options]:
-    return TrainOptions if "train" in file.parts else TestOptions
+    return TrainOptions if file.parts[-3] == "train" else TestOptions
 
 
 def header(file: Path, label: str) -> str:

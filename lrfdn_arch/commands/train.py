@@ -3,12 +3,9 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lrfdn_arch.commands.arguments import add_option_file
-
-if TYPE_CHECKING:
-    from lrfdn_arch.options import TrainOptions
 
 
 def add(commands: Any) -> None:
@@ -38,9 +35,11 @@ def run(arguments: argparse.Namespace, root: Path | None = None) -> int:
     # Before torch and BasicSR, which take seconds: a mistake in the file shows at once.
     file = find_option_file(arguments.opt, "train")
     options = load_options(file, TrainOptions, arguments.force_yml)
-    if arguments.debug:
-        overrides = _for_debugging(options, arguments.force_yml)
-        options = load_options(file, TrainOptions, overrides)
+    if arguments.debug:  # as in BasicSR: short intervals, another name
+        name = options.name if options.name.startswith("debug") else f"debug_{options.name}"
+        short = [f"name={name}", "logger:print_freq=1", "logger:save_checkpoint_freq=8"]
+        short += ["val:val_freq=8"] if options.phases("val") else []
+        options = load_options(file, TrainOptions, [*arguments.force_yml, *short])
     from lrfdn_arch.training.run import run_training
 
     return run_training(
@@ -69,10 +68,3 @@ def _declare(parser: argparse.ArgumentParser) -> None:
         help="a short run under the name debug_NAME, with the traceback of an error",
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
-
-
-def _for_debugging(options: "TrainOptions", overrides: Sequence[str]) -> list[str]:
-    """Return overrides for a debugging run, as in BasicSR: short intervals, another name."""
-    name = options.name if options.name.startswith("debug") else f"debug_{options.name}"
-    short = [f"name={name}", "logger:print_freq=1", "logger:save_checkpoint_freq=8"]
-    return [*overrides, *short, *(["val:val_freq=8"] if options.phases("val") else [])]

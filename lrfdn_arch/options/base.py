@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -65,17 +66,17 @@ class Section(BaseModel):
     __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_accept)]] = Field(init=False)  # type: ignore[reportIncompatibleVariableOverride]
 
     @classmethod
-    def wrong(cls, data: Mapping[str, Any], known_model: bool) -> dict[str, Fault]:
+    def wrong(cls, data: Mapping[str, Any]) -> dict[str, Fault]:
         """Return what is wrong in ``data`` beyond its fields' types: keys that nothing reads."""
-        if cls.open_to_models and not known_model:
-            return {}
         fields = cls.model_fields
         return {k: Fault((), unknown(str(k), fields)) for k in data if k not in fields}
 
     @model_validator(mode="before")
     @classmethod
     def _mark_wrong(cls, data: Any, info: ValidationInfo) -> Any:
-        return data | cls.wrong(data, bool(info.context)) if isinstance(data, dict) else data
+        if not isinstance(data, dict) or (cls.open_to_models and not info.context):
+            return data
+        return data | cls.wrong(data)
 
     @model_serializer(mode="wrap")
     def _written_or_set(self, handler: Callable[..., dict[str, Any]]) -> dict[str, Any]:
@@ -101,28 +102,33 @@ class Typed(Section):
         """Return the arguments that were written, without ``type``; a fresh dict each time."""
         return {k: v for k, v in self.model_dump(exclude_unset=True).items() if k != "type"}
 
+    @field_validator("type")
     @classmethod
-    def wrong(cls, data: Mapping[str, Any], known_model: bool) -> dict[str, Fault]:
-        """Return an unknown ``type``, or the arguments that do not fit its signature."""
-        faults = wrong_name("type", data.get("type"), cls.kind)
-        if faults or not isinstance(data.get("type"), str):
-            return faults
+    def _check_type(cls, name: str, info: ValidationInfo) -> str:
+        return name if cls.open_to_models and not info.context else check_name(name, cls.kind)
+
+    @classmethod
+    def wrong(cls, data: Mapping[str, Any]) -> dict[str, Fault]:
+        """Return the arguments that do not fit the signature of ``type``."""
+        name = data.get("type")
+        if not isinstance(name, str) or name not in _registered(cls.kind):
+            return {}
         arguments = {k: v for k, v in data.items() if k not in cls.not_arguments}
-        return wrong_arguments(_registered(cls.kind)[data["type"]], arguments, cls.given)
+        return wrong_arguments(_registered(cls.kind)[name], arguments, cls.given)
 
 
-def wrong_name(key: str, name: Any, kind: str) -> dict[str, Fault]:
-    """Return the fault of ``name``, the value of ``key``, if no ``kind`` of that name exists.
+def check_name(name: str, kind: str) -> str:
+    """Return ``name`` if a network, model, dataset, loss, metric or optimizer (``kind``) has it.
 
-    A kind is network, model, dataset, loss, metric or optimizer. Values other than text are left
-    to the field.
+    Raises:
+        ValueError: none has.
     """
-    if not isinstance(name, str) or name in _registered(kind):
-        return {}
+    if name in _registered(kind):
+        return name
     expected = unknown(name, _registered(kind), kind)
     if "did you mean" not in expected and kind != "optimizer":
         expected += "; 'imports' names files and modules that register others"
-    return {key: Fault((), expected, name)}
+    raise ValueError(expected)
 
 
 def _registered(kind: str) -> Mapping[str, Any]:

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from lrfdn_arch.extensions import import_extensions
 from lrfdn_arch.options.consistency import contradictions
-from lrfdn_arch.options.faults import Fault, KeyPath, OptionsError, pydantic_faults
+from lrfdn_arch.options.faults import Fault, OptionsError, pydantic_faults
 from lrfdn_arch.options.root import KNOWN_MODELS, Logger, Metric, Options, Paths, TrainOptions, Val
 from lrfdn_arch.options.training import Train
-from lrfdn_arch.options.yaml_file import read_value, read_yaml
+from lrfdn_arch.options.yaml_file import Lines, read_value, read_yaml
 
 OVERRIDE = "--force_yml"
 _FIRST_STAGE_ONLY = ("init", "param_key_g", "resume_state")  # keys of path
@@ -124,9 +124,7 @@ def _with_place(fault: Fault, kind: type[Options]) -> Fault:
     return replace(fault, expected=f"unknown here; it belongs {place}")
 
 
-def _override(
-    data: dict[str, Any], overrides: Sequence[str], lines: dict[KeyPath, int | str]
-) -> None:
+def _override(data: dict[str, Any], overrides: Sequence[str], lines: Lines) -> None:
     """Set ``overrides`` in ``data`` and note them in ``lines``."""
     faults = []
     for override in overrides:

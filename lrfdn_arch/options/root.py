@@ -1,9 +1,10 @@
 """The whole option file, for training and for testing, and its smaller sections."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from lrfdn_arch.options.base import (
     Count,
@@ -13,7 +14,7 @@ from lrfdn_arch.options.base import (
     Section,
     Typed,
     Whole,
-    wrong_name,
+    check_name,
 )
 from lrfdn_arch.options.faults import Fault
 from lrfdn_arch.options.training import Stage, Train
@@ -38,7 +39,7 @@ class Dataset(Section):
 
     name: FileName
     """Shown in logs, and the folder of saved images."""
-    type: str = Field(min_length=1)
+    type: Annotated[str, AfterValidator(partial(check_name, kind="dataset"))] = Field(min_length=1)
     """Dataset class in BasicSR's DATASET_REGISTRY."""
     dataroot_gt: str | list[str] | None = None
     """Folder or .lmdb of the high-resolution images."""
@@ -91,11 +92,9 @@ class Dataset(Section):
     """Common in option files, not used."""
 
     @classmethod
-    def wrong(cls, data: Mapping[str, Any], known_model: bool) -> dict[str, Fault]:
-        """Return an unknown ``type``, and unknown keys of a known one."""
-        if data.get("type") in KNOWN_DATASETS:
-            return super().wrong(data, known_model)
-        return wrong_name("type", data.get("type"), "dataset")
+    def wrong(cls, data: Mapping[str, Any]) -> dict[str, Fault]:
+        """Return unknown keys of a known ``type``."""
+        return super().wrong(data) if data.get("type") in KNOWN_DATASETS else {}
 
 
 class Network(Typed):
@@ -217,7 +216,7 @@ class Options(Section):
     imports: tuple[str, ...] = Field(default=(), strict=False)
     """Python files (relative to this file, then to the working directory) or modules that register
     networks, models, datasets, losses or metrics; their code is run."""
-    model_type: str = "LRFDNModel"
+    model_type: Annotated[str, AfterValidator(partial(check_name, kind="model"))] = "LRFDNModel"
     """Model in BasicSR's MODEL_REGISTRY."""
     scale: Positive
     """Upscaling factor."""
@@ -244,13 +243,6 @@ class Options(Section):
     """For use_compile; reduce-overhead uses CUDA graphs."""
     deterministic: bool = False
     """On a GPU, compute the same bits in every run, resumed or not; slower. A CPU always does."""
-
-    @classmethod
-    def wrong(cls, data: Mapping[str, Any], known_model: bool) -> dict[str, Fault]:
-        """Return unknown keys and an unknown model."""
-        return super().wrong(data, known_model) | wrong_name(
-            "model_type", data.get("model_type"), "model"
-        )
 
     def phases(self, kind: str) -> list[str]:
         """Return the names of the phases of ``kind``, e.g. val and val_2, in the file's order."""

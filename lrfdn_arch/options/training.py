@@ -1,12 +1,10 @@
 """``train``: optimizer, learning rate, losses, length, EMA."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from lrfdn_arch.options.base import Numbers, Positive, Section, Typed, Whole, Wholes
-from lrfdn_arch.options.faults import Fault
 
 SchedulerType = Literal[
     "MultiStepLR",
@@ -21,6 +19,7 @@ SchedulerType = Literal[
 class Optimizer(Typed):
     """An optimizer of ``torch.optim``, or Muon, by name; further keys are its arguments."""
 
+    open_to_models: ClassVar[bool] = True  # which may have optimizers of their own
     only_written: ClassVar[bool] = True
     kind: ClassVar[str] = "optimizer"
     given: ClassVar[tuple[str, ...]] = ("params",)
@@ -31,11 +30,6 @@ class Optimizer(Typed):
     """L2 penalty; decoupled in AdamW."""
     betas: tuple[float, float] = Field(default=(0.9, 0.999), strict=False)
     """Momentum terms of the Adam family."""
-
-    @classmethod
-    def wrong(cls, data: Mapping[str, Any], known_model: bool) -> dict[str, Fault]:
-        """Return what is wrong; a model from elsewhere may have optimizers of its own."""
-        return super().wrong(data, known_model) if known_model else {}
 
 
 class Scheduler(Section):

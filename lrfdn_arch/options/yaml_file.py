@@ -1,6 +1,7 @@
 """Reading YAML safely: numbers of YAML 1.2, no double keys, a line for every key, bounded size."""
 
 import re
+from itertools import count
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import yaml
 
 from lrfdn_arch.options.faults import Fault, KeyPath, OptionsError
 
+Lines = dict[KeyPath, int | str]
 MAX_BYTES = 2**20
 MAX_VALUES = 100_000  # with aliases expanded; the largest option files have a few hundred
 
@@ -41,7 +43,7 @@ for _name, _pattern in _NUMBERS.items():
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(_pattern), list("-+.0123456789"))
 
 
-def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int | str]]:
+def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     """Return what ``path`` contains and the line, from 1, of every key path.
 
     Raises:
@@ -49,14 +51,13 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int | str]]:
         OptionsError: it is too large, not YAML or not a mapping, or contains a key twice, numbers
             that are not finite, or Python objects.
     """
-    document = _Document()
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ValueError(f"expected an option file, found more than {MAX_BYTES:,} bytes")
-        data = document.read(content.decode())
-        if not isinstance(data, dict) and not document.faults:
+        data, lines, faults = _parse(content.decode())
+        if not isinstance(data, dict) and not faults:
             raise ValueError(f"expected keys and values such as 'name: my_run', found {data!r}")
     except FileNotFoundError:
         raise FileNotFoundError(
@@ -64,9 +65,9 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int | str]]:
         ) from None
     except ValueError as error:
         raise OptionsError(str(path), [Fault((), str(error))]) from None
-    if document.faults:
-        raise OptionsError(str(path), document.faults, document.lines)
-    return data, document.lines
+    if faults:
+        raise OptionsError(str(path), faults, lines)
+    return data, lines
 
 
 def read_value(text: str) -> Any:
@@ -81,65 +82,57 @@ def read_value(text: str) -> Any:
         return text
     except yaml.YAMLError as error:  # characters that YAML does not allow
         raise ValueError(_syntax_fault(error)) from None
-    document = _Document()
-    value = document.read(text)
-    if document.faults:
-        raise ValueError(document.faults[0].describe())
+    value, _, faults = _parse(text)
+    if faults:
+        raise ValueError(faults[0].describe())
     return value
 
 
-class _Document:
-    """A YAML document, every part of which is looked at before it is constructed.
+def _parse(text: str) -> tuple[Any, Lines, list[Fault]]:
+    """Return the value of ``text``, the lines of its keys, and its faults.
 
-    Attributes:
-        lines: of the keys.
-        faults: keys that are there twice, scalars that are not valid.
+    Every part is looked at before it is constructed. Faults are keys that are there twice and
+    scalars that are not valid; with any the value is None.
+
+    Raises:
+        ValueError: it is not YAML, or has too many values.
     """
+    lines: Lines = {}
+    faults: list[Fault] = []
+    values = count(1)
 
-    def __init__(self) -> None:
-        self.lines: dict[KeyPath, int | str] = {}
-        self.faults: list[Fault] = []
-        self._values = 0
-
-    def read(self, text: str) -> Any:
-        """Return the value of ``text``; None where there are faults.
-
-        Raises:
-            ValueError: it is not YAML, or has too many values.
-        """
-        try:
-            loader = _Loader(text)
-            node = loader.get_single_node()
-            if node is not None:
-                self._check(loader, node, ())
-            return None if node is None or self.faults else loader.construct_document(node)
-        except RecursionError:
-            raise ValueError("is nested too deeply, or an anchor (&) contains itself (*)") from None
-        except yaml.YAMLError as error:
-            raise ValueError(_syntax_fault(error)) from None
-
-    def _check(self, loader: _Loader, node: yaml.Node, key: KeyPath) -> None:
-        self._values += 1
-        if self._values > MAX_VALUES:
+    def check(loader: _Loader, node: yaml.Node, key: KeyPath) -> None:
+        if next(values) > MAX_VALUES:
             raise ValueError(f"contains more than {MAX_VALUES:,} values, aliases (*) expanded")
         if isinstance(node, yaml.MappingNode):
             for key_node, value_node in node.value:
                 inner = (*key, str(key_node.value))
-                if inner in self.lines:
-                    expected = f"is there twice, first in line {self.lines[inner]}"
-                    self.faults.append(Fault(inner, expected))
-                self.lines[inner] = key_node.start_mark.line + 1
-                self._check(loader, value_node, inner)
+                if inner in lines:
+                    faults.append(Fault(inner, f"is there twice, first in line {lines[inner]}"))
+                lines[inner] = key_node.start_mark.line + 1
+                check(loader, value_node, inner)
         elif isinstance(node, yaml.SequenceNode):
             for number, value_node in enumerate(node.value):
-                self._check(loader, value_node, (*key, number))
+                check(loader, value_node, (*key, number))
         else:
             try:
                 value = loader.construct_object(node)
                 if isinstance(value, float) and not isfinite(value):
                     raise ValueError(f"expected a finite number, found {value}")
             except ValueError as error:  # also of a tag: !!float abc
-                self.faults.append(Fault(key, str(error)))
+                faults.append(Fault(key, str(error)))
+
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is not None:
+            check(loader, node, ())
+        value = None if node is None or faults else loader.construct_document(node)
+    except RecursionError:
+        raise ValueError("is nested too deeply, or an anchor (&) contains itself (*)") from None
+    except yaml.YAMLError as error:
+        raise ValueError(_syntax_fault(error)) from None
+    return value, lines, faults
 
 
 def _syntax_fault(error: yaml.YAMLError) -> str:

@@ -14,21 +14,14 @@ from lrfdn_arch.device import compiler_errors, deterministic_algorithms, memory_
 from lrfdn_arch.evaluation.measure import validation_loader
 from lrfdn_arch.locks import locked
 from lrfdn_arch.options import Placement, TrainOptions, check_files, stage_options, to_basicsr
-from lrfdn_arch.training import checks
+from lrfdn_arch.training import checks, metric_writers, summary
 from lrfdn_arch.training.checkpoint import RunFolder, load_state, restore_model
 from lrfdn_arch.training.distributed import Launcher, check_equal, from_first, gather, joined
 from lrfdn_arch.training.loader import global_batch, training_loader
-from lrfdn_arch.training.metric_writers import (
-    draw_curves,
-    json_lines,
-    tensorboard,
-    weights_and_biases,
-)
 from lrfdn_arch.training.peers import Peers
 from lrfdn_arch.training.random_state import restore_random_state, seed_everything
 from lrfdn_arch.training.run_logger import RunLogger, duration, log_to_file, stop_logging
 from lrfdn_arch.training.stop_signal import StopSignal
-from lrfdn_arch.training.summary import start_summary, write_options, write_test_file
 from lrfdn_arch.training.trainer import Trainer
 
 
@@ -95,12 +88,12 @@ def _conclude(trainer: Trainer, seconds: float) -> None:
     options, folder, note = trainer.options, trainer.folder, trainer.log.note
     note(f"{options.train.total_iter:,} iterations complete, {duration(seconds)} in this run")
     curves, file = folder.path / "curves.png", folder.path / "test.yml"
-    if draw_curves(folder.path / "metrics.jsonl", curves, options.name):
+    if metric_writers.draw_curves(folder.path / "metrics.jsonl", curves, options.name):
         note(f"curves   {curves}")
     best, latest = (folder.models / f"net_g_{label}.pth" for label in ("best", "latest"))
     weights = best if trainer.best and best.is_file() else latest
     note(f"weights  {weights}")
-    if write_test_file(options, weights, file):
+    if summary.write_test_file(options, weights, file):
         note(f"test it  lrfdn test -opt {file}")
     else:
         note("test it  lrfdn test -opt FILE --force_yml path:pretrain_network_g=WEIGHTS")
@@ -141,7 +134,7 @@ def build_trainer(
     model = _model(opt, state, path, sample)
     notes += from_first(lambda: folder.prepare(path))
     log = _logger(options, opt, folder, start)
-    for text in (*notes, start_summary(options, placement, model, train_set, start)):
+    for text in (*notes, summary.start_summary(options, placement, model, train_set, start)):
         log.note(text)
     trainer = Trainer(
         options, opt, placement, model, loader, validations, folder, log, peers, state
@@ -210,10 +203,10 @@ def _logger(options: TrainOptions, opt: dict[str, Any], folder: RunFolder, start
     log_to_file(folder.path / f"train_{options.name}_{stamp}.log", active)
     writers = []
     if active:
-        write_options(options, folder.path / "options.yml")
-        writers.append(json_lines(folder.path / "metrics.jsonl", start))
+        summary.write_options(options, folder.path / "options.yml")
+        writers.append(metric_writers.json_lines(folder.path / "metrics.jsonl", start))
         if logger.use_tb_logger:
-            writers.append(tensorboard(folder.tensorboard, start))
+            writers.append(metric_writers.tensorboard(folder.tensorboard, start))
         if logger.wandb is not None and logger.wandb.project:
-            writers.append(weights_and_biases(opt))
+            writers.append(metric_writers.weights_and_biases(opt))
     return RunLogger(start, options.train.total_iter, writers, active)

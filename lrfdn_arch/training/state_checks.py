@@ -95,7 +95,10 @@ def check_fits(
             raise ValueError(
                 f"{path} is damaged: its {name} is not a mapping from names to weights"
             )
-        check_weights(network, saved, f"{path}: its {name}")
+        try:
+            check_weights(network, saved, f"{path}: its {name}")
+        except ValueError as error:
+            raise ValueError(f"{error}, or start a run of another name") from None
         _refuse([*differences(saved, network.state_dict(), name)], path)
     here = [type(optimizer).__name__ for optimizer in model.optimizers]
     if state.get("optimizer_types", here) != here:

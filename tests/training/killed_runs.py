@@ -18,14 +18,13 @@ from pathlib import Path
 import torch
 from training_runs import differing, make_images, options, run, weights
 
-from lrfdn_arch.training import run as training
-from lrfdn_arch.training import summary, trainer
+from lrfdn_arch.training import metric_writers, summary, trainer
 
 TOTAL = 16
 
 # Neither is what this is about, and both take longer than the training.
 summary._network = lambda options, network: "not counted"
-training.draw_curves = lambda *_: False
+metric_writers.draw_curves = lambda *_: False
 STEPS = "steps.txt"  # in a run's folder: the iterations of its last process
 
 

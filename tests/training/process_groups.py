@@ -19,11 +19,10 @@ import torch
 from training_runs import make_images, options, write
 
 from lrfdn_arch.commands import train
-from lrfdn_arch.training import run as training
-from lrfdn_arch.training import summary, trainer
+from lrfdn_arch.training import metric_writers, summary, trainer
 
 summary._network = lambda options, network: "not counted"
-training.draw_curves = lambda *_: False
+metric_writers.draw_curves = lambda *_: False
 TOTAL = 20
 
 

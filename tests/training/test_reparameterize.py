@@ -13,7 +13,6 @@ from lrfdn_arch.options.training import Reparameterize
 from lrfdn_arch.training.checkpoint import load_state
 from lrfdn_arch.training.model.reparameterize import (
     branch_state,
-    load_branch_state,
     reparameterize,
 )
 from lrfdn_arch.training.model.weights import WeightAverage
@@ -107,7 +106,8 @@ def test_a_trained_state_loads_into_the_plain_network_and_back(tmp_path):
     reparameterize(other, section(layers=["B1.*", "LR_conv"]))
     other.load_state_dict(plain.state_dict())
     torch.testing.assert_close(other(x), plain(x), atol=1e-5, rtol=1e-5)
-    load_branch_state(other, branch_state(network))
+    for name, weight in branch_state(other).items():
+        weight.copy_(branch_state(network)[name])
     for name, weight in network.named_parameters():
         if "parametrizations" in name:
             assert torch.equal(weight, dict(other.named_parameters())[name]), name

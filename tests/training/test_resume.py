@@ -264,7 +264,7 @@ def test_a_state_newer_than_the_last_iteration_is_refused(data, tmp_path):
 
 def test_a_state_of_another_network_is_refused_by_name(data, tmp_path):
     assert run(options(data), tmp_path) == 0
-    with pytest.raises(ValueError, match=r"not the network of the option file.*LRFDN x2 \(8 chan"):
+    with pytest.raises(ValueError, match=r"(?s)its net_g does not fit LRFDN.*LRFDN x2 \(8 chan"):
         run(options(data, network_g__num_feat=16), tmp_path, "--auto_resume")
 
 

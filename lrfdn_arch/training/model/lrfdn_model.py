@@ -27,11 +27,7 @@ from lrfdn_arch.training.model.optimizer import (
     load_optimizer_state,
 )
 from lrfdn_arch.training.model.precision import Precision
-from lrfdn_arch.training.model.reparameterize import (
-    branch_state,
-    load_branch_state,
-    reparameterize,
-)
+from lrfdn_arch.training.model.reparameterize import branch_state, reparameterize
 from lrfdn_arch.training.model.weights import WeightAverage, decay_at, load_initial
 
 
@@ -209,7 +205,8 @@ class LRFDNModel(SRModel):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what :meth:`state_dict` returned."""
         self.ema_warmup = state.get("ema_warmup", self.ema_warmup)
-        load_branch_state(self.bare, state.get("branches", {}))
+        for name, weight in branch_state(self.bare).items():
+            weight.copy_(state["branches"][name])
         if self.scaler.is_enabled() and state.get("scaler"):
             self.scaler.load_state_dict(deepcopy(state["scaler"]))
 

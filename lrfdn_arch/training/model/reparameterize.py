@@ -6,7 +6,7 @@ branches side by side, at the image's borders too, for a fraction of their cost 
 Branches have no biases: the convolution's bias is that of the sum.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from operator import attrgetter
 from typing import Any
@@ -178,10 +178,3 @@ def reparameterize(network: nn.Module, section: Reparameterize) -> None:
 def branch_state(network: nn.Module) -> dict[str, Tensor]:
     """Return every weight that :func:`reparameterize` made, by its name; empty without."""
     return {n: p.detach() for n, p in network.named_parameters() if ".parametrizations." in n}
-
-
-@torch.no_grad()
-def load_branch_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Set the weights of :func:`branch_state`, which have its names and shapes."""
-    for name, weight in branch_state(network).items():
-        weight.copy_(state[name])
