@@ -9,11 +9,10 @@ size; in OpenVINO this graph is 28 % faster than torch's own export of the unfus
 from typing import Any
 
 import numpy as np
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from lrfdn_arch.archs.fused import SLOPE, FusedConv, FusedNetwork
 from lrfdn_arch.archs.resize import enlarge_bicubic, resize_in_window, resize_nearest
-from lrfdn_arch.extras import require
 from lrfdn_arch.inference.windowed_graph import FLOAT16, FLOAT32, STRETCH, Graph
 
 OPSET = 17
@@ -31,15 +30,17 @@ def build_model(network: FusedNetwork, *, half: bool = False) -> Any:
     Args:
         network: from :func:`lrfdn_arch.inference.fuse.fuse`.
         half: use float16 for the weights and the arithmetic.
-
-    Raises:
-        ValueError: the package onnx is missing.
     """
-    require("onnx", extra="onnx")
     from onnx import TensorProto, checker, helper
 
     graph = Graph(half)
-    _write_network(graph, network)
+    x = _pad_to_minimum(graph, INPUT, network.min_size)
+    x = graph.op("Cast", x, to=FLOAT16) if half else x
+    out = _write_traced(graph, network, x)
+    out = graph.op("Cast", out, to=FLOAT32) if half else out
+    size = graph.op("Shape", INPUT, start=2)
+    end = graph.op("Mul", size, graph.integers(network.upscale, network.upscale))
+    graph.op("Slice", out, graph.integers(0, 0), end, graph.integers(2, 3), name=OUTPUT)
     sizes = [TensorProto.FLOAT, ["batch", network.num_in_ch, "height", "width"]]
     out_sizes = [TensorProto.FLOAT, ["batch", network.num_out_ch, "out_height", "out_width"]]
     model = helper.make_model(
@@ -66,18 +67,10 @@ def build_model(network: FusedNetwork, *, half: bool = False) -> Any:
     return model
 
 
-def _write_network(graph: Graph, network: FusedNetwork) -> None:
-    x = _pad_to_minimum(graph, INPUT, network.min_size)
-    if graph.half:
-        x = graph.op("Cast", x, to=FLOAT16)
-    out = _write_traced(graph, network, x)
-    if graph.half:
-        out = graph.op("Cast", out, to=FLOAT32)
-    _crop(graph, out, network.upscale)
-
-
 class _Tracer(fx.Tracer):
-    """Records a forward down to the convolutions with their activations, and no further."""
+    """Records ``upscale_padded`` down to the convolutions with their activations."""
+
+    traced_func_name = "upscale_padded"
 
     def __init__(self) -> None:
         super().__init__(autowrap_functions=(resize_in_window, resize_nearest, enlarge_bicubic))
@@ -86,22 +79,12 @@ class _Tracer(fx.Tracer):
         return isinstance(m, FusedConv)
 
 
-class _Padded(nn.Module):
-    def __init__(self, network: FusedNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network.upscale_padded(x)
-
-
 def _write_traced(graph: Graph, network: FusedNetwork, x: str) -> str:
     """Write ``network.upscale_padded`` node by node and return the name of its output.
 
     Raises:
         ValueError: it contains an operation that has no ONNX form here.
     """
-    module = _Padded(network)
     names: dict[fx.Node, str] = {}
 
     def value(argument: Any) -> Any:
@@ -112,15 +95,15 @@ def _write_traced(graph: Graph, network: FusedNetwork, x: str) -> str:
             return [value(item) for item in argument]
         return argument
 
-    for node in _Tracer().trace(module).nodes:
-        if node.op == "placeholder":
+    for node in _Tracer().trace(network).nodes:
+        if node.op == "placeholder":  # the image, or a window, which the graph does not have
             names[node] = x
         elif node.op == "call_module":
-            conv = module.get_submodule(str(node.target))
+            conv = network.get_submodule(str(node.target))
             assert isinstance(conv, FusedConv), "nothing else is a leaf"
             names[node] = _conv(graph, names[node.args[0]], conv)
         elif node.op == "get_attr":
-            names[node] = graph.floats(module.get_buffer(str(node.target)))
+            names[node] = graph.floats(network.get_buffer(str(node.target)))
         elif node.op == "output":
             return names[node.args[0]]
         else:
@@ -201,13 +184,11 @@ def _activation(graph: Graph, x: str, name: str) -> str:
         return graph.op("Mul", twice, graph.floats(0.5))
     if name == "leaky_relu":
         return graph.op("LeakyRelu", x, alpha=SLOPE)
-    if name == "relu":
-        return graph.op("Relu", x)
     if name == "relu6":
         return graph.op("Clip", x, graph.floats(0.0), graph.floats(6.0))
     if name == "silu":  # runtimes recognize this pattern, too
         return graph.op("Mul", x, graph.op("Sigmoid", x))
-    return graph.op("Sigmoid", x) if name == "sigmoid" else x
+    return x if name == "none" else graph.op({"relu": "Relu", "sigmoid": "Sigmoid"}[name], x)
 
 
 def _pad_to_minimum(graph: Graph, x: str, side: int) -> str:
@@ -218,9 +199,3 @@ def _pad_to_minimum(graph: Graph, x: str, side: int) -> str:
     missing = graph.op("Sub", graph.op("Max", size, graph.integers(side, side)), size)
     pads = graph.op("Concat", graph.integers(0, 0, 0, 0, 0, 0), missing, axis=0)
     return graph.op("Pad", x, pads, mode="edge")
-
-
-def _crop(graph: Graph, out: str, upscale: int) -> None:
-    size = graph.op("Shape", INPUT, start=2)
-    end = graph.op("Mul", size, graph.integers(upscale, upscale))
-    graph.op("Slice", out, graph.integers(0, 0), end, graph.integers(2, 3), name=OUTPUT)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from lrfdn_arch.device import cpu_threads
-from lrfdn_arch.extras import is_installed, require
 from lrfdn_arch.inference.runtimes import Floats
 from lrfdn_arch.inference.windowed_graph import window_inputs, with_windows
 from lrfdn_arch.text import first_line
@@ -31,16 +30,16 @@ class OnnxRuntime:
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: onnxruntime is missing, lacks CUDA support or cannot read the model; or the
-            model does not upscale images.
+        ValueError: this onnxruntime lacks CUDA support or cannot read the model; or the model does
+            not upscale images.
     """
 
     def __init__(self, model: Path | bytes, *, device: str = "cpu") -> None:
-        require("onnxruntime", extra="onnx")
+        what = str(model) if isinstance(model, Path) else "this ONNX model"
         self.name = "onnx"
         self.device = device
-        self._model = model
-        self._session = _open(model, device)
+        self._model = model if isinstance(model, bytes) else _content(model)
+        self._session = _open(self._model, device, what)
         self._windowed: Any = None
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.precision = self.metadata.get("precision", "fp32")
@@ -51,7 +50,6 @@ class OnnxRuntime:
             self._input, self.channels = _image_input(self._session)
             self.scale = self._measured_scale()
         except ValueError as error:
-            what = model if isinstance(model, Path) else "this ONNX model"
             raise ValueError(f"{what} is not one of image to larger image: {error}") from error
 
     def __call__(self, lq: Floats, window: Window | None = None) -> Floats:
@@ -65,9 +63,9 @@ class OnnxRuntime:
             sr = _run(self._session, images)
         else:
             if self._windowed is None:
-                whole = self._model
-                whole = _content(whole) if isinstance(whole, Path) else whole
-                self._windowed = _open(with_windows(whole), self.device)
+                self._windowed = _open(
+                    with_windows(self._model), self.device, "the model for tiles"
+                )
             sr = _run(self._windowed, images | window_inputs(lq, window))
         batch, channels, height, width = lq.shape
         expected = (batch, channels, height * self.scale, width * self.scale)
@@ -130,21 +128,15 @@ def _run(session: Any, inputs: dict[str, Any], options: Any = None) -> Floats:
 
 
 def has_cuda() -> bool:
-    """Return whether an onnxruntime with CUDA support is installed."""
-    if not is_installed("onnxruntime"):
-        return False
+    """Return whether the installed onnxruntime supports CUDA."""
     import onnxruntime
 
     return _CUDA in onnxruntime.get_available_providers()
 
 
-def _open(model: Path | bytes, device: str) -> Any:
+def _open(model: bytes, device: str, what: str) -> Any:
     import onnxruntime
 
-    if isinstance(model, Path):
-        require("onnx", extra="onnx")
-        if not model.is_file():
-            raise FileNotFoundError(f"no ONNX model at {model}")
     providers: list[Any] = ["CPUExecutionProvider"]
     if device != "cpu":
         if not has_cuda():
@@ -162,10 +154,8 @@ def _open(model: Path | bytes, device: str) -> Any:
     # Waiting threads must not spin: other threads read, write and crop images meanwhile.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        content = _content(model) if isinstance(model, Path) else model
-        session = onnxruntime.InferenceSession(content, options, providers=providers)
+        session = onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # its exceptions share no public base class
-        what = model if isinstance(model, Path) else "the model"
         raise ValueError(f"ONNX Runtime cannot read {what} ({first_line(error)})") from error
     if device != "cpu" and _CUDA not in session.get_providers():
         raise ValueError(  # it continues on the CPU without an error
@@ -182,4 +172,9 @@ def _content(path: Path) -> bytes:
     """
     import onnx
 
-    return onnx.load(path).SerializeToString()
+    if not path.is_file():
+        raise FileNotFoundError(f"no ONNX model at {path}")
+    try:
+        return onnx.load(path).SerializeToString()
+    except Exception as error:  # its exceptions share no public base class
+        raise ValueError(f"ONNX Runtime cannot read {path} ({first_line(error)})") from error

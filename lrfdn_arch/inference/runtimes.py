@@ -10,11 +10,9 @@ handles fusing, memory layout and device transfers. A network without a fused fo
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lrfdn_arch.device import choose_device
-from lrfdn_arch.extras import require
 from lrfdn_arch.window import Window
 
 if TYPE_CHECKING:
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = NDArray[Any]  # of float32
 Result: TypeAlias = Any  # Floats, or the same as a torch tensor on a GPU
-PRECISIONS = ("fp32", "fp16", "bf16")
 RUNTIMES: dict[str, tuple[str, ...]] = {  # with the precisions each supports
     "eager": ("fp32", "fp16", "bf16"),
     "compiled": ("fp32", "fp16", "bf16"),
@@ -66,7 +63,7 @@ class Runtime(Protocol):
 
 
 def open_runtime(
-    network: "LoadedNetwork | nn.Module",
+    network: "LoadedNetwork | nn.Module | bytes",
     name: str = "eager",
     *,
     precision: str = "fp32",
@@ -75,11 +72,13 @@ def open_runtime(
     """Return ``network`` in the runtime called ``name``.
 
     Args:
-        network: any loaded network, or a module that has a fused form or is fused.
+        network: any loaded network; a module that has a fused form or is fused; or for "onnx" and
+            "openvino" on the CPU the graph of :func:`lrfdn_arch.inference.onnx_graph.build_model`,
+            which needs no torch.
         name: "eager" (fused, channels_last; on the CPU oneDNN's fused kernels), "compiled"
             (torch.compile on top; the first image takes a minute or so, the first one of another
-            size as well, later ones do not), "onnx" (ONNX Runtime; needs the extra ``onnx``) or
-            "openvino" (on the CPU; needs the extra ``openvino``).
+            size as well, later ones do not), "onnx" (ONNX Runtime) or "openvino" (on the CPU;
+            needs the extra ``openvino``).
         precision: "fp16" and "bf16" halve the features' memory; benchmarks/RESULTS.md has what
             they lose on Set5.
         device: "cpu", "cuda", "cuda:1", ...; by default the first GPU if the runtime can use it,
@@ -91,11 +90,28 @@ def open_runtime(
             "openvino" require.
     """
     check_runtime(name, precision)
-    place = choose_device(device, gpu=runs_on_gpus(name))
-    if name in ("eager", "compiled"):
-        from lrfdn_arch.inference.torch_runtime import TorchRuntime
+    if isinstance(network, bytes):
+        graph, place = network, "cpu"
+    else:
+        chosen = choose_device(device, gpu=runs_on_gpus(name))
+        if name in ("eager", "compiled"):
+            from lrfdn_arch.inference.torch_runtime import TorchRuntime
 
-        return TorchRuntime(network, precision=precision, device=place, compiled=name == "compiled")
+            compiled = name == "compiled"
+            return TorchRuntime(network, precision=precision, device=chosen, compiled=compiled)
+        graph, place = _graph(network, name, half=precision == "fp16"), str(chosen)
+    if name == "onnx":
+        from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime(graph, device=place)
+    if place != "cpu":
+        raise ValueError(f"the runtime openvino is for --device cpu, got {place}")
+    from lrfdn_arch.inference.openvino_runtime import OpenVinoRuntime
+
+    return OpenVinoRuntime(graph, precision=precision)
+
+
+def _graph(network: "LoadedNetwork | nn.Module", name: str, *, half: bool) -> bytes:
     from lrfdn_arch.inference.fuse import can_fuse, fuse
     from lrfdn_arch.inference.onnx_graph import build_model
     from lrfdn_arch.weights import LoadedNetwork
@@ -106,45 +122,13 @@ def open_runtime(
             f"the runtime {name} runs networks with a fused form, which {type(module).__name__} "
             "lacks; choose --runtime eager or compiled"
         )
-    require({"onnx": "onnxruntime"}.get(name, name), extra=name)
-    model = build_model(fuse(module), half=precision == "fp16")
-    return open_graph(model.SerializeToString(), name, precision=precision, device=str(place))
-
-
-def open_graph(graph: bytes, name: str, *, precision: str = "fp32", device: str = "cpu") -> Runtime:
-    """Return an ONNX graph of :func:`lrfdn_arch.inference.onnx_graph.build_model` in a runtime.
-
-    Args:
-        graph: the model, in float16 for "fp16".
-        name: "onnx" or "openvino".
-        precision: of the arithmetic.
-        device: as :func:`open_runtime`.
-
-    Raises:
-        ValueError: a package is missing, or the runtime cannot use the device.
-    """
-    if name == "onnx":
-        from lrfdn_arch.inference.onnx_runtime import OnnxRuntime
-
-        return OnnxRuntime(graph, device=device)
-    if device != "cpu":
-        raise ValueError(f"the runtime openvino is for --device cpu, got {device}")
-    from lrfdn_arch.inference.openvino_runtime import OpenVinoRuntime
-
-    return OpenVinoRuntime(graph, precision=precision)
-
-
-def in_main_memory(result: Result) -> Floats:
-    """Return a runtime's result as a numpy array."""
-    return result if isinstance(result, np.ndarray) else result.cpu().numpy()
+    return build_model(fuse(module), half=half).SerializeToString()
 
 
 def check_runtime(name: str, precision: str) -> None:
     """Raise ValueError unless there is a runtime of that name and precision."""
     if name not in RUNTIMES:
         raise ValueError(f"runtime {name!r} is not known; choose {', '.join(RUNTIMES)} or auto")
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision {precision!r} is not known; choose {', '.join(PRECISIONS)}")
     if precision not in RUNTIMES[name]:
         has = " and ".join(RUNTIMES[name])
         raise ValueError(f"the runtime {name} has no --precision {precision}, only {has}")

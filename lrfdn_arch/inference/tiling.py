@@ -22,7 +22,6 @@ from lrfdn_arch.inference.runtimes import Floats, Result, Runtime
 from lrfdn_arch.window import GRID, Window
 
 DEFAULT_OVERLAP = 128  # within 1e-5 of the whole image's result
-EXACT_OVERLAP = 304  # for networks of four blocks
 _RAMP = 16  # pixels over which neighbours are blended, in the middle of the overlap
 SMALLEST_TILE = 48
 
@@ -78,60 +77,39 @@ def upscale_in_bands(
         ValueError: ``tile`` is under 48 where the image is larger, or does not exceed ``overlap``.
         MemoryError: the runtime returned no result, or one of the wrong size.
     """
-    height, width = lq.shape[-2:]
+    scale, (height, width) = runtime.scale, lq.shape[-2:]
     if tile < min(SMALLEST_TILE, max(height, width)):
         raise ValueError(f"tiles need at least {SMALLEST_TILE} pixels, got {tile}")
     rows, columns = spans(height, tile, overlap), spans(width, tile, overlap)
-    shares = _shares(rows, runtime.scale)
-    along = _shares(columns, runtime.scale)
+    if len(rows) == len(columns) == 1:
+        sr = _run(runtime, lq, None)
+        on_tile(1)
+        yield sr
+        return
+    down, along = _shares(rows, scale), _shares(columns, scale)
     leftover: Result | None = None
-
-    def advance() -> None:
-        on_tile(1 / (len(rows) * len(columns)))
-
-    for number, (row, down) in enumerate(zip(rows, shares, strict=True)):
-        band = _band(runtime, lq, row, down, columns, along, advance)  # (C, h*scale, W*scale)
+    for number, row in enumerate(rows):
+        size = (lq.shape[0], (row.stop - row.start) * scale, width * scale)
+        band: Result = np.zeros(size, np.float32)  # one row of tiles, weighted for blending
+        for column, weights in zip(columns, along, strict=True):
+            piece = lq[:, row.start : row.stop, column.start : column.stop]
+            sr = _run(runtime, piece, Window(row.start, column.start, height, width))
+            shares = down[number][:, None] * weights
+            if not isinstance(sr, np.ndarray):  # on a GPU, where it stays
+                band = sr.new_tensor(band) if isinstance(band, np.ndarray) else band
+                shares = sr.new_tensor(shares)
+            band[..., column.start * scale : column.stop * scale] += sr * shares
+            del sr
+            on_tile(1 / (len(rows) * len(columns)))
         if leftover is not None:
             band[:, : leftover.shape[1]] += leftover
         if number + 1 == len(rows):
             yield band
         else:
-            done = (rows[number + 1].start - row.start) * runtime.scale
+            done = (rows[number + 1].start - row.start) * scale
             yield band[:, :done]
             leftover = band[:, done:] + 0  # a copy
             del band  # before the next one is computed: bands of wide images are large
-
-
-def _band(
-    runtime: Runtime,
-    lq: Floats,
-    row: Span,
-    down: Floats,
-    columns: list[Span],
-    along: list[Floats],
-    on_tile: Callable[[], object],
-) -> Result:
-    """Return one row of tiles, blended sideways and weighted for blending up and down."""
-    scale = runtime.scale
-    height, width = lq.shape[-2:]
-    if (row.start, row.stop) == (0, height) and len(columns) == 1:
-        sr = _run(runtime, lq, None)
-        on_tile()
-        return sr
-    band: Result = np.zeros(
-        (lq.shape[0], (row.stop - row.start) * scale, width * scale), np.float32
-    )
-    for column, weights in zip(columns, along, strict=True):
-        piece = lq[:, row.start : row.stop, column.start : column.stop]
-        sr = _run(runtime, piece, Window(row.start, column.start, height, width))
-        if not isinstance(sr, np.ndarray):  # on a GPU, where it stays
-            band = sr.new_tensor(band) if isinstance(band, np.ndarray) else band
-            weighted = sr * sr.new_tensor(down[:, None] * weights)
-        else:
-            weighted = sr * (down[:, None] * weights)
-        band[..., column.start * scale : column.stop * scale] += weighted
-        on_tile()
-    return band
 
 
 def _run(runtime: Runtime, piece: Floats, window: Window | None) -> Result:

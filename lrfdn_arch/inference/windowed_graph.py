@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lrfdn_arch.extras import require
 from lrfdn_arch.inference.runtimes import Floats
 from lrfdn_arch.window import MIN_SIZE, Window, sources
 
@@ -69,11 +68,7 @@ def with_windows(model: bytes) -> bytes:
 
     Args:
         model: from :func:`lrfdn_arch.inference.onnx_graph.build_model`.
-
-    Raises:
-        ValueError: the package onnx is missing.
     """
-    require("onnx", extra="onnx")
     import onnx
 
     made = onnx.load_model_from_string(model)

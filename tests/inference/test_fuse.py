@@ -18,7 +18,7 @@ from lrfdn_arch.archs.fused import FusedConv, FusedNetwork
 from lrfdn_arch.archs.lrfdn_arch import FusedLRFDB
 from lrfdn_arch.archs.rfdn_arch import FusedRFDB
 from lrfdn_arch.inference.fuse import fuse
-from lrfdn_arch.inference.onednn import onednn_works, with_onednn
+from lrfdn_arch.inference.torch_runtime import onednn_works, with_onednn
 from lrfdn_arch.weights import find_weights, load_network
 
 VARIANTS = [

@@ -95,7 +95,7 @@ def test_set5_loses_less_than_a_hundredth_of_a_decibel(
             {"name": "tensorrt"},
             "runtime 'tensorrt' is not known; choose eager, compiled, onnx, openvino",
         ),
-        ({"precision": "int3"}, "precision 'int3' is not known; choose fp32, fp16, bf16"),
+        ({"precision": "int3"}, "eager has no --precision int3, only fp32 and fp16 and bf16"),
         ({"device": "toaster"}, "device 'toaster' is not known"),
         ({"device": "cuda:99"}, "torch sees no GPU cuda:99"),
         ({"name": "onnx", "precision": "bf16"}, "onnx has no --precision bf16, only fp32 and fp16"),
@@ -110,11 +110,10 @@ def test_mistakes_are_named(arguments: dict[str, str], message: str) -> None:
         open_runtime(small("LRFDN"), **arguments)
 
 
-@pytest.mark.parametrize("name", ["onnx", "openvino"])
-def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lrfdn_arch.extras.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=rf"needs the package {name}.*lrfdn-arch\[{name}\]"):
-        open_runtime(small("LRFDN"), name, device="cpu")
+    with pytest.raises(ValueError, match=r"needs the package openvino.*lrfdn-arch\[openvino\]"):
+        open_runtime(small("LRFDN"), "openvino", device="cpu")
 
 
 def test_a_broken_onnx_file_is_named(tmp_path: Path) -> None:
