@@ -179,9 +179,7 @@ def build(name: str, network_name: str, device: str) -> Callable[[], Any]:
         network = load_network(find_weights("lrfdn_x4")).network.eval()
     height, width = SIZES[torch.device(device).type]
     if runtime == "floor":
-        return _convolution(
-            count(fuse(network), (3, height, width), multi_adds=False).flops_2023, precision
-        )
+        return _convolution(count(fuse(network), (3, height, width)).flops_2023, precision)
     photo = astronaut()[:height, :width].transpose(2, 0, 1)[None] / np.float32(255)
     pixels: Floats = np.ascontiguousarray(photo)
     lq = torch.from_numpy(pixels).to(device)
