@@ -56,6 +56,12 @@ def write_report(
     """
     parts = [result_folders(folder) for folder in folders]
     comparison = load_comparison([part[0] for part in parts], year)
+    labels = {entry.network.weights.sha256: entry.label for entry in comparison.entries}
+    for network in networks:
+        if network["sha256"] not in labels:
+            file = network["facts"]["Weights"]
+            raise ValueError(f"--live {file}: these results contain no network of these weights")
+    labelled = [{**network, "id": labels[network["sha256"]]} for network in networks]
     both: list[Entry] = []
     for part in parts:
         if len(part) > 1:
@@ -81,7 +87,7 @@ def write_report(
         plots={name: Markup(svg) for name, svg in drawn.items()},
         pictures=pictures(comparison, page_images),
         colours={e.label: colour_of(comparison, e) for e in comparison.entries},
-        live=_live_data(_labelled(networks, comparison), runtime) if runtime else None,
+        live=_live_data(labelled, runtime) if runtime else None,
     )
     existing = sorted(name for name in content if (out / name).exists())
     if existing and not overwrite:
@@ -91,18 +97,6 @@ def write_report(
     for name, text in content.items():
         write_whole(out / name, text.encode())
     return tables["results"]
-
-
-def _labelled(
-    networks: Sequence[Mapping[str, Any]], comparison: Comparison
-) -> list[Mapping[str, Any]]:
-    """Return the networks with their labels in the comparison, found by the weights' sha256."""
-    labels = {entry.network.weights.sha256: entry.label for entry in comparison.entries}
-    for network in networks:
-        if network["sha256"] not in labels:
-            file = network["facts"]["Weights"]
-            raise ValueError(f"--live {file}: these results contain no network of these weights")
-    return [{**network, "id": labels[network["sha256"]]} for network in networks]
 
 
 def live_page(networks: Sequence[Mapping[str, Any]], runtime: Mapping[str, str]) -> str:
