@@ -45,7 +45,9 @@ def check_label(label: str) -> str:
 class Record(BaseModel):
     """Base class of all parts of the JSON; unknown keys are rejected."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="strings", revalidate_instances="always"
+    )
 
 
 class Protocol(Record):

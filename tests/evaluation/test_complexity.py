@@ -109,6 +109,19 @@ def test_a_network_that_needs_values_is_counted_on_values() -> None:
     assert count(values, (3, 8, 9)) == count(plain, (3, 8, 9))
 
 
+def test_a_network_without_a_counted_operation_has_zeros_not_an_error() -> None:
+    class Scale(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = nn.Parameter(torch.ones(1))
+
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return input * self.factor
+
+    found = count(Scale(), (3, 8, 9))
+    assert (found.params, found.flops_2023, found.convolutions) == (1, 0, 0)
+
+
 @pytest.mark.slow
 def test_all_networks_are_counted_at_any_size(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["complexity", "--all", "RFDB", "--size", "3", "15", "16", "--json"]) == 2
