@@ -18,7 +18,9 @@ _COMMANDS = (  # modules of lrfdn_arch.commands, in the order of `lrfdn --help`
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; every subcommand sets ``run``, a function of the parsed arguments."""
-    parser = argparse.ArgumentParser(prog="lrfdn", description="LRFDN and RFDN super-resolution.")
+    parser = argparse.ArgumentParser(
+        prog="lrfdn", description="LRFDN and other efficient super-resolution networks."
+    )
     parser.add_argument("--version", action="version", version=f"lrfdn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in _COMMANDS:

@@ -143,13 +143,18 @@ def add_kits(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action=_Kit,
         default=[],
-        help="clone of a kit; its networks run in processes of their own, on the CPU too",
+        help="clone of a kit; each of its networks runs in a process of its own, on the CPU, too",
     )
     kits.add_argument(
-        "--team", type=int, nargs="+", action=_Teams, metavar="N", help="teams of the --kit before"
+        "--team",
+        type=int,
+        nargs="+",
+        action=_Teams,
+        metavar="N",
+        help="teams of the preceding --kit",
     )
     kits.add_argument(
-        "--all", nargs=0, action=_Teams, help="all teams of the --kit before (default)"
+        "--all", nargs=0, action=_Teams, help="all teams of the preceding --kit (default)"
     )
     kits.add_argument(
         "--trust-kit",
@@ -157,8 +162,12 @@ def add_kits(parser: argparse.ArgumentParser) -> None:
         help="run the code in the kits, which is not ours; on Linux it can neither write outside a "
         "temporary folder nor use the network, but it can read your files",
     )
-    kits.add_argument("--kit-seconds", type=float, default=600, metavar="N", help="for each answer")
-    kits.add_argument("--kit-memory", type=float, default=16, metavar="GIB", help="of each network")
+    kits.add_argument(
+        "--kit-seconds", type=float, default=600, metavar="N", help="time limit for each response"
+    )
+    kits.add_argument(
+        "--kit-memory", type=float, default=16, metavar="GIB", help="memory limit for each network"
+    )
 
 
 def kits_of(arguments: argparse.Namespace) -> tuple[list[tuple[Path, list[int]]], Any]:

@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
         type=Path,
         help="results.json of a challenge's organisers, or of `lrfdn challenge` (or its folder)",
     )
-    add_protocol(parser, "the one that the results were made by")
+    add_protocol(parser, "that of the results")
     parser.add_argument(
         "--baseline", metavar="LABEL", help="entry to score against (default: the year's baseline)"
     )

@@ -6,15 +6,17 @@ from typing import Any
 
 from lrfdn_arch.commands import export_page
 from lrfdn_arch.commands.arguments import add_network, network_of
+from lrfdn_arch.extras import require
 
 _KINDS = {
-    "onnx": "ONNX, fused, free batch, height and width",
-    "openvino": "OpenVINO's .xml and .bin, fused, free batch, height and width",
+    "onnx": "ONNX, fused, dynamic batch, height and width",
+    "openvino": "OpenVINO's .xml and .bin, fused, dynamic batch, height and width",
     "ncnn": ".param and .bin for ncnn, fused, as realesrgan-ncnn-vulkan and Upscayl load them",
     "torchscript": "TorchScript, fused, for torch.jit.load",
     "safetensors": "plain weights with metadata, names as released",
     "fused": "the fused network's weights as safetensors",
 }
+_OWN_EXTRA = ("onnx", "openvino", "ncnn")
 _HALF = {"onnx": "float16 inside", "openvino": "store the weights in float16"}
 
 
@@ -31,7 +33,9 @@ def add(commands: Any) -> None:
             "--out", type=Path, metavar="FILE", help="default: the weights' name in this folder"
         )
         one.add_argument(
-            "--key", choices=("params", "params_ema"), help="of a checkpoint (default: its EMA)"
+            "--key",
+            choices=("params", "params_ema"),
+            help="which weights of a checkpoint to use (default: the EMA)",
         )
         one.add_argument(
             "--licence",
@@ -48,6 +52,7 @@ def add(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    require("torch", extra=arguments.kind if arguments.kind in _OWN_EXTRA else "torch")
     from lrfdn_arch.export.files import export
 
     files = export(

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from lrfdn_arch.commands.arguments import add_network, add_out, network_of
+from lrfdn_arch.extras import require
 
 
 def add(kinds: Any) -> None:
     """Add the kind to ``lrfdn export``."""
-    what = "one HTML file that upscales pictures in a browser, without a server or a network"
+    what = "one HTML file that upscales pictures in a browser, offline and without a server"
     parser = kinds.add_parser("page", help=what, description=what)
     add_out(parser, "the file, e.g. demo.html")
     parser.add_argument(
@@ -20,7 +21,9 @@ def add(kinds: Any) -> None:
         "same scale (default: the shipped weights)",
     )
     parser.add_argument(
-        "--weights-key", choices=("params_ema", "params"), help="of checkpoints (default: the EMA)"
+        "--weights-key",
+        choices=("params_ema", "params"),
+        help="which weights of checkpoints to use (default: the EMA)",
     )
     add_network(parser)
     add_runtime(parser)
@@ -40,6 +43,8 @@ def add_runtime(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    for package in ("torch", "jinja2"):
+        require(package, extra="onnx")
     from lrfdn_arch.export.browser import browser_network
     from lrfdn_arch.files import write_whole
     from lrfdn_arch.report.page import live_page

@@ -17,7 +17,7 @@ _MULTIPLE = 12  # DIV2K's sides are multiples of it already, so all its scales s
 
 def add(commands: Any) -> None:
     """Declare the command."""
-    prepare = commands.add_parser("prepare", help="make training LMDBs out of images")
+    prepare = commands.add_parser("prepare", help="create training LMDBs from images")
     sources = prepare.add_subparsers(dest="source", required=True, metavar="SOURCE")
 
     df2k = sources.add_parser("df2k", help="DIV2K and Flickr2K, the paper's training set")
@@ -42,9 +42,7 @@ def add(commands: Any) -> None:
     photos.set_defaults(run=prepare_photos)
 
     folder = sources.add_parser("folder", help="any folders of photographs")
-    folder.add_argument(
-        "images", metavar="IMAGES", nargs="+", help="folders, searched with all below them"
-    )
+    folder.add_argument("images", metavar="IMAGES", nargs="+", help="folders, searched recursively")
     folder.add_argument("--out", required=True, help="folder of the LMDBs, e.g. datasets/mine")
     valid = folder.add_mutually_exclusive_group()
     valid.add_argument("--valid", metavar="IMAGES", help="folder of images to validate on")
@@ -52,7 +50,7 @@ def add(commands: Any) -> None:
         "--hold-out",
         type=int,
         metavar="COUNT",
-        help="validate on so many of IMAGES, evenly spread over them, and do not train on those",
+        help="hold out this many of IMAGES, evenly spread, for validation",
     )
     folder.add_argument(
         "--copies",
@@ -90,7 +88,7 @@ def add(commands: Any) -> None:
                 help="ppm is read without decoding, png takes half the space (default: ppm)",
             )
         parser.add_argument(
-            "--list", action="store_true", help="name every image that had to be changed"
+            "--list", action="store_true", help="list every image that had to be changed"
         )
         parser.add_argument("--workers", type=int, help="threads (default: one per core)")
         parser.add_argument("--overwrite", action="store_true", help="replace what exists")

@@ -16,10 +16,12 @@ def add(commands: Any) -> None:
     parser.add_argument("--lr", type=Path, required=True, help="folder or LMDB of small images")
     parser.add_argument("--hr", type=Path, required=True, help="folder or LMDB of ground truth")
     parser.add_argument(
-        "--metric", choices=("psnr_y", "psnr_rgb"), default="psnr_y", help="what decides"
+        "--metric", choices=("psnr_y", "psnr_rgb"), default="psnr_y", help="the metric that decides"
     )
     parser.add_argument(
-        "--key", choices=("params", "params_ema"), help="of checkpoints (default: their EMA)"
+        "--key",
+        choices=("params", "params_ema"),
+        help="weights to use which weights of checkpoints to use (default: the EMA)",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
     add_import(parser)

@@ -78,8 +78,8 @@ def add(commands: Any) -> None:
         type=int,
         default=128,
         metavar="PIXELS",
-        help="what neighboring tiles share (default: %(default)s, which differs from the untiled "
-        "result by less than a tenth of a color step)",
+        help="pixels that neighboring tiles share (default: %(default)s, with which the result "
+        "differs from the untiled one by less than a tenth of a color step)",
     )
     parser.add_argument("--depth", type=int, choices=(8,), help="round 16-bit pictures to 8 bits")
     parser.add_argument("--drop-alpha", action="store_true", help="leave transparency out")
