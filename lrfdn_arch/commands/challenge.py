@@ -1,7 +1,8 @@
 """``lrfdn challenge``: evaluate networks by the challenge's protocol."""
 
 import argparse
-from typing import Any
+import sys
+from typing import Any, cast
 
 from lrfdn_arch.commands.arguments import (
     add_images,
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     from lrfdn_arch.evaluation.competitor import load_competitors
     from lrfdn_arch.evaluation.entries import kit_text, read_entries
     from lrfdn_arch.evaluation.evaluate import check_free, evaluate, remove_evaluation
-    from lrfdn_arch.evaluation.kits.client import KIT_SCALE, load_kits
+    from lrfdn_arch.evaluation.kits.client import KIT_SCALE, KitNetwork, load_kits
     from lrfdn_arch.evaluation.protocols import YEARS
     from lrfdn_arch.evaluation.results import Protocol
     from lrfdn_arch.files import write_whole
@@ -128,6 +129,10 @@ def run(arguments: argparse.Namespace) -> None:
     print(audit_text(audit(entries, year)))
     for label, reason in failures.items():
         print(f"not evaluated: {label}: {reason}")
+    for competitor in from_kits:
+        if missing := cast(KitNetwork, competitor.network).description["open"]:
+            limits = f"limits on {', '.join(missing)}, which this system does not offer"
+            print(f"warning: {competitor.label} ran without {limits}", file=sys.stderr)
     print(f"results in {out}; next: lrfdn compare {out} --out report")
 
 

@@ -188,6 +188,24 @@ def test_networks_of_a_kit_are_judged_beside_ours(
     assert main(["compare", str(out), "--out", str(tmp_path / "report")]) == 0
 
 
+@pytest.mark.slow
+def test_a_kit_that_the_system_cannot_confine_is_reported(
+    kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = KitNetwork.start
+
+    def start_unconfined(network: KitNetwork) -> None:
+        start(network)
+        network.description["open"] = ["files", "network"]
+
+    monkeypatch.setattr(KitNetwork, "start", start_unconfined)
+    data = write_set(tmp_path / "data", {"a": (32, 32)}, scale=4)
+    command = ["challenge", "--lr", str(data / "Tiny_LR"), "--kit", str(kit), "--team", "0"]
+    command += ["--trust-kit", "--device", "cpu", "--no-fair-timing", "--no-images"]
+    assert main([*command, "--out", str(tmp_path / "results")]) == 0
+    assert "00_Repeat ran without limits on files, network" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
