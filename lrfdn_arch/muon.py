@@ -23,15 +23,12 @@ SCALINGS: dict[str, Callable[[int, int], float]] = {
 _UNSUITABLE = ("LBFGS", "SparseAdam", "Muon", "Optimizer")
 
 
-def orthogonalize(matrices: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
+def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
     """Return the Newton-Schulz approximation of ``U @ V.T`` for each ``U @ S @ V.T``.
 
-    Args:
-        matrices: (N, rows, columns), of any scale.
-        steps: number of iterations.
-        eps: the smallest norm a matrix is divided by.
+    ``matrices`` are (N, rows, columns), of any scale.
     """
-    x = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
+    x = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     for _ in range(steps):

@@ -16,7 +16,14 @@ from lrfdn_arch.device import usable_cores
 from lrfdn_arch.locks import locked
 from lrfdn_arch.prepare import source_image
 from lrfdn_arch.prepare.source_image import SourceImage
-from lrfdn_arch.prepare.writers import FolderWriter, ImageWriter, LmdbWriter, explained
+from lrfdn_arch.prepare.writers import (
+    Bytes,
+    FolderWriter,
+    ImageWriter,
+    LmdbWriter,
+    Shape,
+    explained,
+)
 
 _AHEAD = 8  # images prepared while a commit waits for the disk: about what a commit contains
 T = TypeVar("T")
@@ -177,7 +184,7 @@ def _describe_job(
 class _Prepared(NamedTuple):
     """The files of one image for its targets, or why there are none."""
 
-    files: list[tuple[Target, bytes | bytearray, tuple[int, int, int]]]
+    files: list[tuple[Target, Bytes, Shape]]
     changes: list[str]
     problem: str = ""
 

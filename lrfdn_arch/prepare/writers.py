@@ -27,6 +27,8 @@ from lrfdn_arch.data.lmdb_reader import (
 )
 from lrfdn_arch.files import remove_unfinished, sync, write_whole
 
+Bytes = bytes | bytearray
+Shape = tuple[int, int, int]  # (H, W, C)
 _FIRST_MAP_SIZE = 64 << 20
 _LONGEST_KEY = 511  # LMDB's limit
 _COMMIT_BYTES = 64 << 20  # bounds the memory a batch takes, and what a kill can lose
@@ -90,9 +92,7 @@ class ImageWriter:
     def _open(self) -> None:
         """Prepare the partial folder for writing."""
 
-    def put(
-        self, key: str, file: bytes | bytearray, shape: tuple[int, int, int], extension: str
-    ) -> None:
+    def put(self, key: str, file: Bytes, shape: Shape, extension: str) -> None:
         """Store the image file ``file`` of (H, W, C) ``shape``; a later commit saves it.
 
         Raises:
@@ -146,9 +146,7 @@ class FolderWriter(ImageWriter):
         }
         return True
 
-    def put(
-        self, key: str, file: bytes | bytearray, shape: tuple[int, int, int], extension: str
-    ) -> None:
+    def put(self, key: str, file: Bytes, shape: Shape, extension: str) -> None:
         """Write an image at once."""
         path = self.partial / f"{name_of(key)}{self.suffix}.{extension}"
         with explained(self.path):
@@ -182,14 +180,12 @@ class LmdbWriter(ImageWriter):
         return True
 
     def _open(self) -> None:
-        self._pending: dict[str, tuple[bytes | bytearray, str]] = {}
+        self._pending: dict[str, tuple[Bytes, str]] = {}
         self._pending_bytes = 0
         self._env = lmdb.open(str(self.partial), map_size=_FIRST_MAP_SIZE, lock=False)
         self._lines = (self.partial / CHECKSUMS).open("a", encoding="utf-8")
 
-    def put(
-        self, key: str, file: bytes | bytearray, shape: tuple[int, int, int], extension: str
-    ) -> None:
+    def put(self, key: str, file: Bytes, shape: Shape, extension: str) -> None:
         """Store an image under ``key``, see `ImageWriter`."""
         if not key.isascii() or "." in key or not 0 < len(key) <= _LONGEST_KEY:
             raise ValueError(
