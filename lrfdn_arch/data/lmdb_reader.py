@@ -195,10 +195,7 @@ class LmdbReader:
             crc, length = self._unchecked[key]
             # the length first: a damaged page can make it reach past the end of the file
             if len(file) != length or zlib.crc32(file) != crc:
-                raise ValueError(
-                    f"{self.path}, image {key!r}: damaged, its bytes do not match {CHECKSUMS}. "
-                    f"{REMAKE}"
-                )
+                raise self._fault(key, f"damaged, its bytes do not match {CHECKSUMS}")
             del self._unchecked[key]
         return np.asarray(_Mapped(self, np.frombuffer(file, np.uint8))).data
 
@@ -207,15 +204,13 @@ class LmdbReader:
         try:
             file = self._transaction.get(key.encode())
         except lmdb.Error as error:
-            raise ValueError(
-                f"{self.path}, image {key!r}: pages of {DATA} are damaged ({error}). {REMAKE}"
-            ) from error
+            raise self._fault(key, f"pages of {DATA} are damaged ({error})") from error
         if file is None:
-            raise ValueError(
-                f"{self.path}: expected an image {key!r} as {META_INFO} lists it, found none in "
-                f"{DATA}. {REMAKE}"
-            )
+            raise self._fault(key, f"{META_INFO} lists it, but {DATA} does not contain it")
         return file
+
+    def _fault(self, key: str, text: str) -> ValueError:
+        return ValueError(f"{self.path}, image {key!r}: {text}. {REMAKE}")
 
     def image(self, key: str) -> np.ndarray:
         """Return image ``key`` as uint8 (H, W, C), RGB or grey.
@@ -230,7 +225,7 @@ class LmdbReader:
             pixels = ppm.view(file)
             return _decode(file) if pixels is None else pixels
         except ValueError as error:
-            raise ValueError(f"{self.path}, image {key!r}: {error}. {REMAKE}") from error
+            raise self._fault(key, str(error)) from error
 
     def images(self) -> Iterator[tuple[ImageInfo, np.ndarray]]:
         """Yield every image with its line of ``meta_info.txt``."""
