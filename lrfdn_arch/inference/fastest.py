@@ -243,25 +243,22 @@ def default_cache() -> Path:
 
 def _situation(file: WeightsFile, device: str, choices: Sequence[Candidate]) -> str:
     """Return what the choice depends on, as one line."""
-    versions = [
-        f"{package} {_version(package)}"
-        for package in sorted({_PACKAGES[choice.name] for choice in choices})
-    ]
+    packages = sorted({_PACKAGES[choice.name] for choice in choices})
     if file.graph is None:
         size = f"{sum(p.numel() for p in file.network.network.parameters())} parameters"
     else:
         size = f"graph of {len(file.graph) // 1000} kB"
     names = "+".join("-".join(choice) for choice in choices)
-    return " | ".join([device_name(device), *versions, size, names])
+    return " | ".join([device_name(device), *map(_version, packages), size, names])
 
 
 def _version(package: str) -> str:
     from importlib import metadata  # not at the start, which it would delay
 
     try:
-        return metadata.version(package)
+        return f"{package} {metadata.version(package)}"
     except metadata.PackageNotFoundError:  # onnxruntime is also a part of onnxruntime-gpu
-        return import_module(package).__version__
+        return f"{package} {import_module(package).__version__}"
 
 
 def _read_choices() -> dict[str, str]:

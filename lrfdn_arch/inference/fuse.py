@@ -42,19 +42,14 @@ def _check_structure(network: nn.Module, architecture: Architecture) -> None:
     shapes must be equal, and no hook or replaced forward may change what a module computes.
     """
     with torch.device("meta"):  # its shapes are enough
-        expected = dict(
-            architecture.build(architecture.arguments_of(network)).named_modules(
-                remove_duplicate=False
-            )
-        )
-    found = dict(network.named_modules(remove_duplicate=False))
-    for name, module in found.items():
+        built = architecture.build(architecture.arguments_of(network))
+    expected, found = (dict(m.named_modules(remove_duplicate=False)) for m in (built, network))
+    for name in {**found, **expected}:
         if name not in expected:
             raise _refusal(name, f"{architecture.name} has no such module")
-        _check_module(name or architecture.name, module, expected[name])
-    for name in expected:
         if name not in found:
             raise _refusal(name, "it is missing")
+        _check_module(name or architecture.name, found[name], expected[name])
 
 
 def _check_module(name: str, found: nn.Module, expected: nn.Module) -> None:
