@@ -21,19 +21,12 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a process runs: by default the only one, on the CPU.
-
-    Attributes:
-        rank: number of this process, from 0.
-        world_size: number of processes.
-        num_gpu: GPUs of this process, 0 or 1; 0 is the CPU.
-        distributed: whether the processes form a group (with ``--launcher``).
-    """
+    """Where a process runs: by default the only one, on the CPU."""
 
     rank: int = 0
     world_size: int = 1
-    num_gpu: int = 0
-    distributed: bool = False
+    num_gpu: int = 0  # of this process, 0 or 1; 0 is the CPU
+    distributed: bool = False  # whether the processes form a group (with --launcher)
 
 
 def to_basicsr(
@@ -45,13 +38,8 @@ def to_basicsr(
 ) -> dict[str, Any]:
     """Return what BasicSR's ``parse_options`` would have made from the file, as a fresh dict.
 
-    Args:
-        options: checked options.
-        root: the folder of ``experiments/``, ``results/`` and ``tb_logger/``. Relative paths of
-            data and weights start from the working directory or, where they do not exist there,
-            from ``root``.
-        placement: where this process runs.
-        auto_resume: whether to resume from the newest state.
+    ``root`` is the folder of ``experiments/``, ``results/`` and ``tb_logger/``. Relative paths of
+    data and weights start from the working directory or, where they do not exist there, from it.
     """
     is_train = isinstance(options, TrainOptions)
     opt = options.model_dump(mode="json")

@@ -30,25 +30,19 @@ def networks_of(model: Any) -> dict[str, nn.Module]:
     }
 
 
-def weights_of(model: Any) -> dict[str, dict[str, Any]]:
-    """Return the content of each weights file by network, e.g. ``net_g`` -> ``params``."""
-    networks = networks_of(model)
-    files: dict[str, dict[str, Any]] = {}
-    for name, network in networks.items():
-        owner = name.removesuffix("_ema")
-        key = "params_ema" if name != owner and owner in networks else "params"
-        files.setdefault(owner if key == "params_ema" else name, {})[key] = network.state_dict()
-    for name, file in files.items():
-        section = name.replace("net_", "network_")
-        if section in model.opt:
-            file[section] = dict(model.opt[section])
-    return files
-
-
 def save_weights(model: Any, folder: str | Path, label: str | int) -> None:
-    """Write the weights of all networks, and of their EMA, as ``net_g_LABEL.pth`` and so on."""
-    for network, content in weights_of(model).items():
-        save_torch(Path(folder) / f"{network}_{label}.pth", content)
+    """Write the weights of all networks, each with its EMA, as ``net_g_LABEL.pth`` and so on."""
+    networks = networks_of(model)
+    for name, network in networks.items():
+        average, section = networks.get(f"{name}_ema"), name.replace("net_", "network_")
+        if name.endswith("_ema") and name.removesuffix("_ema") in networks:
+            continue  # it is in the file of its network
+        content: dict[str, Any] = {RAW: network.state_dict()}
+        if average is not None:
+            content[EMA] = average.state_dict()
+        if section in model.opt:
+            content[section] = dict(model.opt[section])
+        save_torch(Path(folder) / f"{name}_{label}.pth", content)
 
 
 def save_state(

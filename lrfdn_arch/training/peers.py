@@ -75,9 +75,8 @@ class Peers:
     def close(self, reason: str = "", in_another: bool = False) -> None:
         """Stop watching, and tell the others that this process ends.
 
-        Args:
-            reason: the error that ends it; empty where the run is complete or was asked to stop.
-            in_another: another process is the reason.
+        The ``reason`` is the error that ends it, here or ``in_another`` process; it is empty where
+        the run is complete or was asked to stop.
         """
         if self._store is None or self._closing.is_set():
             return

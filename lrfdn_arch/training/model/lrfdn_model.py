@@ -136,7 +136,8 @@ class LRFDNModel(SRModel):
         A graph writes the gradients of each part into the same memory. Without a tensor to add
         them to, those of the first part would be used in place and overwritten by the next part.
         """
-        kept = parts > 1 and self.precision.uses_cuda_graphs
+        graphs = self.precision.compile_mode in ("reduce-overhead", "max-autotune")
+        kept = parts > 1 and graphs
         self.optimizer_g.zero_grad(set_to_none=not kept)
         for weight in self.weights if kept else ():
             if weight.grad is None:

@@ -62,11 +62,6 @@ class Precision:
         """Move ``network`` to the device in the memory layout, in place."""
         return network.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
-    @property
-    def uses_cuda_graphs(self) -> bool:
-        """Whether compilation records CUDA graphs, whose results share memory."""
-        return self.compile_mode in ("reduce-overhead", "max-autotune")
-
     def computing(self) -> torch.autocast:
         """Return the context in which the network and nothing else computes."""
         return torch.autocast(
