@@ -10,7 +10,7 @@ Folding is done in float64, so the result equals the network's up to floating-po
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -23,6 +23,18 @@ from lrfdn_arch.archs.resize import pad_to_minimum, resize_in_window
 from lrfdn_arch.window import Window
 
 Folded = tuple[Tensor, Tensor]  # weight and bias, float64
+
+
+_ACTIVATIONS: dict[str, Callable[[Tensor, Any], Tensor]] = {  # they may overwrite their input
+    "none": lambda x, slope: x,
+    "gelu": lambda x, slope: F.gelu(x),
+    "leaky_relu": lambda x, slope: F.leaky_relu_(x, SLOPE),
+    "prelu": F.prelu,
+    "relu": lambda x, slope: F.relu_(x),
+    "relu6": lambda x, slope: F.hardtanh_(x, 0.0, 6.0),
+    "sigmoid": lambda x, slope: x.sigmoid_(),
+    "silu": lambda x, slope: F.silu(x, inplace=True),
+}
 
 
 class FusedConv(nn.Conv2d):
@@ -54,22 +66,7 @@ class FusedConv(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Map (N, in, H, W) to (N, out, H', W'), of the weights' type; ``input`` is kept."""
         x = super().forward(input.to(self.weight.dtype))
-        if self.activation == "gelu":
-            return F.gelu(x)
-        if self.activation == "leaky_relu":
-            return F.leaky_relu_(x, SLOPE)
-        if self.slope is not None:
-            return F.prelu(x, self.slope)
-        if self.activation == "relu":
-            return F.relu_(x)
-        if self.activation == "relu6":
-            return F.hardtanh_(x, 0.0, 6.0)
-        if self.activation == "sigmoid":
-            return x.sigmoid_()
-        if self.activation == "silu":
-            return F.silu(x, inplace=True)
-        assert self.activation == "none", self.activation
-        return x
+        return _ACTIVATIONS[self.activation](x, self.slope)
 
 
 class FusedNetwork(nn.Module):

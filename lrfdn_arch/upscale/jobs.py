@@ -185,19 +185,16 @@ def run_jobs(
             # Errors that can be found before the work should not come after it.
             check_holds(format, picture, scale)
             if target != STREAM:
-                _make_writable(target.parent)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if not os.access(target.parent, os.W_OK | os.X_OK):
+                    reason = "the folder is not writable"
+                    raise PermissionError(errno.EACCES, reason, str(target.parent))
             write_picture(target, upscale(picture), format)
         except (ValueError, OSError, MemoryError) as error:
             yield Outcome(job, "failed", _one_line(job, error))
         else:
             warning = f"{job.name}: {'; '.join(picture.omitted)}" if picture.omitted else ""
             yield Outcome(job, "done", warning)
-
-
-def _make_writable(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, "the folder is not writable", str(folder))
 
 
 def _one_line(job: Job, error: Exception) -> str:
