@@ -1,13 +1,20 @@
-"""An entry for the organisers' kit: ``models/teamNN_Name.py`` and ``model_zoo/teamNN_name.pth``."""
+"""An entry for the organisers' kit: ``models/teamNN_Name.py`` and ``model_zoo/teamNN_name.pth``.
 
+The network's file imports only torch. It is assembled from this package's own modules: the class
+and everything it uses, each definition before its first use.
+"""
+
+import ast
+import inspect
 import io
+from importlib import import_module
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from lrfdn_arch import __version__
 from lrfdn_arch.evaluation.competitor import Competitor
-from lrfdn_arch.export.single_file import single_file
 from lrfdn_arch.files import write_whole
 
 
@@ -40,29 +47,29 @@ def write_kit(
     existing = [str(file) for file in (network_file, weights_file) if file.exists()]
     if existing and not overwrite:
         raise FileExistsError(f"{', '.join(existing)} exists; choose another --out or --overwrite")
-    network = competitor.loaded.architecture.network
-    source = single_file(network, _docstring(competitor, team, weights_file.name))
+    docstring = _docstring(competitor, network_file.stem, weights_file.name)
+    source = _single_file(competitor.loaded.architecture.network, docstring)
     compile(source, network_file.name, "exec")
-    for file, data in ((network_file, source.encode()), (weights_file, _weights(competitor))):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, data)
+    write_whole(network_file, source.encode())
+    weights = io.BytesIO()
+    torch.save({name: t.cpu() for name, t in competitor.network.state_dict().items()}, weights)
+    write_whole(weights_file, weights.getvalue())
     return network_file, weights_file
 
 
-def _docstring(competitor: Competitor, team: int, weights_name: str) -> str:
+def _docstring(competitor: Competitor, module: str, weights_name: str) -> str:
     loaded, label = competitor.loaded, competitor.label
     name, defaults = loaded.architecture.name, loaded.architecture.parameters
-    arguments = {
-        argument: value
+    call = ", ".join(
+        f"{argument}={value!r}"
         for argument, value in loaded.arguments.items()
         if defaults[argument].default != value
-    }
-    call = ", ".join(f"{argument}={value!r}" for argument, value in arguments.items())
+    )
     return (
         f"{loaded} for the challenge's kit, written by lrfdn_arch {__version__}.\n\n"
         "SPDX-License-Identifier: Apache-2.0\n\n"
         "In the kit's select_model:\n\n"
-        f"    from models.team{team:02}_{label} import {name}\n"
+        f"    from models.{module} import {name}\n"
         f'    name, data_range = f"{{model_id:02}}_{label}", 1.0\n'
         f'    model_path = os.path.join("model_zoo", "{weights_name}")\n'
         f"    model = {name}({call})\n"
@@ -70,8 +77,54 @@ def _docstring(competitor: Competitor, team: int, weights_name: str) -> str:
     )
 
 
-def _weights(competitor: Competitor) -> bytes:
-    state = {name: t.detach().cpu().clone() for name, t in competitor.network.state_dict().items()}
-    data = io.BytesIO()
-    torch.save(state, data)
-    return data.getvalue()
+def _single_file(network: type[nn.Module], docstring: str) -> str:
+    """Return the source of a module that defines ``network`` without importing this package."""
+    definitions: dict[str, tuple[ast.stmt, str]] = {}
+    imports: dict[str, str] = {}
+    _collect(network.__module__, definitions, imports)
+    used, waiting = set(), [network.__name__]
+    while waiting:
+        name = waiting.pop()
+        if name not in used and name in definitions:
+            nodes = ast.walk(definitions[name][0])
+            waiting += [node.id for node in nodes if isinstance(node, ast.Name)]
+        used.add(name)
+    head = "\n".join(sorted({line for name, line in imports.items() if name in used}))
+    parts = [source for name, (_, source) in definitions.items() if name in used]
+    # Annotations stay text, so that Python versions older than this package's can run the file.
+    future = "from __future__ import annotations"
+    return f'"""{docstring}"""\n\n{future}\n\n{head}\n\n\n' + "\n\n\n".join(parts) + "\n"
+
+
+def _collect(
+    module: str, definitions: dict[str, tuple[ast.stmt, str]], imports: dict[str, str]
+) -> None:
+    """Add a module's definitions with their sources, after those of the modules it imports.
+
+    ``imports`` gets the statements that import other packages, by the name that they bind.
+    """
+    source = inspect.getsource(import_module(module))
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lrfdn_arch"):
+            _collect(node.module or "", definitions, imports)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            origin = f"from {node.module} " if isinstance(node, ast.ImportFrom) else ""
+            for alias in node.names:
+                name = alias.asname or alias.name
+                imports[name] = f"{origin}import {ast.unparse(alias)}"
+        elif name := _defined_name(node):
+            lines = [node.lineno]
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):  # a kit has no registries
+                kept = [d for d in node.decorator_list if "REGISTRY" not in ast.unparse(d)]
+                node.decorator_list = kept
+                lines += [decorator.lineno for decorator in kept]
+            text = "\n".join(source.splitlines()[min(lines) - 1 : node.end_lineno])
+            definitions.setdefault(name, (node, text))
+
+
+def _defined_name(node: ast.stmt) -> str | None:
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return node.name
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        return node.targets[0].id
+    return None
