@@ -39,8 +39,8 @@ def browser_network(
 ) -> dict[str, Any]:
     """Return a network for a page.
 
-    A network whose attention depends on a tile's position gets the graph that supports windows, so
-    that tiles are exact; any other one the graph that ``lrfdn export onnx`` writes.
+    Its graph is that of ``lrfdn export onnx``; if its attention depends on a tile's position, the
+    variant that supports windows, so that tiles are exact.
 
     Args:
         label: its name on the page; "" for the network's own.
@@ -60,12 +60,8 @@ def browser_network(
     if loaded.channels != 3:
         raise ValueError(f"{source}: {loaded} has {loaded.channels} channels, expected 3 (RGB)")
     fused = fuse(loaded.network) if can_fuse(loaded.network) else None
-    if fused is not None and fused.uses_window:
-        from lrfdn_arch.inference.onnx_graph import build_model
-
-        graph = with_windows(build_model(fused).SerializeToString())
-    else:
-        graph = to_onnx(loaded, {})[".onnx"]
+    graph, windows = to_onnx(loaded, {})[".onnx"], fused is not None and fused.uses_window
+    graph = with_windows(graph) if windows else graph
     name = label or loaded.architecture.name
     parameters = sum(p.numel() for p in loaded.network.parameters())
     facts = {
@@ -78,7 +74,7 @@ def browser_network(
         "id": name,
         "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
         "scale": loaded.scale,
-        "windows": fused is not None and fused.uses_window,
+        "windows": windows,
         "overlap": (fused and fused.overlap) or DEFAULT_OVERLAP,
         "onnx": _packed(graph),
         "facts": {term: fact for term, fact in facts.items() if fact},
