@@ -152,7 +152,7 @@ def _repeat(graph: Graph, q: str, like: str, *, axis: int) -> str:
     of 3 % of all sizes. OpenVINO's float division is rounded in yet another way.
     """
     cells, length = (graph.op("Shape", x, start=axis, end=axis + 1) for x in (q, like))
-    zero, one = graph.scalar(0), graph.scalar(1)
+    zero, one = (graph.constant(np.array(n, np.int64)) for n in (0, 1))
     positions = graph.op("Range", zero, graph.op("Squeeze", length), one)
     places = graph.op("Div", graph.op("Mul", positions, cells), length)
     return graph.op("Gather", q, places, axis=axis)

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from lrfdn_arch.device import cpu_threads
-from lrfdn_arch.inference.runtimes import Floats
+from lrfdn_arch.inference.runtimes import CUDA, Floats, runs_on_gpus
 from lrfdn_arch.inference.windowed_graph import window_inputs, with_windows
 from lrfdn_arch.text import first_line
 from lrfdn_arch.window import Window
 
-_CUDA = "CUDAExecutionProvider"
 _TRIED_SIDE = 24  # of the image that measures a model's scale in milliseconds
 _MOST_SECONDS = 20.0  # time limit for that image
 
@@ -127,19 +126,12 @@ def _run(session: Any, inputs: dict[str, Any], options: Any = None) -> Floats:
     return np.asarray(sr)
 
 
-def has_cuda() -> bool:
-    """Return whether the installed onnxruntime supports CUDA."""
-    import onnxruntime
-
-    return _CUDA in onnxruntime.get_available_providers()
-
-
 def _open(model: bytes, device: str, what: str) -> Any:
     import onnxruntime
 
     providers: list[Any] = ["CPUExecutionProvider"]
     if device != "cpu":
-        if not has_cuda():
+        if not runs_on_gpus("onnx"):
             raise ValueError(
                 "this onnxruntime lacks CUDA support: pip install onnxruntime-gpu, or choose "
                 "--device cpu or --runtime eager"
@@ -147,7 +139,7 @@ def _open(model: bytes, device: str, what: str) -> Any:
         # The default, an exhaustive search of algorithms, is repeated for every size of image.
         number = int(device.partition(":")[2] or 0)
         search = {"device_id": number, "cudnn_conv_algo_search": "HEURISTIC"}
-        providers.insert(0, (_CUDA, search))
+        providers.insert(0, (CUDA, search))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised as exceptions
     options.intra_op_num_threads = cpu_threads()
@@ -157,7 +149,7 @@ def _open(model: bytes, device: str, what: str) -> Any:
         session = onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # its exceptions share no public base class
         raise ValueError(f"ONNX Runtime cannot read {what} ({first_line(error)})") from error
-    if device != "cpu" and _CUDA not in session.get_providers():
+    if device != "cpu" and CUDA not in session.get_providers():
         raise ValueError(  # it continues on the CPU without an error
             "ONNX Runtime cannot use the GPU: its CUDA libraries do not load. Install the "
             "onnxruntime-gpu for this CUDA and cuDNN, or choose --device cpu or --runtime eager"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lrfdn_arch.weights import LoadedNetwork
 
+CUDA = "CUDAExecutionProvider"  # of ONNX Runtime
 Floats: TypeAlias = NDArray[Any]  # of float32
 Result: TypeAlias = Any  # Floats, or the same as a torch tensor on a GPU
 RUNTIMES: dict[str, tuple[str, ...]] = {  # with the precisions each supports
@@ -137,7 +138,7 @@ def check_runtime(name: str, precision: str) -> None:
 def runs_on_gpus(runtime: str) -> bool:
     """Return whether the installed ``runtime``, one of RUNTIMES, can use a GPU."""
     if runtime == "onnx":
-        from lrfdn_arch.inference.onnx_runtime import has_cuda
+        import onnxruntime
 
-        return has_cuda()
+        return CUDA in onnxruntime.get_available_providers()
     return runtime != "openvino"

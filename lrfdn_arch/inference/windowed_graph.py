@@ -52,10 +52,6 @@ class Graph:
         """Add a vector of int64."""
         return self.constant(np.array(values, dtype=np.int64))
 
-    def scalar(self, value: int) -> str:
-        """Add an int64 without dimensions."""
-        return self.constant(np.array(value, dtype=np.int64))
-
     def constant(self, array: Any) -> str:
         """Add a numpy array."""
         name = f"{self._prefix}constant_{len(self.initializers)}"
