@@ -72,11 +72,7 @@ def _released(name: str) -> Path:
     if released is None:
         raise FileNotFoundError(f"no released weights are called {name}; available are {_names()}")
     download = Download(released.url, f"sha256:{released.sha256}", limit=_LARGEST)
-    folder = user_cache_path("lrfdn") / "released"
     try:
-        return fetch(download, folder)
+        return fetch(download, user_cache_path("lrfdn") / "released")
     except OSError as error:
-        raise OSError(
-            f"the released {released.name} cannot be downloaded ({error}); download "
-            f"{released.url} by other means and give the file, or put it into {folder}"
-        ) from error
+        raise OSError(f"the released {released.name} cannot be downloaded: {error}") from error

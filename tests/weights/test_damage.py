@@ -214,7 +214,7 @@ def test_released_weights_without_a_network_are_one_line(
 ) -> None:
     monkeypatch.setattr("lrfdn_arch.download._RETRIES", 0)
     name = released("http://127.0.0.1:9/tiny.pth")
-    with pytest.raises(OSError, match=r"the released Tiny cannot be downloaded .* by other means"):
+    with pytest.raises(OSError, match=r"the released Tiny cannot be downloaded: .* by other means"):
         find_weights(name)
     with pytest.raises(FileNotFoundError, match="no released weights are called Other"):
         find_weights("released:Other")
