@@ -103,8 +103,8 @@ def export_network(
     if kind == "safetensors":
         loaded = in_usual_range(loaded)  # other programs do not read img_range from the metadata
     files = convert(loaded, metadata(loaded, licence, source), half)
-    for path, suffix in zip(paths, suffixes, strict=True):
-        write_whole(path, files[suffix])
+    for path, suffix in reversed([*zip(paths, suffixes, strict=True)]):
+        write_whole(path, files[suffix])  # the first one, which programs open, when all are there
     return paths
 
 

@@ -270,3 +270,10 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("error: ") and str(out.parent) in said
     assert not list(out.parent.iterdir())
+
+
+def test_the_file_that_is_opened_first_comes_last(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").mkdir()
+    with pytest.raises(OSError, match=r"cannot write .*a\.bin: Is a directory"):
+        export_network("openvino", loaded(small("LRFDN")), tmp_path / "a.xml")
+    assert not (tmp_path / "a.xml").exists()
