@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def small_files_only() -> Iterator[Callable[[], None]]:
-    """A function after which the system refuses files above 20 kB, as a full disk does."""
+@contextmanager
+def _small_files_only() -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        yield
+    finally:  # at once: the output of pytest itself may go to a larger file
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def small_files_only() -> Callable[[], AbstractContextManager[None]]:
+    """A context in which the system refuses files above 20 kB, as a full disk does."""
+    return _small_files_only
 
 
 @pytest.fixture

@@ -204,7 +204,7 @@ def test_a_compressed_body_is_decoded_and_started_again_after_a_break(server, tm
 
 
 def test_a_full_disk_is_named_by_the_file_that_was_written(server, tmp_path, small_files_only):
-    small_files_only()
     download = Download(server.url("a"), SHA256, len(CONTENT))
-    with pytest.raises(OSError, match=r"cannot write \S*a\S*: File too large"):
+    match = r"cannot write \S*a\S*: File too large"
+    with small_files_only(), pytest.raises(OSError, match=match):
         fetch(download, tmp_path / "a")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,12 @@ from lrfdn_arch.files import remove_unfinished, replacing, write_whole
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, small_files_only: Callable[[], None]
+    tmp_path: Path, small_files_only: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    small_files_only()
     file = tmp_path / "a.pth"
     write_whole(file, b"old")
-    with pytest.raises(OSError, match=r"cannot write .*a\.pth: File too large") as raised:
+    match = r"cannot write .*a\.pth: File too large"
+    with small_files_only(), pytest.raises(OSError, match=match) as raised:
         write_whole(file, bytes(30_000))
     assert raised.value.errno == errno.EFBIG
     assert file.read_bytes() == b"old"

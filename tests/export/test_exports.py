@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -259,14 +260,15 @@ def test_a_folder_as_out_is_one_line(
 def test_a_full_disk_is_one_line_and_leaves_nothing(
     weights: Path,
     tmp_path: Path,
-    small_files_only: Callable[[], None],
+    small_files_only: Callable[[], AbstractContextManager[None]],
     capsys: pytest.CaptureFixture[str],
     kind: str,
 ) -> None:
     out = tmp_path / "out" / "network"
     out.parent.mkdir()
-    small_files_only()
-    assert entry.run(main, ["export", kind, "--weights", str(weights), "--out", str(out)]) == 2
+    command = ["export", kind, "--weights", str(weights), "--out", str(out)]
+    with small_files_only():
+        assert entry.run(main, command) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("error: ") and str(out.parent) in said
     assert not list(out.parent.iterdir())

@@ -106,6 +106,6 @@ def test_an_interrupted_run_is_continued(tmp_path):
 
 def test_a_full_disk_is_named_by_the_image_that_was_written(tmp_path, small_files_only):
     archive = zipped(tmp_path / "a.zip", {"HR/big.png": bytes(30_000)}, zipfile.ZIP_STORED)
-    small_files_only()
-    with pytest.raises(OSError, match=r"cannot write \S*big\.png: File too large"):
+    match = r"cannot write \S*big\.png: File too large"
+    with small_files_only(), pytest.raises(OSError, match=match):
         unpack_images(archive, ("HR",), tmp_path / "out", 1)

@@ -28,8 +28,7 @@ def test_a_full_disk_ends_the_run_and_leaves_the_checkpoints(data, tmp_path, sma
     opt = options(data, logger__print_freq=100)
     assert run(opt, tmp_path) == 0
     before = weights(tmp_path, 8)
-    small_files_only()
-    with pytest.raises(OSError, match="Make room or allow writing"):
+    with small_files_only(), pytest.raises(OSError, match="Make room or allow writing"):
         run(options(data, train__total_iter=12), tmp_path, "--auto_resume")
     states = tmp_path / "experiments/run/training_states"
     assert sorted(p.name for p in states.iterdir()) == ["4.state", "8.state"]
