@@ -81,7 +81,7 @@ def _single_file(network: type[nn.Module], docstring: str) -> str:
     """Return the source of a module that defines ``network`` without importing this package."""
     definitions: dict[str, tuple[ast.stmt, str]] = {}
     imports: dict[str, str] = {}
-    _collect(network.__module__, definitions, imports)
+    _collect(network.__module__, definitions, imports, set())
     used, waiting = set(), [network.__name__]
     while waiting:
         name = waiting.pop()
@@ -97,16 +97,24 @@ def _single_file(network: type[nn.Module], docstring: str) -> str:
 
 
 def _collect(
-    module: str, definitions: dict[str, tuple[ast.stmt, str]], imports: dict[str, str]
+    module: str,
+    definitions: dict[str, tuple[ast.stmt, str]],
+    imports: dict[str, str],
+    seen: set[str],
 ) -> None:
     """Add a module's definitions with their sources, after those of the modules it imports.
 
-    ``imports`` gets the statements that import other packages, by the name that they bind.
+    ``imports`` gets the statements that import other packages, by the name that they bind, and
+    ``seen`` the modules: an outside network may import from `lrfdn_arch.archs`, whose modules
+    import one another.
     """
+    if module in seen:
+        return
+    seen.add(module)
     source = inspect.getsource(import_module(module))
     for node in ast.parse(source).body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lrfdn_arch"):
-            _collect(node.module or "", definitions, imports)
+            _collect(node.module or "", definitions, imports, seen)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             origin = f"from {node.module} " if isinstance(node, ast.ImportFrom) else ""
             for alias in node.names:
