@@ -66,6 +66,7 @@ def test_lr_and_hr_crops_stay_aligned_in_all_eight_positions(make_lmdb, codec, c
         np.testing.assert_array_equal(sample["lq"].permute(1, 2, 0).numpy(), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("use_hflip", "use_rot", "ways"), [(0, 0, 1), (1, 0, 2), (0, 1, 4), (1, 1, 8)]
 )

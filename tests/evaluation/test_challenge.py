@@ -43,6 +43,7 @@ def set5(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_released_networks_reach_their_published_psnr_on_set5(set5: Path) -> None:
     *released, _ = read_results(set5).networks  # the shipped one's figures have their own test
     for network in released:
@@ -50,6 +51,7 @@ def test_the_released_networks_reach_their_published_psnr_on_set5(set5: Path) ->
         assert found == set5_psnr(network.label)
 
 
+@pytest.mark.slow
 def test_one_page_compares_them_with_the_published_numbers(set5: Path, tmp_path: Path) -> None:
     assert main(["compare", str(set5), "--out", str(tmp_path / "report")]) == 0
     page = (tmp_path / "report/index.html").read_text(encoding="utf-8")
@@ -61,6 +63,7 @@ def test_one_page_compares_them_with_the_published_numbers(set5: Path, tmp_path:
         assert found == set5_psnr(name)
 
 
+@pytest.mark.slow
 def test_luma_is_measured_beside_rgb_and_never_mixed_up_with_it(set5: Path) -> None:
     results = read_results(set5)
     by_label = {

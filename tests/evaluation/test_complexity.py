@@ -146,6 +146,7 @@ def test_mistakes_are_named(arguments: list[str], message: str) -> None:
         main(["complexity", *arguments])
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_run_does_not_take_the_others_with_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

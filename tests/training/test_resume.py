@@ -85,6 +85,7 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(data, tmp_path, m
     assert any(name.startswith("params_ema.") for name in found) == (case != "plain")
 
 
+@pytest.mark.slow
 def test_any_iteration_will_do_and_a_run_may_be_stopped_many_times(data, tmp_path, monkeypatch):
     opt = options(data, train__total_iter=TOTAL, logger__save_checkpoint_freq=100)
     assert run(opt, tmp_path / "whole") == 0

@@ -64,6 +64,7 @@ def test_mistakes_in_a_stage_are_reported_at_their_key(data, tmp_path, stage, ex
     assert expected in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plain_runs")
 @pytest.mark.parametrize(
     "stop",

@@ -257,6 +257,7 @@ def test_shared_memory_too_small_for_the_workers_batches_is_named(
     assert text.endswith("num_worker_per_gpu=1")
 
 
+@pytest.mark.slow
 def test_a_run_leaves_everything_it_promises(data, tmp_path, capsys):
     opt = options(data, logger__use_tb_logger=True)
     assert run(opt, tmp_path, "--force_yml", "train:optim_g:lr=1e-3", "val:val_freq=5") == 0

@@ -139,6 +139,7 @@ def test_results_that_are_not_finite_are_an_error_and_are_not_written(
     assert not (tmp_path / "photo_x2.png").exists()
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_progress_by_tiles(tmp_path: Path, weights: Path) -> None:
     Image.new("RGB", (300, 96), "red").save(tmp_path / "wide [1].png")
     shown = on_terminal(tmp_path / "wide [1].png", "--tile", "60", "--overlap", "12", weights)
@@ -172,6 +173,7 @@ def on_terminal(*arguments: object) -> str:
     return shown.decode()
 
 
+@pytest.mark.slow
 def test_sigterm_ends_as_ctrl_c_does_and_leaves_nothing(tmp_path: Path, weights: Path) -> None:
     # Stopped while a result is being written: the write is slowed down.
     code = """

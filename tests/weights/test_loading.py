@@ -181,6 +181,7 @@ def test_a_file_that_may_not_be_read_is_not_called_missing(
         read_state_dict(file)
 
 
+@pytest.mark.slow
 def test_exports_for_other_programs_ask_for_plain_weights(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"is a fused export.*give the plain weights"):
         read_state_dict(exported(tmp_path, "fused"))

@@ -63,6 +63,7 @@ def test_photographs_give_the_cards_figures(weights: str, name: str) -> None:
     assert close(found, figures(weights, name)), found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", SCALES)
 def test_set5_gives_the_cards_figures(shared: Path, weights: str) -> None:
     folder, scale = shared / "data" / "Set5", SCALES[weights]
