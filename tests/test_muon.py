@@ -17,6 +17,7 @@ def network(upscale: int = 4) -> nn.Module:
     return LRFDN(num_feat=16, num_block=2, upscale=upscale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scaling", ["match_rms_adamw", "original"])
 def test_steps_are_those_of_torch_on_flattened_kernels_and_of_adam_on_the_rest(scaling):
     model, reference = network(), network()
@@ -72,6 +73,7 @@ def test_a_frozen_weight_and_a_zero_gradient_stay_put():
         assert torch.equal(p, q)
 
 
+@pytest.mark.slow
 def test_memory_layout_does_not_change_the_steps():
     plain, nhwc = network(), network().to(memory_format=torch.channels_last)
     for model in (plain, nhwc):

@@ -75,6 +75,7 @@ def test_luma_is_measured_beside_rgb_and_never_mixed_up_with_it(set5: Path) -> N
     assert mean(results.bicubic, "psnr_y") == pytest.approx(28.42, abs=0.015)
 
 
+@pytest.mark.slow
 def test_results_say_which_weights_are_the_released_ones(set5: Path) -> None:
     networks = {network.label: network for network in read_results(set5).networks}
     assert networks.pop("shipped").weights.released is None

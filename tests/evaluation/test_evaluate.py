@@ -44,6 +44,7 @@ def scores(results: Results) -> list[object]:
     ]
 
 
+@pytest.mark.slow
 def test_an_interrupted_evaluation_goes_on_and_gives_the_same_result(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,6 +78,7 @@ def test_an_interrupted_evaluation_goes_on_and_gives_the_same_result(
         assert same.read_bytes() == file.read_bytes()
 
 
+@pytest.mark.slow
 def test_an_unfinished_evaluation_of_other_weights_is_not_resumed(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +96,7 @@ def test_an_unfinished_evaluation_of_other_weights_is_not_resumed(
     workplace.run("out", "--overwrite")
 
 
+@pytest.mark.slow
 def test_a_finished_evaluation_is_replaced_only_on_request(workplace: Workplace) -> None:
     workplace.run("out")
     with pytest.raises(FileExistsError, match="contains a finished evaluation"):

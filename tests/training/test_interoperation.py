@@ -157,6 +157,7 @@ def test_our_loop_goes_on_where_basicsrs_stopped_with_our_model(train_pipeline, 
     assert (tmp_path / "experiments/run/training_states/8.state").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratio", [1, 2, 3, 7, 100])
 @pytest.mark.parametrize("batch", [1, 2, 4, 5, 6])
 def test_either_loop_resumes_where_the_other_stopped(

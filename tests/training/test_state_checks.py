@@ -148,6 +148,7 @@ SOME = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_changed_state_is_refused_and_nothing_of_it_is_loaded(saved, tmp_path, name):
     model, state = saved(name)
@@ -168,6 +169,7 @@ def test_a_changed_state_is_refused_and_nothing_of_it_is_loaded(saved, tmp_path,
         assert torch.equal(weight, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_the_unchanged_state_resumes(saved, tmp_path, name):
     model, state = saved(name)

@@ -54,6 +54,7 @@ def close(found: list[float], expected: list[float]) -> bool:
     return all(abs(f - e) <= a for f, e, a in zip(found, expected, allowed, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", SCALES)
 @pytest.mark.parametrize("name", ["astronaut", "chelsea"])
 def test_photographs_give_the_cards_figures(weights: str, name: str) -> None:
@@ -99,6 +100,7 @@ def test_the_file_is_small_and_says_what_it_is(weights: str) -> None:
     assert sum(p.numel() for p in network.parameters()) == parameters[scale]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", SCALES)
 def test_the_stored_graph_computes_what_the_weights_do(weights: str) -> None:
     path = find_weights(weights)
