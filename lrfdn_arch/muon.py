@@ -67,7 +67,7 @@ class Muon(torch.optim.Optimizer):
         ns_steps: Newton-Schulz iterations.
         scaling: name of the factor on a kernel's update, in `SCALINGS`.
         adam_lr: highest learning rate of all other weights; the schedule scales both rates alike.
-        betas: of Adam, as is ``eps``.
+        betas: decay rates of Adam.
         eps: of Adam.
     """
 

@@ -62,7 +62,7 @@ class FeatureDistillationNetwork(SuperResolutionNetwork):
 class FusedDistillationNetwork(FusedNetwork):
     """The deployed form of :class:`FeatureDistillationNetwork`.
 
-    ``fused_block`` makes of a block a module of (N, num_feat, H, W) and a window to that shape;
+    ``fused_block`` turns a block into a module that maps (N, num_feat, H, W), given a window;
     ``activation`` is that of the fusing convolution, by name.
     """
 

@@ -109,7 +109,7 @@ class FusedNetwork(nn.Module):
         raise NotImplementedError
 
     def rescale_features(self) -> None:
-        """Let features have the size of pixels, except inside ESA; for (leaky) ReLU only."""
+        """Scale the features to the range of pixels, except inside ESA; for (leaky) ReLU only."""
         attentions = [module for module in self.modules() if isinstance(module, FusedESA)]
         others = {self.fea_conv, self.upsampler}.union(*(a.modules() for a in attentions))
         inner = [m for m in self.modules() if isinstance(m, FusedConv) and m not in others]

@@ -31,7 +31,7 @@ class MergedConv(nn.Module):
 
 
 class SPAB(nn.Module):
-    """Swift parameter-free attention block: a mask of its own features, symmetric about 0."""
+    """Swift parameter-free attention block: the features mask themselves, symmetrically about 0."""
 
     def __init__(self, num_feat: int) -> None:
         super().__init__()

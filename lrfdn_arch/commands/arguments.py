@@ -143,7 +143,7 @@ def add_kits(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action=_Kit,
         default=[],
-        help="clone of a kit; each of its networks runs in a process of its own, on the CPU, too",
+        help="clone of a kit; each of its networks runs in a separate process, on the CPU as well",
     )
     kits.add_argument(
         "--team",

@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--key",
         choices=("params", "params_ema"),
-        help="weights to use which weights of checkpoints to use (default: the EMA)",
+        help="which weights of checkpoints to use (default: the EMA)",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
     add_import(parser)

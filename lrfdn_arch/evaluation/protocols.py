@@ -152,7 +152,7 @@ def year_of(protocol_name: str) -> Year:
 def passes(psnr: float | None, gate: float | None, *, printed: bool) -> bool | None:
     """Return whether a mean PSNR passes a gate, strictly or by its two printed decimals.
 
-    None stands for an unknown PSNR, for no gate, and for no answer then.
+    Returns None if the PSNR is unknown or there is no gate.
     """
     if psnr is None or gate is None:
         return None

@@ -180,7 +180,7 @@ class _Runner:
                 f"{label} cannot be timed in {self._precision}, {mode} on {device}: "
                 f"{first_line(error)}"
             ) from error
-        is_elsewhere = hasattr(network, "milliseconds")  # in a process of its own
+        is_elsewhere = hasattr(network, "milliseconds")  # in another process
         self._memory = (None, None) if is_elsewhere else (peak.mib(), peak.kind)
 
     def run(self) -> float:

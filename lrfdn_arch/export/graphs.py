@@ -27,6 +27,7 @@ from lrfdn_arch.archs.fused import FusedNetwork
 from lrfdn_arch.extras import require
 from lrfdn_arch.inference.fuse import can_fuse, fuse
 from lrfdn_arch.inference.runtimes import Floats
+from lrfdn_arch.text import first_line
 from lrfdn_arch.weights import LoadedNetwork
 
 Described = Mapping[str, str]
@@ -85,8 +86,7 @@ def _exported_by_torch(loaded: LoadedNetwork) -> Any:
                 dynamo=True,
             )
     except Exception as error:  # the exporter has no error class of its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"torch cannot export {loaded} to ONNX: {reason}") from error
+        raise ValueError(f"torch cannot export {loaded} to ONNX: {first_line(error)}") from error
     assert program is not None, "returned by the exporter that works on torch.export"
     return program.model_proto
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 _CHILD_ENDED = getattr(signal, "SIGCHLD", None)  # not on Windows
-_SECONDS_TO_DIE = 5  # after SIGKILL; a process in a read that the system cannot end takes longer
+_SECONDS_TO_DIE = 5  # after SIGKILL; a process stuck in a system call can take longer
 _LIKELY_REASONS = {
     "SIGKILL": "most likely because the memory of the machine or the container ran out: lower "
     "datasets:train:num_worker_per_gpu or free memory",
