@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from lrfdn_arch import __version__, entry
 
@@ -16,13 +17,24 @@ _COMMANDS = (  # modules of lrfdn_arch.commands, in the order of `lrfdn --help`
 )
 
 
+class _CommandParser(argparse.ArgumentParser):
+    """A subcommand's parser, with ``--debug``, which :func:`lrfdn_arch.entry.run` reads."""
+
+    def __init__(self, **settings: Any) -> None:
+        # The commands with BasicSR's --debug replace this one.
+        super().__init__(conflict_handler="resolve", **settings)
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; every subcommand sets ``run``, a function of the parsed arguments."""
     parser = argparse.ArgumentParser(
         prog="lrfdn", description="LRFDN and other efficient super-resolution networks."
     )
     parser.add_argument("--version", action="version", version=f"lrfdn {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=_CommandParser
+    )
     for name in _COMMANDS:
         import_module(f"lrfdn_arch.commands.{name}").add(commands)
     return parser

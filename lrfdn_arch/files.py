@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lrfdn_arch.text import first_few
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -55,6 +57,24 @@ def write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def check_new(*paths: Path, overwrite: bool = False) -> None:
+    """Check, before the work, that files can be written to ``paths``.
+
+    Raises:
+        FileExistsError: some of them exist, and ``overwrite`` is off.
+        IsADirectoryError: one of them is a folder.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder: choose a file name for --out")
+    existing = [str(path) for path in paths if path.exists()]
+    if existing and not overwrite:
+        verb = "exists" if len(existing) == 1 else "exist"
+        raise FileExistsError(
+            f"{first_few(existing)} {verb}: choose another --out, or --overwrite to replace it"
+        )
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from lrfdn_arch.cli import build_parser
+
 
 def test_the_module_runs_the_command() -> None:
     command = [sys.executable, "-m", "lrfdn_arch", "--version"]
@@ -22,6 +24,13 @@ def test_help_loads_no_library_that_takes_long_to_import() -> None:
     loaded, _, text = result.stdout.partition("\n")
     assert not {"torch", "basicsr", "numpy", "pydantic", "yaml"} & set(loaded.split())
     assert "train " in text and "test " in text
+
+
+@pytest.mark.parametrize(
+    "command", ["audit a", "complexity", "prepare photos", "export onnx", "export page --out a"]
+)
+def test_every_command_can_show_the_traceback_of_an_error(command: str) -> None:
+    assert build_parser().parse_args([*command.split(), "--debug"]).debug
 
 
 @pytest.mark.parametrize("command", ["train", "test"])

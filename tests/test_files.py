@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from repository import REPOSITORY
 
-from lrfdn_arch.files import remove_unfinished, replacing, write_whole
+from lrfdn_arch.files import check_new, remove_unfinished, replacing, write_whole
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
@@ -71,3 +71,14 @@ with replacing(Path(sys.argv[1])) as temporary:
     assert len(list(tmp_path.iterdir())) == 1
     remove_unfinished(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_files_are_refused_before_the_work(tmp_path: Path) -> None:
+    new, old = tmp_path / "new.png", tmp_path / "old.png"
+    check_new(new)
+    old.touch()
+    check_new(new, old, overwrite=True)
+    with pytest.raises(FileExistsError, match=r"old\.png exists: .*--overwrite"):
+        check_new(new, old)
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        check_new(tmp_path, overwrite=True)

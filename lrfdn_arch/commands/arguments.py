@@ -6,7 +6,7 @@ from typing import Any
 
 
 def add_models(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Add ``--model`` (any number of times), ``--weights-key``, ``--device`` and ``--debug``."""
+    """Add ``--model`` (any number of times), ``--weights-key`` and ``--device``."""
     parser.add_argument(
         "--model",
         action="append",
@@ -17,13 +17,26 @@ def add_models(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
         "the network and its scale are detected from the file",
     )
     add_network(parser)
+    add_weights_key(parser)
+    add_device(parser)
+
+
+def add_weights_key(parser: argparse.ArgumentParser) -> None:
+    """Add ``--weights-key``."""
     parser.add_argument(
         "--weights-key",
+        "--key",
         choices=("params_ema", "params"),
-        help="weights to use of a training checkpoint (default: params_ema if present)",
+        help="which weights of a training checkpoint to use (default: params_ema, the moving "
+        "average, if present)",
     )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if available)")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument(
+        "--device", help="cpu, cuda, cuda:1, ... (default: a GPU if one can be used)"
+    )
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:

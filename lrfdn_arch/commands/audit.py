@@ -28,7 +28,6 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--draws", type=int, default=10_000, metavar="N", help="bootstrap draws (%(default)s)"
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 

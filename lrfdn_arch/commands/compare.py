@@ -31,7 +31,6 @@ def add(commands: Any) -> None:
         "pictures, too; files or names as in `lrfdn upscale`",
     )
     add_runtime(parser)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 

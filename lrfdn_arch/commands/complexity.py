@@ -32,7 +32,6 @@ def add(commands: Any) -> None:
     parser.add_argument("--format", choices=("github", "simple", "latex", "csv"), default="github")
     add_import(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 

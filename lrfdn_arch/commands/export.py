@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lrfdn_arch.commands import export_page
-from lrfdn_arch.commands.arguments import add_network, network_of
+from lrfdn_arch.commands.arguments import add_network, add_weights_key, network_of
 from lrfdn_arch.extras import require
 
 _KINDS = {
@@ -32,11 +32,7 @@ def add(commands: Any) -> None:
         one.add_argument(
             "--out", type=Path, metavar="FILE", help="default: the weights' name in this folder"
         )
-        one.add_argument(
-            "--key",
-            choices=("params", "params_ema"),
-            help="which weights of a checkpoint to use (default: the EMA)",
-        )
+        add_weights_key(one)
         one.add_argument(
             "--licence",
             default="",
@@ -46,7 +42,6 @@ def add(commands: Any) -> None:
         one.add_argument("--overwrite", action="store_true", help="replace an existing file")
         if kind in _HALF:
             one.add_argument("--half", action="store_true", help=_HALF[kind])
-        one.add_argument("--debug", action="store_true", help="show the traceback of an error")
         one.set_defaults(run=_run, half=False)
     export_page.add(kinds)
 
@@ -59,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> None:
         arguments.kind,
         arguments.weights,
         arguments.out,
-        key=arguments.key,
+        key=arguments.weights_key,
         half=arguments.half,
         licence=arguments.licence,
         overwrite=arguments.overwrite,

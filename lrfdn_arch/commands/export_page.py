@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lrfdn_arch.commands.arguments import add_network, add_out, network_of
+from lrfdn_arch.commands.arguments import add_network, add_out, add_weights_key, network_of
 from lrfdn_arch.extras import require
 
 
@@ -20,14 +20,9 @@ def add(kinds: Any) -> None:
         help="a network of the page, as in `lrfdn challenge`; any number of times, all with the "
         "same scale (default: the shipped weights)",
     )
-    parser.add_argument(
-        "--weights-key",
-        choices=("params_ema", "params"),
-        help="which weights of checkpoints to use (default: the EMA)",
-    )
+    add_weights_key(parser)
     add_network(parser)
     add_runtime(parser)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=_run)
 
 
@@ -46,14 +41,11 @@ def _run(arguments: argparse.Namespace) -> None:
     for package in ("torch", "jinja2"):
         require(package, extra="onnx")
     from lrfdn_arch.export.browser import browser_network
-    from lrfdn_arch.files import write_whole
+    from lrfdn_arch.files import check_new, write_whole
     from lrfdn_arch.report.page import live_page
 
     out: Path = arguments.out
-    if out.is_dir():
-        raise ValueError(f"{out} is a folder: give --out FILE.html")
-    if out.exists() and not arguments.overwrite:
-        raise FileExistsError(f"{out} exists: give another --out, or --overwrite")
+    check_new(out, overwrite=arguments.overwrite)
     network_g = network_of(arguments)
     networks = []
     for spec in arguments.model or [None]:

@@ -92,7 +92,6 @@ def add(commands: Any) -> None:
         )
         parser.add_argument("--workers", type=int, help="threads (default: one per core)")
         parser.add_argument("--overwrite", action="store_true", help="replace what exists")
-        parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def prepare_photos(arguments: argparse.Namespace) -> None:

@@ -16,13 +16,12 @@ def add(commands: Any) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="print this one")
     parser.add_argument("--out", type=Path, metavar="FILE.yml", help="write it to this file")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE.yml")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    from lrfdn_arch.files import write_whole
+    from lrfdn_arch.files import check_new, write_whole
     from lrfdn_arch.options.recipes import copy_text, find_recipe, recipes, summary
 
     if arguments.name is None:
@@ -36,7 +35,6 @@ def run(arguments: argparse.Namespace) -> None:
     if out is None:
         print(copy_text(recipe, None), end="")
         return
-    if out.exists() and not arguments.overwrite:
-        raise FileExistsError(f"{out} exists; --overwrite replaces it")
+    check_new(out, overwrite=arguments.overwrite)
     write_whole(out, copy_text(recipe, out).encode())
     print(f"{recipe.stem} copied to {out}")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lrfdn_arch.commands.arguments import add_import, add_out
+from lrfdn_arch.commands.arguments import add_device, add_import, add_out, add_weights_key
 
 
 def add(commands: Any) -> None:
@@ -18,15 +18,10 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--metric", choices=("psnr_y", "psnr_rgb"), default="psnr_y", help="the metric that decides"
     )
-    parser.add_argument(
-        "--key",
-        choices=("params", "params_ema"),
-        help="which weights of checkpoints to use (default: the EMA)",
-    )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+    add_weights_key(parser)
+    add_device(parser)
     add_import(parser)
     add_out(parser, "the .safetensors file to write")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 
@@ -39,11 +34,11 @@ def run(arguments: argparse.Namespace) -> None:
     from lrfdn_arch.evaluation.soup import greedy_soup
     from lrfdn_arch.export.files import export_network
     from lrfdn_arch.extensions import import_extensions
+    from lrfdn_arch.files import check_new
     from lrfdn_arch.progress import progress_bar
 
     import_extensions(arguments.imports)
-    if arguments.out.exists() and not arguments.overwrite:
-        raise FileExistsError(f"{arguments.out} exists: give another --out, or --overwrite")
+    check_new(arguments.out, overwrite=arguments.overwrite)
     images = open_image_set(arguments.lr, arguments.hr)
     steps = 2 * len(arguments.files) - 1
     with progress_bar(steps, unit="file", log=False) as bar:
@@ -56,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.files,
             images,
             metric=arguments.metric,
-            key=arguments.key,
+            key=arguments.weights_key,
             device=choose_device(arguments.device),
             on_step=on_step,
         )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrfdn_arch.commands.arguments import add_network, network_of
+from lrfdn_arch.commands.arguments import add_device, add_network, network_of
 
 if TYPE_CHECKING:
     from lrfdn_arch.upscale.picture import Picture
@@ -99,12 +99,7 @@ def add(commands: Any) -> None:
         help="of the arithmetic; auto (the default) is fp32, or a lower one where that is at least "
         "1.3 times as fast here and within 55 dB of fp32's result",
     )
-    parser.add_argument(
-        "--device",
-        metavar="DEVICE",
-        help="cpu, cuda or cuda:N (default: a GPU that the runtime can use, else the CPU)",
-    )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_device(parser)
     parser.set_defaults(run=run)
 
 

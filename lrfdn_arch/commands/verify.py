@@ -9,7 +9,6 @@ def add(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser("verify", help="check that LMDBs are complete and belong together")
     parser.add_argument("lmdbs", nargs="+", metavar="LMDB", help="e.g. datasets/**/*.lmdb")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 

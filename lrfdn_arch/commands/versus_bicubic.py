@@ -19,7 +19,6 @@ def add(commands: Any) -> None:
         metavar="LABEL=FILE_OR_NAME",
         help="also compare other weights, e.g. shipped=lrfdn_x4",
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 

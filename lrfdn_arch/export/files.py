@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lrfdn_arch import __version__
 from lrfdn_arch.export import graphs
-from lrfdn_arch.files import write_whole
+from lrfdn_arch.files import check_new, write_whole
 from lrfdn_arch.inference.fuse import fuse
 from lrfdn_arch.weights import LoadedNetwork, find_weights, load_network, read_metadata
 from lrfdn_arch.weights.img_range import in_usual_range
@@ -87,19 +87,15 @@ def export_network(
 
     Raises:
         FileExistsError: a file exists and ``overwrite`` is off.
-        ValueError: ``out`` is a folder or has the wrong suffix, a package is missing, or the
+        ValueError: ``out`` has the wrong suffix, a package is missing, or the
             network has no such form or computes something else in it.
-        OSError: a file cannot be written.
+        OSError: a file cannot be written, or ``out`` is a folder.
     """
     suffixes, convert = KINDS[kind]
-    if out.is_dir():
-        raise ValueError(f"{out} is a folder: give --out FILE")
     if len(suffixes) > 1 and out.suffix != suffixes[0]:
         raise ValueError(f"--out {out}: expected a name that ends in {suffixes[0]}")
     paths = [out, *(out.with_suffix(suffix) for suffix in suffixes[1:])]
-    for path in paths:
-        if path.exists() and not overwrite:
-            raise FileExistsError(f"{path} exists: give another --out, or --overwrite")
+    check_new(*paths, overwrite=overwrite)
     if kind == "safetensors":
         loaded = in_usual_range(loaded)  # other programs do not read img_range from the metadata
     files = convert(loaded, metadata(loaded, licence, source), half)

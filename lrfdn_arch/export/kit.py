@@ -15,7 +15,7 @@ from torch import nn
 
 from lrfdn_arch import __version__
 from lrfdn_arch.evaluation.competitor import Competitor
-from lrfdn_arch.files import write_whole
+from lrfdn_arch.files import check_new, write_whole
 
 
 def write_kit(
@@ -44,9 +44,7 @@ def write_kit(
         raise ValueError(f"--team {team}: the kit numbers teams from 0 to 99")
     network_file = out / "models" / f"team{team:02}_{label}.py"
     weights_file = out / "model_zoo" / f"team{team:02}_{label.lower()}.pth"
-    existing = [str(file) for file in (network_file, weights_file) if file.exists()]
-    if existing and not overwrite:
-        raise FileExistsError(f"{', '.join(existing)} exists; choose another --out or --overwrite")
+    check_new(network_file, weights_file, overwrite=overwrite)
     docstring = _docstring(competitor, network_file.stem, weights_file.name)
     source = _single_file(competitor.loaded.architecture.network, docstring)
     compile(source, network_file.name, "exec")

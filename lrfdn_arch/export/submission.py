@@ -17,7 +17,7 @@ from lrfdn_arch.evaluation.competitor import Competitor
 from lrfdn_arch.evaluation.image_set import ImageSet, Pair, inspect, samples
 from lrfdn_arch.evaluation.images import Image, encode_png
 from lrfdn_arch.evaluation.measure import Sample, measure
-from lrfdn_arch.files import replacing
+from lrfdn_arch.files import check_new, replacing
 from lrfdn_arch.text import first_few
 
 README = "readme.txt"
@@ -79,8 +79,7 @@ def write_submission(
         FileExistsError: ``out`` exists and ``overwrite`` is off.
         ValueError: images are damaged, names clash, or a name contains a folder.
     """
-    if out.exists() and not overwrite:
-        raise FileExistsError(f"{out} exists; choose another --out, or give --overwrite")
+    check_new(out, overwrite=overwrite)
     if len(form.description.splitlines()) > 1:
         raise ValueError("the description of a submission is one line of readme.txt")
     names = file_names([pair.name for pair in image_set.pairs], pattern)

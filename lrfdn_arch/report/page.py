@@ -15,13 +15,12 @@ from markupsafe import Markup
 from lrfdn_arch.evaluation.entries import Entry, entries_of, result_folders
 from lrfdn_arch.evaluation.protocols import YEARS, Year
 from lrfdn_arch.evaluation.results import BICUBIC, mean, read_results
-from lrfdn_arch.files import write_whole
+from lrfdn_arch.files import check_new, write_whole
 from lrfdn_arch.report.challenge_tables import score_table, year_table
 from lrfdn_arch.report.comparison import Comparison, load_comparison
 from lrfdn_arch.report.pictures import pictures
 from lrfdn_arch.report.plots import colour_of, plots, standalone
 from lrfdn_arch.report.tables import Table, image_table, main_table, timing_table
-from lrfdn_arch.text import first_few
 
 _TEMPLATES = files("lrfdn_arch.report") / "templates"
 _VIEWER = ("error_map.js", "stage.js", "viewer.js")
@@ -89,11 +88,7 @@ def write_report(
         colours={e.label: colour_of(comparison, e) for e in comparison.entries},
         live=_live_data(labelled, runtime) if runtime else None,
     )
-    existing = sorted(name for name in content if (out / name).exists())
-    if existing and not overwrite:
-        raise FileExistsError(
-            f"{out} already has {first_few(existing)}; choose another --out, or use --overwrite"
-        )
+    check_new(*(out / name for name in content), overwrite=overwrite)
     for name, text in content.items():
         write_whole(out / name, text.encode())
     return tables["results"]

@@ -72,6 +72,8 @@ def test_the_command_writes_what_it_prints(folder, capsys):
     torch.testing.assert_close(made.network(x), expected, atol=1e-5, rtol=1e-4)
     with pytest.raises(FileExistsError):
         main(command)
+    with pytest.raises(IsADirectoryError, match="choose a file name"):  # before the work, not after
+        main([*command, "--out", str(folder), "--overwrite"])
 
 
 def test_networks_that_differ_and_single_files_are_refused(folder):

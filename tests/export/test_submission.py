@@ -83,7 +83,7 @@ def test_runtime_is_measured_where_none_is_given(model: str, lr: Path, tmp_path:
 
 def test_an_existing_zip_is_replaced_only_on_request(model: str, lr: Path, tmp_path: Path) -> None:
     out = submit(model, lr, tmp_path / "a.zip")
-    with pytest.raises(FileExistsError, match="give --overwrite"):
+    with pytest.raises(FileExistsError, match="--overwrite"):
         submit(model, lr, out)
     submit(model, lr, out, "--overwrite")
 
@@ -183,5 +183,5 @@ def test_the_kit_s_file_runs_alone_and_gives_the_same_output(
     assert torch.equal(torch.load(kit / "output.pt"), expected)
     other = RFDN if network is LRFDN else LRFDN
     assert f"class {other.__name__}(" not in source, "only what the network uses is in the file"
-    with pytest.raises(FileExistsError, match=r"team07_Mine\.py, .*team07_mine\.pth exists"):
+    with pytest.raises(FileExistsError, match=r"team07_Mine\.py, .*team07_mine\.pth exist:"):
         main(["submit", model, "--kit", "--team", "7", "--out", str(kit)])

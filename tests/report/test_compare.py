@@ -229,7 +229,7 @@ def test_a_report_is_replaced_only_on_request(tmp_path: Path) -> None:
     command = ["compare", str(store(tmp_path / "a")), "--out", str(tmp_path / "report")]
     assert main(command) == 0
     before = (tmp_path / "report/index.html").read_bytes()
-    with pytest.raises(FileExistsError, match=r"already has images\.csv, .* use --overwrite"):
+    with pytest.raises(FileExistsError, match=r"images\.csv.* exist: .* --overwrite"):
         main(command)
     assert main([*command, "--overwrite"]) == 0
     assert (tmp_path / "report/index.html").read_bytes() == before, "same results, same page"
