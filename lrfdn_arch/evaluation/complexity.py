@@ -7,8 +7,7 @@ The 2023 counter is that of the NTIRE 2023 Efficient SR kit and of the factsheet
 import inspect
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from math import prod
 from typing import Any
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lrfdn_arch.archs import ARCHITECTURES, Architecture, find_architecture
+from lrfdn_arch.evaluation.measure import evaluating
 from lrfdn_arch.evaluation.results import Counts
 from lrfdn_arch.text import first_line
 
@@ -33,7 +33,7 @@ def count(network: nn.Module, input_size: Sequence[int] = (3, 256, 256)) -> Coun
     The network is run in evaluation mode, on the meta device if its operators support it and
     otherwise on zeros of its device and dtype; its mode is restored afterwards.
     """
-    with _evaluating(network):
+    with evaluating(network):
         lq = _zeros(network, input_size)
         counter = _Counter(network, lq)
         # Not validated: a network may have nothing that is counted, while results may not.
@@ -52,7 +52,7 @@ def multi_adds(network: nn.Module, input_size: Sequence[int] = (3, 16, 16)) -> i
     They are those of convolutions and linear layers. ``input_size`` (C, H, W) is one that the
     network runs on, from which its scale is found; None where it does not run at the papers' size.
     """
-    with _evaluating(network):
+    with evaluating(network):
         scale = _Counter(network, _zeros(network, input_size)).width // input_size[2]
         try:
             height, width = (round(side / scale) for side in _PAPERS_OUTPUT)
@@ -60,16 +60,6 @@ def multi_adds(network: nn.Module, input_size: Sequence[int] = (3, 16, 16)) -> i
             return _Counter(network, lq).multi_adds
         except (RuntimeError, ValueError, IndexError, ZeroDivisionError):
             return None  # e.g. it takes multiples of its window alone
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    was_training = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(was_training)
 
 
 def _zeros(network: nn.Module, size: Sequence[int]) -> Tensor:

@@ -4,6 +4,7 @@ Networks and models become functions on images; their results are converted, sav
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,11 @@ from lrfdn_arch.evaluation.images import Image, write_png
 from lrfdn_arch.evaluation.metrics import Metric, as_tensor
 from lrfdn_arch.evaluation.timing import timed
 from lrfdn_arch.inference.tiling import upscale_in_bands
-from lrfdn_arch.inference.torch_runtime import TorchRuntime
+from lrfdn_arch.inference.torch_runtime import DTYPES, TorchRuntime
 from lrfdn_arch.weights import LoadedNetwork
 
 Upscale = Callable[[Tensor], Tensor]
-_PRECISIONS = {None: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
+_PRECISIONS = {dtype: name for name, dtype in DTYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,18 @@ def measure(
         if on_image is not None:
             on_image(results[-1])
     return results
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Keep a network in evaluation mode, and from compiling anew for every size of image."""
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        network.train(was_training)
 
 
 def to_network(image: Tensor, data_range: float, device: torch.device) -> Tensor:
@@ -235,7 +248,7 @@ def through_network(
         record = architecture_of(network) or Architecture(type(network).__name__, type(network))
         runtime = TorchRuntime(
             LoadedNetwork(network, record, {}, scale, channels),
-            precision=_PRECISIONS[autocast],
+            precision=_PRECISIONS[autocast or torch.float32],
             device=next(network.parameters()).device,
             compiled=False,
         )

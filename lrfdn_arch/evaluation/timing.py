@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from lrfdn_arch.device import device_name, float32_arithmetic
 from lrfdn_arch.evaluation.results import FairTiming
+from lrfdn_arch.inference.torch_runtime import DTYPES
 from lrfdn_arch.text import first_line
 
 MIB = 1024**2
 Precision = Literal["fp32", "fp16", "bf16"]
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def timed(forward: Callable[[Tensor], Tensor], lq: Tensor) -> tuple[Tensor, float]:
@@ -159,7 +159,7 @@ class _Runner:
         self.label, self.samples = label, list[float]()
         self._precision: Precision = variant[0]
         self._compiled = variant[1]
-        dtype = _DTYPES[self._precision]
+        dtype = DTYPES[self._precision]
         self._network: Callable[[Tensor], Tensor] = deepcopy(network).eval().to(device, dtype)
         generator = torch.Generator().manual_seed(0)
         self._lq = torch.rand(plan.batch, 3, *plan.size, generator=generator).to(device, dtype)

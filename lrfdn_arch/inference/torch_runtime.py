@@ -23,7 +23,7 @@ from lrfdn_arch.inference.runtimes import Floats, Result
 from lrfdn_arch.weights import LoadedNetwork
 from lrfdn_arch.window import Window
 
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 # activation: (oneDNN's name, its numbers, its algorithm)
 _POST_OPS: dict[str, tuple[str, list[float], str]] = {
     "none": ("none", [], ""),
@@ -56,7 +56,7 @@ class TorchRuntime:
         self.name = "compiled" if compiled else "eager"
         self.precision = precision
         self.device = str(device)
-        self._dtype = _DTYPES[precision]
+        self._dtype = DTYPES[precision]
         self.knows_windows = can_fuse(module) and not compiled  # each would be a new program
         # float32 is not TF32, so that tiles and fusion are exact on a GPU, too
         self._arithmetic = float32_arithmetic if precision == "fp32" else nullcontext

@@ -4,7 +4,6 @@ from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from torch import nn
 
@@ -49,8 +48,7 @@ def _network(options: TrainOptions, network: nn.Module) -> str:
     name = f"{options.network_g.type}, {sum(p.numel() for p in network.parameters()):,} parameters"
     channels = options.network_g.arguments().get("num_in_ch", 3)
     try:
-        with torch.compiler.set_stance("force_eager"):
-            flops = count(network, (channels, 256, 256)).flops_2023
+        flops = count(network, (channels, 256, 256)).flops_2023
     except (RuntimeError, TypeError) as error:
         return f"{name} (FLOPs not counted: {error})"
     return f"{name}, {flops / 1e9:.3f} GFLOPs (2023 counter, {channels}x256x256)"

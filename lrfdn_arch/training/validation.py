@@ -2,19 +2,17 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
 from torch.utils.data import DataLoader
 
 from lrfdn_arch.device import memory_errors
 from lrfdn_arch.evaluation.measure import (
     Upscale,
     averages,
+    evaluating,
     from_all_processes,
     has_own_test,
     measure,
@@ -99,17 +97,5 @@ def _functions(model: Any, scale: int, val: Mapping[str, Any]) -> Iterator[tuple
     settings["autocast"] = model.precision.autocast if val["use_amp"] else None
     for kind, name in (("ema", "net_g_ema"), ("raw", "net_g")):
         if name in networks and val.get("weights") in (kind, "both", None):
-            with _evaluating(networks[name]):
+            with evaluating(networks[name]):
                 yield kind, through_network(networks[name], scale=scale, **settings)
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and no compilation: every image has another size."""
-    was_training = network.training
-    network.eval()
-    try:
-        with torch.compiler.set_stance("force_eager"):
-            yield
-    finally:
-        network.train(was_training)
