@@ -118,7 +118,8 @@ def metadata(loaded: LoadedNetwork, licence: str = "", source: str = "") -> dict
         "source": f"lrfdn-arch {__version__}" + (f", from {source}" if source else ""),
     }
     described |= {n: str(arguments[n]) for n in ("num_feat", "num_block") if n in arguments}
-    return described | ({"licence": licence} if licence else {})
+    more = {"papers": "; ".join(loaded.architecture.papers), "licence": licence}
+    return described | {name: text for name, text in more.items() if text}
 
 
 def _to_safetensors(

@@ -49,7 +49,7 @@ class OnnxRuntime:
             self._input, self.channels = _image_input(self._session)
             self.scale = self._measured_scale()
         except ValueError as error:
-            raise ValueError(f"{what} is not one of image to larger image: {error}") from error
+            raise ValueError(f"{what} does not map an image to a larger one: {error}") from error
 
     def __call__(self, lq: Floats, window: Window | None = None) -> Floats:
         """Upscale; see :class:`lrfdn_arch.inference.runtimes.Runtime`.

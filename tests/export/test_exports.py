@@ -242,6 +242,7 @@ def test_an_export_keeps_the_licence_and_names_the_weights(
     found = said_by(tmp_path / f"a{suffix}")
     assert found["licence"] == "MIT"
     assert found["source"] == f"lrfdn-arch {__version__}, from own.safetensors"
+    assert "team 30" in found["papers"]
     assert entry.run(main, [*command, f"b{suffix}", "--licence", "BSD"]) == 0
     assert said_by(tmp_path / f"b{suffix}")["licence"] == "BSD"
 
