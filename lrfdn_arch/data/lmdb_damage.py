@@ -1,7 +1,7 @@
 """Reading LMDBs in other processes: LMDB ends a process that meets some damaged pages."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -13,22 +13,26 @@ from threading import Thread
 from lrfdn_arch.data.lmdb_reader import DATA, REMAKE, open_reader
 
 
+def reading_processes(count: int = 1) -> ProcessPoolExecutor:
+    """Return a pool of ``count`` processes in which LMDBs can be read without danger."""
+    method = "fork" if "fork" in get_all_start_methods() else "spawn"
+    return ProcessPoolExecutor(count, get_context(method), _end_with_parent)
+
+
 @contextmanager
-def reading_processes(path: Path, count: int = 1) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool of ``count`` processes in which LMDB ``path`` can be read without danger.
+def reading(path: Path) -> Iterator[None]:
+    """Name LMDB ``path`` where a process that reads it is ended.
 
     Raises:
-        ValueError: one of them was ended, by LMDB or by a disk that cannot be read.
+        ValueError: one was, by LMDB or by a disk that cannot be read.
     """
-    method = "fork" if "fork" in get_all_start_methods() else "spawn"
-    with ProcessPoolExecutor(count, get_context(method), _end_with_parent) as pool:
-        try:
-            yield pool
-        except BrokenProcessPool as error:
-            raise ValueError(
-                f"{path}: pages of {DATA} are damaged or cannot be read from the disk: reading "
-                f"them ends the process. {REMAKE}"
-            ) from error
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise ValueError(
+            f"{path}: pages of {DATA} are damaged or cannot be read from the disk: reading them "
+            f"ends the process. {REMAKE}"
+        ) from error
 
 
 def _end_with_parent() -> None:
@@ -48,14 +52,16 @@ def _end_with_parent() -> None:
     Thread(target=wait, daemon=True).start()
 
 
-def check_pages(path: Path) -> None:
-    """Follow every page that leads to an image of LMDB ``path``, and read each image's last byte.
+def check_pages(paths: Iterable[Path]) -> None:
+    """Follow every page that leads to an image of some LMDBs, and read each image's last byte.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: one of them is damaged.
     """
-    with reading_processes(path) as pool:
-        pool.submit(_read_last_bytes, path).result()
+    with reading_processes() as pool:
+        for path in paths:
+            with reading(path):
+                pool.submit(_read_last_bytes, path).result()
 
 
 def _read_last_bytes(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lrfdn_arch.data.bicubic import imresize
-from lrfdn_arch.data.lmdb_damage import reading_processes
+from lrfdn_arch.data.lmdb_damage import reading, reading_processes
 from lrfdn_arch.data.lmdb_reader import (
     META_INFO,
     REMAKE,
@@ -55,7 +55,7 @@ def verify_images(path: Path, advance: Callable[[int], object] = lambda count: N
     """
     count = len(read_meta_info(path))
     starts = range(0, count, _CHUNK)
-    with reading_processes(path, min(usable_cores(), len(starts))) as pool:
+    with reading_processes(min(usable_cores(), len(starts))) as pool, reading(path):
         for start, _ in zip(starts, pool.map(partial(_verify_from, path), starts), strict=True):
             advance(min(_CHUNK, count - start))
 

@@ -1,6 +1,6 @@
 """Checks before the first iteration that an option file alone does not allow."""
 
-from collections.abc import Mapping, Sized
+from collections.abc import Iterable, Mapping, Sized
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any
@@ -46,10 +46,10 @@ def check_dataset(dataset: Sized, options: TrainOptions, placement: Placement) -
         )
 
 
-def check_readable(dataset: Any) -> None:
-    """Raise ValueError if reading an LMDB of ``dataset`` would end this process."""
-    for root in dataset.roots if isinstance(dataset, PairedLMDBDataset) else ():
-        check_pages(Path(root))
+def check_readable(datasets: Iterable[Any]) -> None:
+    """Raise ValueError if reading an LMDB of ``datasets`` would end this process."""
+    found = [dataset for dataset in datasets if isinstance(dataset, PairedLMDBDataset)]
+    check_pages(Path(root) for dataset in found for root in dataset.roots)
 
 
 def check_length(state: Mapping[str, Any], path: Path, options: TrainOptions) -> None:

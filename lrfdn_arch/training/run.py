@@ -157,22 +157,20 @@ def _datasets(
     """Return the training set, and a loader of this process's part of each validation set."""
     from basicsr.data import build_dataset
 
-    train_set, validations = None, {}
+    datasets, validations = {}, {}
     for phase, dataset_opt in opt["datasets"].items():
         try:
-            dataset = build_dataset(dataset_opt)
+            datasets[phase] = build_dataset(dataset_opt)
         except (AssertionError, KeyError) as error:  # raised by BasicSR's own datasets
             raise ValueError(f"datasets:{phase} cannot be opened: {error}") from error
-        checks.check_readable(dataset)
-        if phase == "train":
-            train_set = dataset
-        elif opt.get("val"):
+    checks.check_readable(datasets.values())
+    for phase, dataset in datasets.items() if opt.get("val") else ():
+        if phase != "train":
             checks.check_validation_set(phase, dataset, options)
-            validations[dataset_opt["name"]] = validation_loader(
+            validations[opt["datasets"][phase]["name"]] = validation_loader(
                 dataset, rank=placement.rank, world_size=placement.world_size
             )
-    assert train_set is not None, "checked with the options"
-    return train_set, validations
+    return datasets["train"], validations
 
 
 def _model(

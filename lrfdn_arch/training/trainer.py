@@ -146,7 +146,7 @@ class Trainer:
             except WorkerDiedError as error:
                 if not self.placement.distributed:
                     self.save()
-                check_readable(self.loader.dataset)
+                check_readable([self.loader.dataset])
                 if not self.placement.distributed:
                     raise
                 # The other processes are in the next iteration already and stop after it with this

@@ -10,10 +10,9 @@ import pytest
 
 PROGRAM = """
 import os, time
-from pathlib import Path
 from lrfdn_arch.data.lmdb_damage import reading_processes
 
-with reading_processes(Path("x.lmdb")) as pool:
+with reading_processes() as pool:
     print(pool.submit(os.getpid).result(), flush=True)
     time.sleep(60)
 """
