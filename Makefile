@@ -58,8 +58,9 @@ lock: setup
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --upgrade \
 	  --python $(BIN)/python --no-header --no-emit-index-url --no-emit-find-links >> requirements.lock
 
+# One process per core, each on one thread; the slow tests compute on all of them.
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n logical --maxprocesses 8 --dist worksteal
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
