@@ -45,7 +45,7 @@ class Architecture:
         blocks: its building blocks, registered under their class names.
         read_arguments: infers constructor arguments from a state dict; None if the weights belong
             to another network. ``img_range`` cannot be inferred from weights.
-        fuse: returns the deployed form, a :class:`lrfdn_arch.archs.fused.FoldedNetwork`, of a
+        fuse: returns the deployed form, a :class:`lrfdn_arch.archs.fused.FusedNetwork`, of a
             network whose modules are those its class builds.
         range_layers: for networks that multiply their input by ``img_range`` and divide their
             output by it, and do nothing else with it.
