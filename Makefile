@@ -58,9 +58,12 @@ lock: setup
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --upgrade \
 	  --python $(BIN)/python --no-header --no-emit-index-url --no-emit-find-links >> requirements.lock
 
-# One process per core, each on one thread; the slow tests compute on all of them.
+# One process per core this one may use, and torch on one thread in each; in the slow tests torch uses
+# all cores.
+CORES := $(BIN)/python -c "from lrfdn_arch.device import usable_cores; print(min(8, usable_cores()))"
+
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n logical --maxprocesses 8 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $$($(CORES)) --dist worksteal
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

@@ -21,7 +21,7 @@ class _CommandParser(argparse.ArgumentParser):
     """A subcommand's parser, with ``--debug``, which :func:`lrfdn_arch.entry.run` reads."""
 
     def __init__(self, **settings: Any) -> None:
-        # The commands with BasicSR's --debug replace this one.
+        # Commands that declare a --debug of their own replace this one.
         super().__init__(conflict_handler="resolve", **settings)
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
 

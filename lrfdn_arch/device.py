@@ -1,4 +1,4 @@
-"""Devices: selection, description, arithmetic, free memory, and their libraries' errors."""
+"""Devices: selection, description, modes, arithmetic, free memory, and their libraries' errors."""
 
 import ctypes
 import os
@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from lrfdn_arch.extras import is_installed
 
 if TYPE_CHECKING:
     import torch  # imported where it is used: upscaling by ONNX Runtime or OpenVINO needs none
+    from torch import nn
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 _GPU_DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
@@ -155,6 +156,21 @@ def compiler_errors(advice: str) -> Iterator[None]:
             f"torch.compile needs {gpu or 'a C++ compiler'}, which this machine lacks: install "
             f"{'triton and gcc' if gpu else 'g++ or clang'}, or {advice}"
         ) from error
+
+
+@contextmanager
+def evaluating(network: "nn.Module") -> Iterator[None]:
+    """Run a network in evaluation mode, and without compiling it anew for every image size."""
+    was_training = network.training
+    network.eval()
+    # The stance is a setting of this module, which takes seconds to import: without it there is
+    # nothing compiled. A kit's process has replaced functions of torch that it would stumble over.
+    compiler = sys.modules.get("torch._dynamo")
+    try:
+        with compiler.set_stance("force_eager") if compiler else nullcontext():
+            yield
+    finally:
+        network.train(was_training)
 
 
 @contextmanager

@@ -68,12 +68,12 @@ def check_new(*paths: Path, overwrite: bool = False) -> None:
     """
     for path in paths:
         if path.is_dir():
-            raise IsADirectoryError(f"{path} is a folder: choose a file name for --out")
+            raise IsADirectoryError(f"{path} is a folder, and a file is to be written there")
     existing = [str(path) for path in paths if path.exists()]
     if existing and not overwrite:
-        verb = "exists" if len(existing) == 1 else "exist"
+        exist, them = ("exists", "it") if len(existing) == 1 else ("exist", "them")
         raise FileExistsError(
-            f"{first_few(existing)} {verb}: choose another --out, or --overwrite to replace it"
+            f"{first_few(existing)} {exist}: choose another --out, or --overwrite to replace {them}"
         )
 
 

@@ -28,6 +28,7 @@ def test_importing_the_package_imports_neither_torch_nor_basicsr() -> None:
     assert not heavy & set(loaded)
 
 
+@pytest.mark.slow  # other processes would be in its way
 def test_importing_the_package_costs_a_few_hundredths_of_a_second() -> None:
     # It takes 5 to 10 ms on a quiet machine; the best of five tries.
     timed = (

@@ -51,7 +51,7 @@ class Architecture:
             output by it, and do nothing else with it.
         overlap: LR pixels that tiles must share for results within 1e-5 of the whole image's,
             given windows (see :mod:`lrfdn_arch.window`); None if unknown.
-        papers: references, which exported files contain.
+        papers: references to its papers, written into exported files.
         released: published weights.
     """
 

@@ -256,5 +256,5 @@ ARCHITECTURE = Architecture(
     ),
     fuse=FusedMAFFSRN,
     range_layers=RangeLayers(("head.0.weight_g",), ("tail.scale_k3.scale", "tail.scale_k5.scale")),
-    papers=("Muqeet et al., Multi-Attention Based Ultra Lightweight SR, arXiv 2008.12912",),
+    papers=("Muqeet et al., Multi-Attention Based Ultra Lightweight SR, ECCV Workshops 2020",),
 )

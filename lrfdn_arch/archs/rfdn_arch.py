@@ -108,7 +108,7 @@ ARCHITECTURE = Architecture(
     fuse=_fuse,
     range_layers=RANGE_LAYERS,
     overlap=128,
-    papers=("Liu et al., Residual Feature Distillation Network, AIM 2020",),
+    papers=("Liu et al., Residual Feature Distillation Network, ECCV Workshops 2020",),
     released=(
         Released(
             name="RFDN",

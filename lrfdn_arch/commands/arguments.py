@@ -28,15 +28,13 @@ def add_weights_key(parser: argparse.ArgumentParser) -> None:
         "--key",
         choices=("params_ema", "params"),
         help="which weights of a training checkpoint to use (default: params_ema, the moving "
-        "average, if present)",
+        "average, or params without one)",
     )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add ``--device``."""
-    parser.add_argument(
-        "--device", help="cpu, cuda, cuda:1, ... (default: a GPU if one can be used)"
-    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU, else the CPU)")
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:

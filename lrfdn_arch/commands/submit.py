@@ -67,15 +67,17 @@ def _write_zip(arguments: argparse.Namespace, competitor: Any) -> None:
     from lrfdn_arch.device import choose_device
     from lrfdn_arch.evaluation.protocols import YEARS
     from lrfdn_arch.export.submission import Form, write_submission
+    from lrfdn_arch.files import check_new
     from lrfdn_arch.progress import progress_bar
 
     image_sets = image_sets_of(arguments, YEARS[arguments.protocol or 2023])
     description = arguments.description or f"{competitor.loaded}, no self-ensemble"
     form = Form(description, not arguments.no_extra_data, arguments.runtime)
-    for image_set in image_sets:
-        out = arguments.out
-        if len(image_sets) > 1:
-            out = out.with_name(f"{out.stem}_{image_set.name}{out.suffix}")
+    out, outs = arguments.out, [arguments.out]
+    if len(image_sets) > 1:
+        outs = [out.with_name(f"{out.stem}_{images.name}{out.suffix}") for images in image_sets]
+    check_new(*outs, overwrite=arguments.overwrite)
+    for image_set, out in zip(image_sets, outs, strict=True):
         with progress_bar(len(image_set.pairs)) as bar:
 
             def on_image(name: str, bar: Any = bar) -> None:

@@ -21,10 +21,10 @@ def reading_processes(count: int = 1) -> ProcessPoolExecutor:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Name LMDB ``path`` where a process that reads it is ended.
+    """Turn the death of a process that reads LMDB ``path`` into an error that names it.
 
     Raises:
-        ValueError: one was, by LMDB or by a disk that cannot be read.
+        ValueError: LMDB, or a disk that cannot be read, ended the process.
     """
     try:
         yield
@@ -53,13 +53,15 @@ def _end_with_parent() -> None:
 
 
 def check_pages(paths: Iterable[Path]) -> None:
-    """Follow every page that leads to an image of some LMDBs, and read each image's last byte.
+    """Follow every page that leads to an image of the LMDBs ``paths``; read its last byte.
 
     Raises:
         ValueError: one of them is damaged.
     """
+    if not (different := dict.fromkeys(paths)):
+        return  # even an idle pool takes shared memory
     with reading_processes() as pool:
-        for path in paths:
+        for path in different:
             with reading(path):
                 pool.submit(_read_last_bytes, path).result()
 

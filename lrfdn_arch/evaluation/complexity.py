@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lrfdn_arch.archs import ARCHITECTURES, Architecture, find_architecture
-from lrfdn_arch.evaluation.measure import evaluating
+from lrfdn_arch.device import evaluating
 from lrfdn_arch.evaluation.results import Counts
 from lrfdn_arch.text import first_line
 

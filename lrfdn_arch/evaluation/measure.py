@@ -4,7 +4,6 @@ Networks and models become functions on images; their results are converted, sav
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,18 +85,6 @@ def measure(
         if on_image is not None:
             on_image(results[-1])
     return results
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Keep a network in evaluation mode, and from compiling anew for every size of image."""
-    was_training = network.training
-    network.eval()
-    try:
-        with torch.compiler.set_stance("force_eager"):
-            yield
-    finally:
-        network.train(was_training)
 
 
 def to_network(image: Tensor, data_range: float, device: torch.device) -> Tensor:

@@ -68,7 +68,7 @@ def browser_network(
         "Network": str(loaded),
         "Parameters": f"{parameters:,}",
         "Weights": source.name,
-        "Paper": "; ".join(loaded.architecture.papers),
+        "Papers": "; ".join(loaded.architecture.papers),
         "License": read_metadata(source).get("licence", ""),
     }
     return {

@@ -47,7 +47,7 @@ def check_dataset(dataset: Sized, options: TrainOptions, placement: Placement) -
 
 
 def check_readable(datasets: Iterable[Any]) -> None:
-    """Raise ValueError if reading an LMDB of ``datasets`` would end this process."""
+    """Raise ValueError if reading an LMDB of one of ``datasets`` would end this process."""
     found = [dataset for dataset in datasets if isinstance(dataset, PairedLMDBDataset)]
     check_pages(Path(root) for dataset in found for root in dataset.roots)
 

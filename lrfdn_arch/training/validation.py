@@ -8,11 +8,10 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from lrfdn_arch.device import memory_errors
+from lrfdn_arch.device import evaluating, memory_errors
 from lrfdn_arch.evaluation.measure import (
     Upscale,
     averages,
-    evaluating,
     from_all_processes,
     has_own_test,
     measure,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from lrfdn_arch.data import lmdb_damage
+
 PROGRAM = """
 import os, time
 from lrfdn_arch.data.lmdb_damage import reading_processes
@@ -16,6 +18,11 @@ with reading_processes() as pool:
     print(pool.submit(os.getpid).result(), flush=True)
     time.sleep(60)
 """
+
+
+def test_without_lmdbs_no_process_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lmdb_damage, "reading_processes", None)
+    lmdb_damage.check_pages([])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX")

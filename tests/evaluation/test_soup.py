@@ -72,7 +72,7 @@ def test_the_command_writes_what_it_prints(folder, capsys):
     torch.testing.assert_close(made.network(x), expected, atol=1e-5, rtol=1e-4)
     with pytest.raises(FileExistsError):
         main(command)
-    with pytest.raises(IsADirectoryError, match="choose a file name"):  # before the work, not after
+    with pytest.raises(IsADirectoryError, match="is a folder"):  # before the work, not after
         main([*command, "--out", str(folder), "--overwrite"])
 
 

@@ -127,7 +127,7 @@ def test_killed_at_any_moment_it_is_whole_or_not_there_and_a_second_run_complete
             writer.publish()
     context = multiprocessing.get_context("fork")
     killed_midway = 0
-    for attempt in range(40):
+    for attempt in range(200):
         process = context.Process(target=write_all, args=(path, overwrite))
         process.start()
         time.sleep(0.001 * attempt)

@@ -97,6 +97,9 @@ def main(team: int, device_name: str, writable: Path, memory_bytes: int, threads
     open_doors = confine(writable, memory_bytes)
     import torch
 
+    # Before the kit's folder is on the path, where it could hide a package that these need.
+    from lrfdn_arch.evaluation import complexity, timing  # noqa: F401
+
     torch.set_num_threads(threads)
     sys.path.insert(0, str(Path.cwd()))
     kit: _Kit | None = None
