@@ -37,7 +37,6 @@ def test_importing_the_package_costs_a_few_hundredths_of_a_second() -> None:
     assert min(float(python(timed)) for _ in range(5)) < 0.03
 
 
-@pytest.mark.slow
 def test_basicsr_imported_afterwards_builds_every_block_and_network() -> None:
     code = f"""
 import lrfdn_arch, basicsr

@@ -119,7 +119,6 @@ def test_the_teams_are_read_without_running_the_kit(kit: Path, tmp_path: Path) -
         teams_of(tmp_path)
 
 
-@pytest.mark.slow
 def test_a_network_that_calls_cuda_runs_on_the_cpu_with_counts_and_range(kit: Path) -> None:
     network = KitNetwork(kit, 0, CPU, LIMITS)
     network.start()
