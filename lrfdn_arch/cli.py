@@ -1,6 +1,7 @@
 """The ``lrfdn`` command: parses the arguments and calls the subcommand."""
 
 import argparse
+import difflib
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -24,6 +25,18 @@ class _CommandParser(argparse.ArgumentParser):
         # Commands that declare a --debug of their own replace this one.
         super().__init__(conflict_handler="resolve", **settings)
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Any = None, namespace: Any = None
+    ) -> Any:
+        """Refuse unknown arguments here: the command above would show its own usage."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            known = [option for action in self._actions for option in action.option_strings]
+            near = difflib.get_close_matches(unknown[0], known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return found, unknown
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from lrfdn_arch.extras import is_installed
+from lrfdn_arch.extras import is_installed, require
 
 if TYPE_CHECKING:
     import torch  # imported where it is used: upscaling by ONNX Runtime or OpenVINO needs none
@@ -45,8 +45,10 @@ def choose_device(
     ``gpu=False`` makes the CPU the default.
 
     Raises:
-        ValueError: the device is unknown or unsupported, or torch does not find that GPU.
+        ValueError: the device is unknown or unsupported, torch does not find that GPU, or torch is
+            not installed.
     """
+    require("torch", extra="torch")
     import torch
 
     if device is None:

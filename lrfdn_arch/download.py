@@ -72,6 +72,16 @@ def _matches(file: Path, checksum: str) -> bool:
     return pooch.file_hash(str(file), alg=algorithm) == expected
 
 
+def _innermost(error: BaseException) -> str:
+    """Return the message of the error that requests and urllib3 have wrapped."""
+    inner: BaseException | None = error
+    while inner is not None:
+        error = inner
+        parts = (getattr(error, "reason", None), *error.args)
+        inner = next((part for part in parts if isinstance(part, BaseException)), None)
+    return str(error).rpartition(": ")[2]
+
+
 class _Transfer:
     """Downloads a file to ``<target>.part``; pooch and requests do not resume."""
 
@@ -99,10 +109,11 @@ class _Transfer:
             attempt = attempt + 1 if self._have() <= before else 0
             if attempt < _RETRIES:
                 time.sleep(pause * 2**attempt)
+        have, reason = self._have(), _innermost(error) if error else "no reason"
+        kept = f" after {have:,} bytes, which are kept in {self.part}" if have else ""
         raise OSError(
-            f"{self.download.url}: the connection fails or ends early ({error or 'no reason'}) "
-            f"after {self._have()} bytes, which are kept in {self.part}. Run this again to "
-            f"continue, or download the file by other means to {self.target}."
+            f"{self.download.url}: the connection fails or ends early ({reason})"
+            f"{kept}. Run this again, or download the file by other means to {self.target}."
         )
 
     def _have(self) -> int:

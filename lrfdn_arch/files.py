@@ -65,8 +65,11 @@ def check_new(*paths: Path, overwrite: bool = False) -> None:
     Raises:
         FileExistsError: some of them exist, and ``overwrite`` is off.
         IsADirectoryError: one of them is a folder.
+        NotADirectoryError: the folder of one of them is a file.
     """
     for path in paths:
+        if file := next((folder for folder in path.parents if folder.is_file()), None):
+            raise NotADirectoryError(f"{file} is a file, and a folder is to be made there")
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder, and a file is to be written there")
     existing = [str(path) for path in paths if path.exists()]

@@ -15,7 +15,7 @@ def progress_bar(
     total: float | None,
     description: str = "",
     *,
-    unit: str = "image",
+    unit: str = "images",
     file: TextIO | None = None,
     log: bool = True,
 ) -> "tqdm[Any]":

@@ -33,6 +33,16 @@ def test_every_command_can_show_the_traceback_of_an_error(command: str) -> None:
     assert build_parser().parse_args([*command.split(), "--debug"]).debug
 
 
+def test_an_unknown_option_shows_the_usage_of_its_command_and_the_nearest_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["export", "onnx", "--oout", "a.onnx"])
+    said = capsys.readouterr().err
+    assert said.startswith("usage: lrfdn export onnx")
+    assert "unrecognized arguments: --oout a.onnx; did you mean --out?" in said
+
+
 @pytest.mark.parametrize("command", ["train", "test"])
 def test_a_mistake_in_an_option_file_is_one_line_from_any_folder(command: str, tmp_path) -> None:
     arguments = [sys.executable, "-m", "lrfdn_arch", command, "-opt", "gone.yml"]

@@ -104,7 +104,7 @@ def test_a_broken_connection_is_gone_on_with(server, tmp_path):
 def test_a_second_run_goes_on_where_the_first_one_gave_up(server, tmp_path):
     server.breaks = [32 << 16, 0, 0, 0, 0, 0]
     download = Download(server.url("a.zip"), SHA256, len(CONTENT))
-    with pytest.raises(OSError, match=r"after 2097152 bytes, which are kept in .*a\.zip\.part"):
+    with pytest.raises(OSError, match=r"after 2,097,152 bytes, which are kept in .*a\.zip\.part"):
         fetch(download, tmp_path, pause=0.001)
     assert [p.name for p in tmp_path.iterdir()] == ["a.zip.part"]
     server.asked.clear()

@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> None:
         total = teams + sum(len(s.pairs) for s in image_sets) * (1 + len(competitors) + teams)
         if timing:
             total += timing.passes(len(competitors) + teams)
-        with progress_bar(total, unit="step") as bar:
+        with progress_bar(total, unit="steps") as bar:
 
             def on_step(stage: str, name: str) -> None:
                 bar.set_description(f"{stage} {name}".strip(), refresh=True)

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from lrfdn_arch.commands.arguments import add_import
@@ -40,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lrfdn_arch.archs import ARCHITECTURES
     from lrfdn_arch.evaluation.complexity import complexity_report
     from lrfdn_arch.extensions import import_extensions
+    from lrfdn_arch.progress import progress_bar
 
     import_extensions(arguments.imports)
     names = arguments.networks or ["RFDN", "LRFDN"]
@@ -47,7 +49,15 @@ def run(arguments: argparse.Namespace) -> int:
         names = list(dict.fromkeys([*ARCHITECTURES, *arguments.networks]))
     style = "json" if arguments.json else arguments.format
     settings = dict(_assignment(text) for text in arguments.set)
-    text, faults = complexity_report(names, tuple(arguments.size), settings, style)
+    with progress_bar(len(names), unit="networks", log=False) as bar:
+
+        def shown() -> Iterator[str]:
+            for name in names:
+                bar.set_description(name)
+                yield name
+                bar.update()
+
+        text, faults = complexity_report(shown(), tuple(arguments.size), settings, style)
     print(text)
     for fault in faults:
         print(f"error: {fault}", file=sys.stderr)

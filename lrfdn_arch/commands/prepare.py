@@ -227,7 +227,7 @@ def _report(packed: "Packed", count: int, list_changes: bool) -> None:
 
 @contextmanager
 def _progress(
-    what: str, total: int | None, unit: str = "image"
+    what: str, total: int | None, unit: str = "images"
 ) -> Iterator[Callable[[int], object]]:
     from lrfdn_arch.progress import progress_bar
 

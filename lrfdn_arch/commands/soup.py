@@ -12,7 +12,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "soup", help="average the weights of several runs or checkpoints, chosen by validation"
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="WEIGHTS", help="at least two files")
+    parser.add_argument("files", nargs="+", metavar="WEIGHTS", help="at least two files or names")
     parser.add_argument("--lr", type=Path, required=True, help="folder or LMDB of small images")
     parser.add_argument("--hr", type=Path, required=True, help="folder or LMDB of ground truth")
     parser.add_argument(
@@ -36,19 +36,21 @@ def run(arguments: argparse.Namespace) -> None:
     from lrfdn_arch.extensions import import_extensions
     from lrfdn_arch.files import check_new
     from lrfdn_arch.progress import progress_bar
+    from lrfdn_arch.weights import find_weights
 
     import_extensions(arguments.imports)
     check_new(arguments.out, overwrite=arguments.overwrite)
+    files = [find_weights(name) for name in arguments.files]
     images = open_image_set(arguments.lr, arguments.hr)
-    steps = 2 * len(arguments.files) - 1
-    with progress_bar(steps, unit="file", log=False) as bar:
+    steps = 2 * len(files) - 1
+    with progress_bar(steps, unit="files", log=False) as bar:
 
         def on_step(what: str) -> None:
             bar.set_description(what, refresh=True)
             bar.update()
 
         network, tried = greedy_soup(
-            arguments.files,
+            files,
             images,
             metric=arguments.metric,
             key=arguments.weights_key,

@@ -74,6 +74,8 @@ def _write_zip(arguments: argparse.Namespace, competitor: Any) -> None:
     description = arguments.description or f"{competitor.loaded}, no self-ensemble"
     form = Form(description, not arguments.no_extra_data, arguments.runtime)
     out, outs = arguments.out, [arguments.out]
+    if out.suffix.lower() != ".zip":
+        raise ValueError(f"--out {out}: expected a name that ends in .zip")
     if len(image_sets) > 1:
         outs = [out.with_name(f"{out.stem}_{images.name}{out.suffix}") for images in image_sets]
     check_new(*outs, overwrite=arguments.overwrite)

@@ -36,5 +36,5 @@ def run(arguments: argparse.Namespace) -> None:
         except (ValueError, OSError) as error:
             faults[lq] = str(error)
     if faults:
-        head = f"{len(faults)} of {len(paths)} LMDBs are faulty"
+        head = f"faulty LMDBs: {len(faults)} of {len(paths)}"
         raise ValueError("\n".join([head, *faults.values()]))

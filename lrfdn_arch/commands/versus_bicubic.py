@@ -27,10 +27,12 @@ def run(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
     from lrfdn_arch.evaluation.competitor import load_competitor
+    from lrfdn_arch.files import check_new
     from lrfdn_arch.options import TestOptions, load_options
     from lrfdn_arch.options.recipes import find_option_file
     from lrfdn_arch.report import versus_bicubic
 
+    check_new(Path(arguments.out), overwrite=True)
     options = load_options(find_option_file(arguments.opt, "test"), TestOptions)
     others = [load_competitor(spec) for spec in arguments.beside]
     images = versus_bicubic.tested_images(options, Path.cwd(), others)

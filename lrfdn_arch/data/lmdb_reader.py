@@ -71,7 +71,7 @@ def read_meta_info(path: Path | str) -> list[ImageInfo]:
     if not path.is_dir():
         raise FileNotFoundError(
             f"{path}: expected an LMDB folder, found {'a file' if path.exists() else 'nothing'}. "
-            "`lrfdn prepare` makes it, see datasets/README.md."
+            "`lrfdn prepare --help` lists the ways to make it."
         )
     for name in (DATA, META_INFO):
         if not (path / name).is_file():

@@ -7,7 +7,7 @@ The 2023 counter is that of the NTIRE 2023 Efficient SR kit and of the factsheet
 import inspect
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from math import prod
 from typing import Any
@@ -127,7 +127,7 @@ def _flops_fvcore(network: nn.Module, lq: Tensor) -> int:
 
 
 def complexity_report(
-    names: Sequence[str], input_size: tuple[int, int, int], arguments: dict[str, Any], style: str
+    names: Iterable[str], input_size: tuple[int, int, int], arguments: dict[str, Any], style: str
 ) -> tuple[str, list[str]]:
     """Report the complexity of networks for ``lrfdn complexity``, and what failed.
 

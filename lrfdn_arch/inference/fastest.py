@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 
 from lrfdn_arch import __version__
 from lrfdn_arch.device import choose_device, device_name, uses_cpu
-from lrfdn_arch.extras import is_installed
+from lrfdn_arch.extras import is_installed, require
 from lrfdn_arch.files import write_whole
 from lrfdn_arch.inference.runtimes import (
     RUNTIMES,
@@ -73,8 +73,9 @@ class WeightsFile:
         """The network in torch.
 
         Raises:
-            ValueError: as :func:`lrfdn_arch.weights.load_network`.
+            ValueError: as :func:`lrfdn_arch.weights.load_network`, or torch is not installed.
         """
+        require("torch", extra="torch")
         from lrfdn_arch.weights import load_network
 
         return load_network(self._path, network_g=self._network_g)
@@ -198,7 +199,8 @@ def candidates(device: str, precision: str | None = None) -> list[Candidate]:
     if precision is not None:
         found = [Candidate(name, precision) for name in names if precision in RUNTIMES[name]]
     if not found:
-        raise ValueError(f"no runtime among {', '.join(names)} has --precision {precision}")
+        here = ", ".join(names)
+        raise ValueError(f"no runtime installed here ({here}) has --precision {precision}")
     return found
 
 

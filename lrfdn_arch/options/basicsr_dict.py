@@ -99,8 +99,8 @@ def check_files(opt: Mapping[str, Any], ignore: Collection[str] = ()) -> None:
     ]
     if missing:
         raise FileNotFoundError(
-            "not found:\n" + "\n".join(missing) + "\nThe first lines of the option file name what "
-            "it needs and the command that prepares it; see also datasets/README.md"
+            "not found:\n" + "\n".join(missing) + "\nThe first lines of the option file name the "
+            "command that prepares it; `lrfdn recipes NAME` prints those of a recipe"
         )
 
 

@@ -139,7 +139,7 @@ def obtain(
         archive = _find_archive(source, root, download, progress)
         with (
             locked(folder, "use another --root"),
-            progress(f"unpack {source.name}", source.count, "image") as advance,
+            progress(f"unpack {source.name}", source.count, "images") as advance,
         ):
             unpack_images(archive, source.inside, folder, source.count, advance)
     return found or folder, _images_in(found or folder, source)

@@ -13,6 +13,7 @@ from lrfdn_arch.evaluation.competitor import Competitor
 from lrfdn_arch.evaluation.images import Image, read_rgb
 from lrfdn_arch.evaluation.measure import Sample, measure
 from lrfdn_arch.evaluation.metrics import psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from lrfdn_arch.files import replacing
 from lrfdn_arch.options import TestOptions, to_basicsr
 from lrfdn_arch.report.pictures import where_they_differ_most
 
@@ -146,4 +147,5 @@ def comparison_picture(images: list[Compared], path: Path) -> None:
         axis.set_xticks([])
         axis.set_yticks([])
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, bbox_inches="tight", pad_inches=0.1)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", bbox_inches="tight", pad_inches=0.1)

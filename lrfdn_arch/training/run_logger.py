@@ -42,7 +42,7 @@ class RunLogger:
     def begin(self) -> None:
         """Start the clocks, just before the first iteration."""
         self._start_line(self._start)
-        self._began = self._marked
+        self._began = self._first_ended = self._marked
         if self._has_bar and self._bar is None:
             self._bar = progress_bar(self._total, unit="it", file=sys.stdout)
             self._bar.initial = self._bar.n = self._start
@@ -74,6 +74,8 @@ class RunLogger:
 
     def tick(self, iteration: int) -> None:
         """Count an iteration; print once how long the run will take."""
+        if iteration == self._start + 1:
+            self._first_ended = time.perf_counter()
         if iteration - self._start == FIRST_ESTIMATE and iteration < self._total:
             rate = f"{self._rate(iteration):.1f} iterations a second"
             self.note(f"about {self._left(iteration)} to go, at {rate}")
@@ -148,8 +150,10 @@ class RunLogger:
 
     def _left(self, iteration: int) -> str:
         """Return the duration of the remaining iterations, validation and saving included."""
-        spent = time.perf_counter() - self._began
-        done = iteration - self._start
+        began, done = self._began, iteration - self._start
+        if done > 1:  # the first iteration imports and tunes what the others use
+            began, done = self._first_ended, done - 1
+        spent = time.perf_counter() - began
         return duration(spent / done * (self._total - iteration) if done else 0.0)
 
     def _print(self, text: str) -> None:

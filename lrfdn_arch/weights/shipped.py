@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
+from lrfdn_arch.extras import is_installed, require
+
 if TYPE_CHECKING:
     from lrfdn_arch.archs import Released
 
@@ -55,13 +57,20 @@ def find_weights(wanted: str | None = None, shipped: Path = SHIPPED) -> Path:
 
 
 def _all_released() -> "dict[str, Released]":
-    """Return the released weights by name, in lower case."""
+    """Return the released weights by name, in lower case.
+
+    Raises:
+        ValueError: torch is not installed.
+    """
+    require("torch", extra="torch")
     from lrfdn_arch.archs.lookup import RELEASED  # imports torch, which shipped weights need not
 
     return {released.name.lower(): released for _, released in RELEASED.values()}
 
 
 def _names() -> str:
+    if not is_installed("torch"):
+        return "those of lrfdn-arch[torch]"
     return ", ".join(f"{RELEASED_PREFIX}{released.name}" for released in _all_released().values())
 
 

@@ -205,7 +205,7 @@ def test_verify_finds_lr_of_other_images_and_goes_on_with_the_rest(tmp_path, cap
     shutil.copytree(tmp_path / "other_LR_x4.lmdb", tmp_path / "train_LR_x4.lmdb")
     assert entry.run(main, ["verify", f"{tmp_path}/*.lmdb"]) == 2
     out, err = capsys.readouterr()
-    assert "error: 1 of 4 LMDBs are faulty" in err
+    assert "error: faulty LMDBs: 1 of 4" in err
     assert "train_LR_x4.lmdb, image 'a': it is not the LR image of 'a' in" in err
     assert out.count("whole: ") == 4
     assert f"{tmp_path}/other_LR_x4.lmdb belongs to {tmp_path}/other_HR.lmdb; 1 LR" in out

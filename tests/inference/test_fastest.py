@@ -137,7 +137,7 @@ def test_candidates_are_what_the_device_can_run(monkeypatch: pytest.MonkeyPatch)
     offer_onnx(monkeypatch, "Tensorrt", "CUDA")
     names = ["eager fp32", "onnx fp32", "eager fp16", "onnx fp16"]
     assert [" ".join(c) for c in candidates("cuda")] == names
-    with pytest.raises(ValueError, match=r"no runtime among .* has --precision int3"):
+    with pytest.raises(ValueError, match=r"no runtime installed here .* has --precision int3"):
         candidates("cpu", "int3")
 
 

@@ -111,7 +111,7 @@ def test_mistakes_are_named(arguments: dict[str, str], message: str) -> None:
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lrfdn_arch.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("lrfdn_arch.extras.find_spec", {"torch": "there"}.get)
     with pytest.raises(ValueError, match=r"needs the package openvino.*lrfdn-arch\[openvino\]"):
         open_runtime(small("LRFDN"), "openvino", device="cpu")
 
