@@ -52,7 +52,8 @@ def find_weights(wanted: str | None = None, shipped: Path = SHIPPED) -> Path:
     said = "" if wanted else f"{ENVIRONMENT_VARIABLE}: "
     raise FileNotFoundError(
         f"{said}no weights file at {source}, and no weights of that name: shipped are "
-        f"{', '.join(names) or 'none'}, released by their authors {_names()}"
+        f"{', '.join(names) or 'none'}; those released by their authors "
+        + (f"are {_names()}" if is_installed("torch") else "need torch")
     )
 
 
@@ -69,8 +70,6 @@ def _all_released() -> "dict[str, Released]":
 
 
 def _names() -> str:
-    if not is_installed("torch"):
-        return "those of lrfdn-arch[torch]"
     return ", ".join(f"{RELEASED_PREFIX}{released.name}" for released in _all_released().values())
 
 
