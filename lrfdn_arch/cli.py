@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -19,12 +19,7 @@ _COMMANDS = (  # modules of lrfdn_arch.commands, in the order of `lrfdn --help`
 
 
 class _CommandParser(argparse.ArgumentParser):
-    """A subcommand's parser, with ``--debug``, which :func:`lrfdn_arch.entry.run` reads."""
-
-    def __init__(self, **settings: Any) -> None:
-        # Commands that declare a --debug of their own replace this one.
-        super().__init__(conflict_handler="resolve", **settings)
-        self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    """A subcommand's parser, which names what is close to an unknown option."""
 
     def parse_known_args(  # type: ignore[override]
         self, args: Any = None, namespace: Any = None
@@ -50,7 +45,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
     for name in _COMMANDS:
         import_module(f"lrfdn_arch.commands.{name}").add(commands)
+    for command in _without_subcommands(parser):
+        if "--debug" not in command._option_string_actions:  # read by lrfdn_arch.entry
+            command.add_argument(
+                "--debug", action="store_true", help="show the traceback of an error"
+            )
     return parser
+
+
+def _without_subcommands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    parts = [a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    if not parts:
+        yield parser
+    for choices in parts:
+        for command in choices.values():
+            yield from _without_subcommands(command)
 
 
 def main(argv: Sequence[str]) -> int:
