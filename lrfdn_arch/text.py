@@ -14,9 +14,10 @@ def first_few(names: Iterable[str], limit: int = 4, separator: str = ", ") -> st
 def unknown(name: str, valid: Iterable[str], what: str = "key") -> str:
     """Return the message for an unknown ``name``: the nearest valid name, or all of them."""
     names = sorted(valid)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    in_lower_case = {valid_name.lower(): valid_name for valid_name in names}
+    near = difflib.get_close_matches(name.lower(), in_lower_case, n=1, cutoff=0.6)
     if near:
-        return f"unknown {what}; did you mean {near[0]!r}?"
+        return f"unknown {what}; did you mean {in_lower_case[near[0]]!r}?"
     return f"unknown {what}; valid are {', '.join(names) or 'none'}"
 
 

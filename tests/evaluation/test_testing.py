@@ -136,6 +136,7 @@ def test_a_model_that_is_more_than_its_network_is_asked_itself(
         (["path:param_key_g=params_ema"], ["has no 'params_ema'; it has params"]),
         (["path:pretrain_network_g=rfdn.pth"], ["does not fit LRFDN", "seems to hold RFDN x4"]),
         (["network_g:type=LRFDM"], ["unknown network", "did you mean 'LRFDN'?"]),
+        (["network_g:type=lrfdn"], ["unknown network", "did you mean 'LRFDN'?"]),
         (["datasets:test_1:type=PairedImgDataset"], ["did you mean 'PairedImageDataset'?"]),
         (["model_type=SRModle"], ["unknown model", "did you mean 'SRModel'?"]),
         (["datasets:test_1:dataroot_gt=gone"], ["not found", "dataroot_gt: gone"]),
