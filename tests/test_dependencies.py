@@ -112,6 +112,17 @@ for command in json.loads(sys.argv[2]):
 from lrfdn_arch import Upscaler
 import numpy as np
 assert Upscaler()(np.zeros((24, 20, 3), np.uint8)).shape == (96, 80, 3)
+for wrong, expected in (
+    ({"weights": "gone"}, "shipped are lrfdn_x2"),
+    ({"weights": "released:LRFDN"}, "lrfdn-arch[torch]"),
+    ({"device": "cuda"}, "lrfdn-arch[torch]"),
+):
+    try:
+        Upscaler(**wrong)
+    except (ValueError, OSError) as error:
+        assert expected in str(error), error
+    else:
+        raise AssertionError(wrong)
 print(*({"torch", "cv2"} & set(sys.modules)))
 """
 

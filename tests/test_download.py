@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import hashlib
+import socket
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -99,6 +100,14 @@ def test_a_broken_connection_is_gone_on_with(server, tmp_path):
     assert path.read_bytes() == CONTENT
     assert server.asked == ["", "bytes=1572864-", "bytes=3670016-"]
     assert sum(seen) == len(CONTENT)
+
+
+def test_without_a_connection_the_reason_is_a_few_words(tmp_path):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/a.zip"
+        with pytest.raises(OSError, match=r"ends early \(\[Errno \d+\] [\w ]+\)\. Run this again"):
+            fetch(Download(url, SHA256), tmp_path, pause=0.001)
 
 
 def test_a_second_run_goes_on_where_the_first_one_gave_up(server, tmp_path):

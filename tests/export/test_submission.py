@@ -88,6 +88,14 @@ def test_an_existing_zip_is_replaced_only_on_request(model: str, lr: Path, tmp_p
     submit(model, lr, out, "--overwrite")
 
 
+def test_a_zip_is_a_file_with_that_ending(model: str, lr: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"a name that ends in \.zip"):
+        submit(model, lr, tmp_path / "a")
+    (tmp_path / "a.zip").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"a\.zip is a folder"):
+        submit(model, lr, tmp_path / "a.zip", "--overwrite")
+
+
 def test_a_damaged_image_leaves_no_zip(model: str, lr: Path, tmp_path: Path) -> None:
     (lr / "0902x2.png").write_bytes(b"\x89PNG")
     with pytest.raises(ValueError, match=r"1 of the 2 images(.|\n)*0902x2\.png: (not|damaged)"):

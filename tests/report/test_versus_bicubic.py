@@ -65,6 +65,12 @@ def test_a_better_result_gives_table_picture_and_exit_code_0(
     assert picture.std() > 20
 
 
+@pytest.mark.usefixtures("gt")
+def test_a_folder_is_no_name_for_the_picture() -> None:
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        main(["versus-bicubic", "-opt", "test.yml", "--out", "."])
+
+
 def test_a_worse_result_is_said_and_the_exit_code_is_1(
     gt: NDArray[np.uint8], capsys: pytest.CaptureFixture[str]
 ) -> None:
