@@ -1,13 +1,13 @@
 """The ``lrfdn`` command: parses the arguments and calls the subcommand."""
 
 import argparse
-import difflib
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
 from lrfdn_arch import __version__, entry
+from lrfdn_arch.text import nearest
 
 _COMMANDS = (  # modules of lrfdn_arch.commands, in the order of `lrfdn --help`
     *("prepare", "verify"),
@@ -19,17 +19,16 @@ _COMMANDS = (  # modules of lrfdn_arch.commands, in the order of `lrfdn --help`
 
 
 class _CommandParser(argparse.ArgumentParser):
-    """A subcommand's parser, which names what is close to an unknown option."""
+    """The parser of a subcommand, which suggests an option in place of an unknown one."""
 
     def parse_known_args(  # type: ignore[override]
         self, args: Any = None, namespace: Any = None
     ) -> Any:
-        """Refuse unknown arguments here: the command above would show its own usage."""
+        """Refuse unknown arguments here; otherwise the usage of ``lrfdn`` itself is shown."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            known = [option for action in self._actions for option in action.option_strings]
-            near = difflib.get_close_matches(unknown[0], known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            near = nearest(unknown[0], self._option_string_actions)
+            hint = f"; did you mean {near}?" if near else ""
             self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return found, unknown
 

@@ -165,8 +165,8 @@ def evaluating(network: "nn.Module") -> Iterator[None]:
     """Run a network in evaluation mode, and without compiling it anew for every image size."""
     was_training = network.training
     network.eval()
-    # The stance is a setting of this module, which takes seconds to import: without it there is
-    # nothing compiled. A kit's process has replaced functions of torch that it would stumble over.
+    # Without this module, which takes seconds to import, nothing is compiled. In a kit's process it
+    # cannot be imported, because functions of torch are replaced there.
     compiler = sys.modules.get("torch._dynamo")
     try:
         with compiler.set_stance("force_eager") if compiler else nullcontext():

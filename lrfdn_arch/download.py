@@ -109,7 +109,7 @@ class _Transfer:
             attempt = attempt + 1 if self._have() <= before else 0
             if attempt < _RETRIES:
                 time.sleep(pause * 2**attempt)
-        have, reason = self._have(), _innermost(error) if error else "no reason"
+        have, reason = self._have(), _innermost(error) if error else "no error reported"
         kept = f" after {have:,} bytes, which are kept in {self.part}" if have else ""
         raise OSError(
             f"{self.download.url}: the connection fails or ends early ({reason})"

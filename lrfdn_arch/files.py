@@ -69,9 +69,9 @@ def check_new(*paths: Path, overwrite: bool = False) -> None:
     """
     for path in paths:
         if file := next((folder for folder in path.parents if folder.is_file()), None):
-            raise NotADirectoryError(f"{file} is a file, and a folder is to be made there")
+            raise NotADirectoryError(f"{file} is a file; expected a folder")
         if path.is_dir():
-            raise IsADirectoryError(f"{path} is a folder, and a file is to be written there")
+            raise IsADirectoryError(f"{path} is a folder; expected the name of a file")
     existing = [str(path) for path in paths if path.exists()]
     if existing and not overwrite:
         exist, them = ("exists", "it") if len(existing) == 1 else ("exist", "them")

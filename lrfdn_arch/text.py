@@ -11,13 +11,18 @@ def first_few(names: Iterable[str], limit: int = 4, separator: str = ", ") -> st
     return (separator.join(names[:limit]) or "none") + more
 
 
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """Return the valid name that ``name`` most resembles, in any case; None if none is close."""
+    in_lower_case = {valid_name.lower(): valid_name for valid_name in valid}
+    near = difflib.get_close_matches(name.lower(), in_lower_case, n=1)
+    return in_lower_case[near[0]] if near else None
+
+
 def unknown(name: str, valid: Iterable[str], what: str = "key") -> str:
     """Return the message for an unknown ``name``: the nearest valid name, or all of them."""
     names = sorted(valid)
-    in_lower_case = {valid_name.lower(): valid_name for valid_name in names}
-    near = difflib.get_close_matches(name.lower(), in_lower_case, n=1, cutoff=0.6)
-    if near:
-        return f"unknown {what}; did you mean {in_lower_case[near[0]]!r}?"
+    if near := nearest(name, names):
+        return f"unknown {what}; did you mean {near!r}?"
     return f"unknown {what}; valid are {', '.join(names) or 'none'}"
 
 

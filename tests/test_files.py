@@ -82,5 +82,5 @@ def test_existing_files_are_refused_before_the_work(tmp_path: Path) -> None:
         check_new(new, old)
     with pytest.raises(IsADirectoryError, match="is a folder"):
         check_new(tmp_path, overwrite=True)
-    with pytest.raises(NotADirectoryError, match=r"old\.png is a file, and a folder"):
+    with pytest.raises(NotADirectoryError, match=r"old\.png is a file; expected a folder"):
         check_new(old / "models" / "new.py", overwrite=True)

@@ -62,8 +62,8 @@ class FeatureDistillationNetwork(SuperResolutionNetwork):
 class FusedDistillationNetwork(FusedNetwork):
     """The deployed form of :class:`FeatureDistillationNetwork`.
 
-    ``fused_block`` turns a block into a module that maps (N, num_feat, H, W), given a window;
-    ``activation`` is that of the fusing convolution, by name.
+    ``fused_block`` turns a block into a module that maps (N, num_feat, H, W) and a window to that
+    shape; ``activation`` is the name of the one after the fusing convolution.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ def add_weights_key(parser: argparse.ArgumentParser) -> None:
         "--key",
         choices=("params_ema", "params"),
         help="which weights of a training checkpoint to use (default: params_ema, the moving "
-        "average, or params without one)",
+        "average, if the file has one)",
     )
 
 

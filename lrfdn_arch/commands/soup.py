@@ -12,7 +12,12 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "soup", help="average the weights of several runs or checkpoints, chosen by validation"
     )
-    parser.add_argument("files", nargs="+", metavar="WEIGHTS", help="at least two files or names")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="WEIGHTS",
+        help="at least two weights files, or names as in `lrfdn upscale`",
+    )
     parser.add_argument("--lr", type=Path, required=True, help="folder or LMDB of small images")
     parser.add_argument("--hr", type=Path, required=True, help="folder or LMDB of ground truth")
     parser.add_argument(

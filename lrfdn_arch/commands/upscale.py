@@ -191,7 +191,7 @@ def _summary(
 ) -> str:
     counts = [f"{states.count('done')} upscaled"]
     if skipped := states.count("skipped"):
-        counts.append(f"{skipped} there already (--overwrite replaces results)")
+        counts.append(f"{skipped} already present (--overwrite to replace)")
     if failures:
         counts.append(f"{len(failures)} failed:")
     lines = [f"warning: {line}" for line in warnings] + [f"error: {line}" for line in failures]

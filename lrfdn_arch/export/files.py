@@ -87,8 +87,8 @@ def export_network(
 
     Raises:
         FileExistsError: a file exists and ``overwrite`` is off.
-        ValueError: ``out`` has the wrong suffix, a package is missing, or the
-            network has no such form or computes something else in it.
+        ValueError: ``out`` has the wrong suffix, a package is missing, or the network has no such
+            form or computes something else in it.
         OSError: a file cannot be written, or ``out`` is a folder.
     """
     suffixes, convert = KINDS[kind]

@@ -77,6 +77,7 @@ def write_submission(
 
     Raises:
         FileExistsError: ``out`` exists and ``overwrite`` is off.
+        OSError: ``out`` is a folder, or cannot be written.
         ValueError: images are damaged, names clash, or a name contains a folder.
     """
     check_new(out, overwrite=overwrite)

@@ -100,7 +100,7 @@ def check_files(opt: Mapping[str, Any], ignore: Collection[str] = ()) -> None:
     if missing:
         raise FileNotFoundError(
             "not found:\n" + "\n".join(missing) + "\nThe first lines of the option file name the "
-            "command that prepares it; `lrfdn recipes NAME` prints those of a recipe"
+            "command that prepares the data; `lrfdn recipes NAME` prints a recipe"
         )
 
 

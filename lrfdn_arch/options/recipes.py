@@ -4,10 +4,11 @@ A checkout has them in ``options/``, an installed package in ``lrfdn_arch/recipe
 build (setup.py) copies them.
 """
 
-import difflib
 import re
 from pathlib import Path
 from typing import Literal
+
+from lrfdn_arch.text import nearest
 
 _PACKAGE = Path(__file__).parents[1]
 _INSTALLED, _CHECKOUT = _PACKAGE / "recipes", _PACKAGE.parent / "options"
@@ -49,8 +50,8 @@ def find_recipe(name: str) -> Path:
         return known[found[0]]
     if found:
         raise ValueError(f"{name} is the name of {' and '.join(found)}; give one of the two")
-    near = difflib.get_close_matches(name, [*known, *(n.partition("_")[2] for n in known)], n=1)
-    hint = f"did you mean {near[0]}?" if near else "`lrfdn recipes` lists them"
+    near = nearest(name, [*known, *(n.partition("_")[2] for n in known)])
+    hint = f"did you mean {near}?" if near else "`lrfdn recipes` lists them"
     raise ValueError(f"no recipe is called {name}; {hint}")
 
 

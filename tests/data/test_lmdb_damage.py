@@ -21,8 +21,10 @@ with reading_processes() as pool:
 
 
 def test_without_lmdbs_no_process_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lmdb_damage, "reading_processes", None)
+    started: list[int] = []
+    monkeypatch.setattr(lmdb_damage, "reading_processes", lambda: started.append(1))
     lmdb_damage.check_pages([])
+    assert started == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX")

@@ -136,7 +136,6 @@ def test_an_output_that_is_not_finite_is_an_error_and_not_a_black_image():
         measure(lambda lq: double(lq) * math.nan, samples_of(validation_loader(Pairs(1))), PSNR)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "bound"),
     [(LRFDN, 1e-5), pytest.param(RFDN, 1e-5, marks=pytest.mark.slow)],

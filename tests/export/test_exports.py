@@ -252,7 +252,7 @@ def test_a_folder_as_out_is_one_line(
 ) -> None:
     command = ["export", "onnx", "--weights", str(weights), "--out", str(tmp_path), "--overwrite"]
     assert entry.run(main, command) == 2
-    advice = "is a folder, and a file is to be written there"
+    advice = "is a folder; expected the name of a file"
     assert capsys.readouterr().err == f"error: {tmp_path} {advice}\n"
     assert entry.run(main, [*command, "--out", "."]) == 2
     assert capsys.readouterr().err == f"error: . {advice}\n"

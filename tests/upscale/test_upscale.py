@@ -91,7 +91,7 @@ def test_folders_keep_their_structure_and_go_on_where_they_stopped(
     before = results[0].stat().st_mtime_ns
     capsys.readouterr()
     assert run(*arguments, "--format", "webp") == 0
-    assert "1 upscaled, 2 there already (--overwrite" in capsys.readouterr().err
+    assert "1 upscaled, 2 already present (--overwrite" in capsys.readouterr().err
     assert results[1].exists()
     assert results[0].stat().st_mtime_ns == before
 
